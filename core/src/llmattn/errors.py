@@ -1,0 +1,120 @@
+"""All of llmattn's errors.
+
+LlmattnError
+├── ConfigError            settings, options, environment
+│   ├── MissingSetting     a setting that a plugin cannot do without
+│   └── UnknownPlugin      a provider or cache name that nothing registered
+├── PluginError            a plugin that was asked for but cannot be used
+├── CorpusError            a corpus or prompt that cannot be read or is too small
+├── CheckpointError        a checkpoint that cannot be read, or does not fit
+├── CacheError             the score cache cannot be opened, read or written
+├── BudgetExceeded         the next request would cost more than was allowed
+└── ProviderError          a request for scores failed
+    ├── RateLimited        the provider asks to slow down; tried again
+    ├── ProviderUnavailable  no answer, or a server fault; tried again
+    ├── ProviderRejected   the provider will not do this; not tried again
+    └── BadReply           an answer that holds no usable scores; asked again
+
+A message says what was wrong, where, and what to do next.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BadReply",
+    "BudgetExceeded",
+    "CacheError",
+    "CheckpointError",
+    "ConfigError",
+    "CorpusError",
+    "LlmattnError",
+    "MissingSetting",
+    "PluginError",
+    "ProviderError",
+    "ProviderRejected",
+    "ProviderUnavailable",
+    "RateLimited",
+    "UnknownPlugin",
+]
+
+
+class LlmattnError(Exception):
+    """Base of every error that llmattn raises on purpose."""
+
+
+class ConfigError(LlmattnError):
+    """A setting, option or environment variable is wrong."""
+
+
+class MissingSetting(ConfigError):
+    """A plugin's required setting has no value; the message names its variable."""
+
+
+class UnknownPlugin(ConfigError):
+    """Nothing installed registers a provider or cache of this name."""
+
+
+class PluginError(LlmattnError):
+    """A plugin that was asked for failed to load, or clashes with another."""
+
+
+class CorpusError(LlmattnError):
+    """A corpus or prompt cannot be read, or is too small for what was asked."""
+
+
+class CheckpointError(LlmattnError):
+    """A checkpoint cannot be read or written, or does not fit the request."""
+
+
+class CacheError(LlmattnError):
+    """The score cache cannot be opened, read or written."""
+
+
+class BudgetExceeded(LlmattnError):
+    """The next request could cost more than the budget has left."""
+
+
+class ProviderError(LlmattnError):
+    """A request for scores failed.
+
+    ``usage`` (a ``llmattn.usage.Usage``, or None) is what the failed request was billed
+    all the same: a reply that cannot be read still costs its tokens.
+    """
+
+    def __init__(self, message: str, *, usage: object | None = None) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class RateLimited(ProviderError):
+    """The provider asks to slow down (HTTP 429).
+
+    ``retry_after``: seconds to wait as the provider states them, or None.
+    """
+
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, usage: object | None = None
+    ) -> None:
+        super().__init__(message, usage=usage)
+        self.retry_after = retry_after
+
+
+class ProviderUnavailable(ProviderError):
+    """No answer, a dropped connection or a server fault: worth another try.
+
+    ``retry_after``: seconds to wait as the provider states them, or None.
+    """
+
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, usage: object | None = None
+    ) -> None:
+        super().__init__(message, usage=usage)
+        self.retry_after = retry_after
+
+
+class ProviderRejected(ProviderError):
+    """The provider will not do this: wrong key, unknown model, refused request."""
+
+
+class BadReply(ProviderError):
+    """The provider answered, but no scores can be read from the answer."""

@@ -1,0 +1,100 @@
+"""What an attention provider is: one request for scores; the core does the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from attrs import field, frozen, validators
+
+from llmattn.identity import Identity
+from llmattn.rows import Row, Scope, Scores
+from llmattn.usage import Usage
+
+__all__ = ["AttentionProvider", "Estimator", "Limits", "LocalProvider", "NeedsText", "Reply"]
+
+
+@frozen
+class Limits:
+    """The largest request that a provider takes, and how many at once."""
+
+    pairs_per_request: int = field(default=1024, validator=validators.ge(1))
+    rows_per_request: int = field(default=64, validator=validators.ge(1))
+    keys_per_row: int = field(default=1024, validator=validators.ge(1))
+    """Longer PAIR rows are asked in parts; a row with context is never cut."""
+    requests_at_once: int = field(default=8, validator=validators.ge(1))
+
+
+@frozen
+class Reply:
+    """The answer to one request.
+
+    ``scores``: one array ``(C, len(row.keys))`` a row, in the order asked; NaN where the
+    provider gave nothing usable. ``model``: the name that the server says it used.
+    """
+
+    scores: tuple[Scores, ...] = field(converter=tuple)
+    usage: Usage = Usage()
+    model: str | None = None
+
+
+@runtime_checkable
+class AttentionProvider(Protocol):
+    """Scores rows. An implementation needs no retries, cache, limits or packing of its own."""
+
+    @property
+    def scope(self) -> Scope: ...
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels, C of them, at least one."""
+        ...
+
+    @property
+    def limits(self) -> Limits: ...
+
+    def identity(self) -> Identity:
+        """What the scores depend on besides the row. No network."""
+        ...
+
+    async def score(self, rows: Sequence[Row]) -> Reply:
+        """Ask ONE request.
+
+        Raises RateLimited, ProviderUnavailable, ProviderRejected or BadReply
+        (``llmattn.errors``).
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Give back connections. Called once, on the event loop that called :meth:`score`."""
+        ...
+
+
+@runtime_checkable
+class NeedsText(Protocol):
+    """A provider that first reads the training text, such as co-occurrence counts."""
+
+    def read_text(self, lines: Sequence[Sequence[str]]) -> None:
+        """Read the training lines, each a sequence of tokens; called before anything else."""
+        ...
+
+
+@runtime_checkable
+class LocalProvider(Protocol):
+    """A provider that costs nothing and needs no network says so with ``local = True``.
+
+    ``absent_score`` is what a pair that was never asked is worth, if the provider knows
+    without being asked; None means that it has to be asked.
+    """
+
+    local: bool
+    absent_score: float | None
+
+
+@runtime_checkable
+class Estimator(Protocol):
+    """A provider whose requests cost tokens can say beforehand how many."""
+
+    def estimate(self, rows: Sequence[Row]) -> Usage:
+        """Upper bound of the tokens that :meth:`AttentionProvider.score` of ``rows`` is billed."""
+        ...

@@ -1,0 +1,62 @@
+"""Keys as objects that do not print, and a filter that removes them from any text."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit, urlunsplit
+
+__all__ = ["Secret", "redact", "strip_credentials"]
+
+_HIDDEN = "[hidden]"
+_known: set[str] = set()
+_USERINFO = re.compile(r"(?<=://)[^/\s@'\"]+@")
+
+
+class Secret:
+    """A string that shows as ``[hidden]``; :meth:`reveal` gives it to the one who sends it.
+
+    Every secret made is remembered, so that :func:`redact` can remove it from messages
+    that come from elsewhere, such as a server's error text.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+        if len(value) >= 4:
+            _known.add(value)
+
+    def reveal(self) -> str:
+        """The string itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return _HIDDEN
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("a secret cannot be pickled")
+
+
+def redact(text: str) -> str:
+    """``text`` without any known secret and without credentials inside URLs."""
+    for value in sorted(_known, key=len, reverse=True):
+        text = text.replace(value, _HIDDEN)
+    return _USERINFO.sub(f"{_HIDDEN}@", text)
+
+
+def strip_credentials(url: str) -> str:
+    """``url`` without user name and password, lower-case host, no trailing slash."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    if ":" in host:
+        host = f"[{host}]"
+    netloc = f"{host}:{parts.port}" if parts.port else host
+    return urlunsplit((parts.scheme.lower(), netloc, parts.path.rstrip("/"), parts.query, ""))
