@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -14,6 +14,10 @@ from llmattn.rows import Scope
 __all__ = ["Identity"]
 
 Plain = str | int | float | bool | None
+
+
+def _strings(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(str(value) for value in values)
 
 
 def _sorted_items(details: Mapping[str, Plain]) -> tuple[tuple[str, Plain], ...]:
@@ -37,7 +41,7 @@ class Identity:
     provider: str
     revision: int
     scope: Scope
-    channels: tuple[str, ...] = field(converter=tuple)
+    channels: tuple[str, ...] = field(converter=_strings)
     details: tuple[tuple[str, Plain], ...] = field(default=(), converter=_sorted_items)
 
     def __attrs_post_init__(self) -> None:
@@ -70,6 +74,6 @@ class Identity:
             provider=str(data["provider"]),
             revision=int(data["revision"]),
             scope=Scope(data["scope"]),
-            channels=tuple(str(name) for name in data["channels"]),
+            channels=tuple(data["channels"]),
             details=dict(data["details"]),
         )

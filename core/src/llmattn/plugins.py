@@ -11,6 +11,7 @@ from typing import Any
 import pluggy
 from attrs import frozen
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from llmattn import hookspecs
 from llmattn.errors import PluginError, UnknownPlugin
@@ -119,9 +120,8 @@ def _check_core_requirement(dist: metadata.Distribution | None, version: str) ->
             requirement = Requirement(text)
         except InvalidRequirement:
             continue
-        if requirement.name.lower().replace("_", "-") == CORE and not requirement.specifier.contains(
-            version, prereleases=True
-        ):
+        is_core = canonicalize_name(requirement.name) == CORE
+        if is_core and not requirement.specifier.contains(version, prereleases=True):
             raise _Incompatible(f"it needs {CORE}{requirement.specifier}, and {version} is here.")
 
 

@@ -47,7 +47,9 @@ class Row:
         if not self.keys:
             raise ValueError(f"the row of {self.query!r} has no keys")
         if self.context and self.keys != (*self.context, self.query):
-            raise ValueError(f"the row of {self.query!r}: with a context, keys are (*context, query)")
+            raise ValueError(
+                f"the row of {self.query!r}: with a context, keys are (*context, query)"
+            )
 
 
 def pair_rows(tokens: Sequence[str]) -> list[Row]:

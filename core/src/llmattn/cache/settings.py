@@ -24,7 +24,8 @@ class LmdbSettings:
         Factory(_user_cache_dir), env="LLMATTN_CACHE_DIR", help="folder of the cache"
     )
     map_size_gb: float = setting(
-        64.0, help="largest size to start with, in GB (a sparse file; it grows past it)",
+        64.0,
+        help="largest size to start with, in GB (a sparse file; it grows past it)",
         validator=validators.gt(0),
     )
     sync: bool = setting(True, help="flush to the disk before a score counts as stored")
