@@ -20,6 +20,8 @@ A message says what was wrong, where, and what to do next.
 
 from __future__ import annotations
 
+from llmattn.usage import Usage
+
 __all__ = [
     "BadReply",
     "BudgetExceeded",
@@ -77,11 +79,11 @@ class BudgetExceeded(LlmattnError):
 class ProviderError(LlmattnError):
     """A request for scores failed.
 
-    ``usage`` (a ``llmattn.usage.Usage``, or None) is what the failed request was billed
+    ``usage`` (or None) is what the failed request was billed
     all the same: a reply that cannot be read still costs its tokens.
     """
 
-    def __init__(self, message: str, *, usage: object | None = None) -> None:
+    def __init__(self, message: str, *, usage: Usage | None = None) -> None:
         super().__init__(message)
         self.usage = usage
 
@@ -93,7 +95,7 @@ class RateLimited(ProviderError):
     """
 
     def __init__(
-        self, message: str, *, retry_after: float | None = None, usage: object | None = None
+        self, message: str, *, retry_after: float | None = None, usage: Usage | None = None
     ) -> None:
         super().__init__(message, usage=usage)
         self.retry_after = retry_after
@@ -102,14 +104,24 @@ class RateLimited(ProviderError):
 class ProviderUnavailable(ProviderError):
     """No answer, a dropped connection or a server fault: worth another try.
 
-    ``retry_after``: seconds to wait as the provider states them, or None.
+    ``retry_after``: seconds to wait as the provider states them, or None. ``reached``: False
+    when no connection came about, so that fewer tries are made. ``billed``: whether the
+    request may have been charged all the same (it was sent, and the answer was lost).
     """
 
     def __init__(
-        self, message: str, *, retry_after: float | None = None, usage: object | None = None
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        usage: Usage | None = None,
+        reached: bool = True,
+        billed: bool = False,
     ) -> None:
         super().__init__(message, usage=usage)
         self.retry_after = retry_after
+        self.reached = reached
+        self.billed = billed
 
 
 class ProviderRejected(ProviderError):
