@@ -1,0 +1,95 @@
+"""Which word pairs a corpus asks about, and how often: the causal pairs inside its lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from llmattn.data.corpus import Split
+from llmattn.rows import Row
+
+__all__ = ["PairCounts", "count_pairs", "merge_counts"]
+
+_FLUSH = 8_000_000  # pair codes held (64 MB) before they are counted
+
+
+@frozen(eq=False)
+class PairCounts:
+    """Unique (query, key) pairs of ids, sorted by query, then key.
+
+    ``counts``: in how many attention positions a pair occurs.
+    """
+
+    query_ids: NDArray[np.int32]
+    key_ids: NDArray[np.int32]
+    counts: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.query_ids)
+
+    def rows(self, vocabulary: Sequence[str]) -> list[Row]:
+        """One PAIR row a query, its keys in the order of their ids."""
+        words = np.array(vocabulary, dtype=object)
+        queries, first = np.unique(self.query_ids, return_index=True)
+        keys = np.split(words[self.key_ids], first[1:])
+        return [
+            Row(vocabulary[query], tuple(found))
+            for query, found in zip(queries.tolist(), keys, strict=True)
+        ]
+
+
+def count_pairs(
+    split: Split, *, special_ids: Sequence[int], block_size: int, vocab_size: int
+) -> PairCounts:
+    """The pairs of each input with itself and the inputs before it in its piece.
+
+    Tokens in ``special_ids`` are in no pair: they are nothing to ask a provider about.
+    """
+    pieces = split.pieces(block_size)
+    first = np.cumsum(pieces.lengths) - pieces.lengths
+    place = np.arange(int(pieces.lengths.sum())) - np.repeat(first, pieces.lengths)
+    tokens = split.ids[np.repeat(pieces.starts, pieces.lengths) + place].astype(np.int64)
+    known = ~np.isin(tokens, special_ids)
+    found: list[PairCounts] = []
+    waiting: list[NDArray[np.int64]] = []
+    held = 0
+    # One pass a distance; each takes only the positions that reach so far back.
+    here = np.arange(len(tokens))
+    for distance in range(int(pieces.lengths.max(initial=0))):
+        here = here[place[here] >= distance]
+        both = here[known[here] & known[here - distance]]
+        waiting.append(tokens[both] * vocab_size + tokens[both - distance])
+        held += len(both)
+        if held > _FLUSH:
+            found.append(_counted(np.concatenate(waiting), vocab_size))
+            waiting, held = [], 0
+    if waiting:
+        found.append(_counted(np.concatenate(waiting), vocab_size))
+    return merge_counts(found, vocab_size)
+
+
+def merge_counts(parts: Sequence[PairCounts], vocab_size: int) -> PairCounts:
+    """Several counts as one, for example of the training and the validation lines."""
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        empty = np.zeros(0, np.int32)
+        return PairCounts(empty, empty, np.zeros(0, np.int64))
+    codes = np.concatenate([p.query_ids.astype(np.int64) * vocab_size + p.key_ids for p in parts])
+    unique, where = np.unique(codes, return_inverse=True)
+    counts = np.zeros(len(unique), np.int64)
+    np.add.at(counts, where, np.concatenate([p.counts for p in parts]))
+    return _from_codes(unique, counts, vocab_size)
+
+
+def _counted(codes: NDArray[np.int64], vocab_size: int) -> PairCounts:
+    unique, counts = np.unique(codes, return_counts=True)
+    return _from_codes(unique, counts, vocab_size)
+
+
+def _from_codes(codes: NDArray[np.int64], counts: NDArray[np.int64], vocab_size: int) -> PairCounts:
+    query, key = np.divmod(codes, vocab_size)
+    return PairCounts(query.astype(np.int32), key.astype(np.int32), counts.astype(np.int64))

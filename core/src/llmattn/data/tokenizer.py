@@ -1,0 +1,144 @@
+"""Words and punctuation marks as token ids, through the ``tokenizers`` library."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+from llmattn.errors import CheckpointError, ConfigError, CorpusError
+
+__all__ = ["EOL", "PRESETS", "UNK", "WordTokenizer"]
+
+UNK = "<unk>"
+EOL = "<eol>"
+
+PRESETS = {
+    # A word with apostrophes inside it (don't, o'er), or one mark of punctuation.
+    "words": r"\w+(?:['’]\w+)*|[^\w\s]",
+    # LLM-Computing's own expression: words and full stops, nothing else.
+    "seed": r"\w+|\.",
+}
+
+_NO_SPACE_BEFORE = frozenset(".,;:!?)]}%…’-–—/")
+_NO_SPACE_AFTER = frozenset("([{$£€#@-–—/")
+_CLIPPED = frozenset({"tis", "twas", "twere", "twill", "twould", "em", "gainst", "til"})
+"""Words that an apostrophe opens: 'tis, not tis'."""
+
+
+class WordTokenizer:
+    """A lower-casing word tokenizer with ``<unk>`` and ``<eol>``.
+
+    Id 0 is ``<unk>``, id 1 ``<eol>``; the words follow, the most frequent first.
+    """
+
+    unk_id = 0
+    eol_id = 1
+    special_ids = (0, 1)
+
+    def __init__(self, tokenizer: Tokenizer, preset: str) -> None:
+        self.preset = preset
+        self._tokenizer = tokenizer
+        size = tokenizer.get_vocab_size()
+        self.vocabulary: tuple[str, ...] = tuple(
+            tokenizer.id_to_token(index) or UNK for index in range(size)
+        )
+        """The token of each id."""
+
+    def __len__(self) -> int:
+        return len(self.vocabulary)
+
+    @classmethod
+    def train(
+        cls, lines: Iterable[str], *, preset: str = "words", min_count: int = 1
+    ) -> WordTokenizer:
+        """The tokenizer of the words that occur at least ``min_count`` times in ``lines``.
+
+        Raises ConfigError for an unknown preset, CorpusError if no word is left.
+        """
+        if preset not in PRESETS:
+            raise ConfigError(
+                f"No tokenizer is called {preset!r}; choose one of: {', '.join(PRESETS)}."
+            )
+        tokenizer = Tokenizer(models.WordLevel(unk_token=UNK))
+        tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(
+            Regex(PRESETS[preset]), behavior="removed", invert=True
+        )
+        trainer = trainers.WordLevelTrainer(
+            vocab_size=2**31 - 1,
+            min_frequency=min_count,
+            special_tokens=[UNK, EOL],
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator(lines, trainer)
+        if tokenizer.get_vocab_size() <= len(cls.special_ids):
+            raise CorpusError(
+                f"No word of the training lines occurs {min_count} times or more: lower "
+                "--min-count, or add text."
+            )
+        return cls(tokenizer, preset)
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of the words of ``text``, without ``<eol>`` at either end."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def encode_batch(self, lines: Sequence[str]) -> list[list[int]]:
+        """:meth:`encode` of many lines, in parallel."""
+        encoded = self._tokenizer.encode_batch_fast(list(lines), add_special_tokens=False)
+        return [encoding.ids for encoding in encoded]
+
+    def words(self, text: str) -> list[str]:
+        """The tokens of ``text`` as they were before the vocabulary was applied."""
+        normal = self._tokenizer.normalizer.normalize_str(text)
+        return [word for word, _ in self._tokenizer.pre_tokenizer.pre_tokenize_str(normal)]
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """The tokens of ``ids``."""
+        return [self.vocabulary[index] for index in ids]
+
+    def detokenise(self, ids: Iterable[int]) -> str:
+        """Readable text: no space before punctuation; ``<eol>`` becomes a line break."""
+        return join_tokens(self.decode(ids))
+
+    def to_json(self) -> str:
+        """The tokenizer as a string that :meth:`from_json` reads."""
+        return json.dumps({"preset": self.preset, "tokenizer": self._tokenizer.to_str()})
+
+    @classmethod
+    def from_json(cls, text: str) -> WordTokenizer:
+        """The tokenizer that :meth:`to_json` wrote. Raises CheckpointError for anything else."""
+        try:
+            data = json.loads(text)
+            built = cls(Tokenizer.from_str(data["tokenizer"]), str(data["preset"]))
+        except Exception as error:  # the library raises plain Exception
+            raise CheckpointError(f"The checkpoint's tokenizer cannot be read: {error}.") from None
+        if built.vocabulary[:2] != (UNK, EOL):
+            raise CheckpointError(f"The checkpoint's tokenizer does not start with {UNK}, {EOL}.")
+        return built
+
+
+def join_tokens(tokens: Sequence[str]) -> str:
+    """Tokens as a person would write them."""
+    text = ""
+    glue = True
+    quotes = 0
+    for position, word in enumerate(tokens):
+        if word == EOL:
+            text, glue, quotes = text + "\n", True, 0
+            continue
+        following = tokens[position + 1] if position + 1 < len(tokens) else ""
+        before = after = False  # whether the token sticks to its neighbours
+        if word == '"':
+            before, after = quotes % 2 == 1, quotes % 2 == 0
+            quotes += 1
+        elif word == "'":
+            after = following in _CLIPPED
+            before = not after
+        else:
+            before = word in _NO_SPACE_BEFORE
+            after = word in _NO_SPACE_AFTER
+        text += word if glue or before else f" {word}"
+        glue = after
+    return text
