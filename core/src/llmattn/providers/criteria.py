@@ -1,0 +1,93 @@
+"""What a chat model is asked to rate: each criterion gives one channel of scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import field, frozen, validators
+
+__all__ = ["BUILT_IN", "Criterion", "read_criteria"]
+
+_NAME = r"[A-Za-z][A-Za-z0-9_]{0,31}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+@frozen
+class Criterion:
+    """A name (a channel's, and a property of the reply) and what a model is told to rate."""
+
+    name: str = field(validator=validators.matches_re(_NAME))
+    wording: str = field(converter=_one_line)
+
+
+BUILT_IN = {
+    criterion.name: criterion
+    for criterion in (
+        Criterion(
+            "relevance",
+            "how much a reader who meets the query needs the key, read earlier in the same "
+            "text, to understand the query or to foresee what follows",
+        ),
+        Criterion(
+            "syntax",
+            "how often the two words stand in a grammatical relation, as verb and subject or "
+            "object, noun and article or adjective, preposition and noun",
+        ),
+        Criterion(
+            "meaning",
+            "how close the two words are in meaning: synonyms, opposites, kinds and parts of "
+            "the same thing, a thing and what it does",
+        ),
+        Criterion("topic", "how often texts about one subject hold both words"),
+    )
+}
+"""The criteria that need no wording from the user."""
+
+
+def read_criteria(text: str) -> tuple[Criterion, ...]:
+    """Criteria from a setting: names of built-in ones separated by commas, or a file's path.
+
+    The file has one criterion a line, ``name: wording``; empty lines and lines that start
+    with ``#`` are skipped, and a built-in name may stand without wording. Raises ValueError.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if names and all(name in BUILT_IN for name in names):
+        found = [BUILT_IN[name] for name in names]
+    else:
+        path = Path(text).expanduser()
+        if not path.is_file():
+            raise ValueError(
+                f"criteria {text!r} are neither among {', '.join(BUILT_IN)} nor a file with "
+                "one 'name: wording' a line"
+            )
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"the criteria file {path} cannot be read: {error}") from None
+        found = [
+            _criterion(path, number, line)
+            for number, line in enumerate(lines, 1)
+            if line.strip() and not line.lstrip().startswith("#")
+        ]
+    if not found:
+        raise ValueError(f"the criteria {text!r} name nothing to rate")
+    if len({criterion.name for criterion in found}) != len(found):
+        raise ValueError(f"the criteria {text!r} name one thing twice")
+    return tuple(found)
+
+
+def _criterion(path: Path, number: int, line: str) -> Criterion:
+    name, _, wording = (part.strip() for part in line.partition(":"))
+    if not wording and name in BUILT_IN:
+        return BUILT_IN[name]
+    if not wording:
+        raise ValueError(f"{path}, line {number}: expected 'name: wording', found {line.strip()!r}")
+    try:
+        return Criterion(name, wording)
+    except ValueError:
+        raise ValueError(
+            f"{path}, line {number}: {name!r} is no name (letters, digits and _, at most 32)"
+        ) from None

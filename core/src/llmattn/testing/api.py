@@ -1,0 +1,293 @@
+"""What the test server answers: models, chat completions, responses, and how it scores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import Factory, define, field, frozen
+
+from llmattn.providers.prompt import read_rows
+from llmattn.providers.reply import last_object
+from llmattn.testing.faults import HTTP_FAULTS, FaultPlan, spoil
+
+__all__ = ["ANSWERS", "REFUSABLE", "Answer", "RequestLog", "ServerOptions", "answer", "digit"]
+
+REFUSABLE = (
+    "exact_schema",
+    "json_schema",
+    "json_object",
+    "temperature",
+    "reasoning",
+    "max_tokens",
+    "max_completion_tokens",
+)
+"""Parts of a request that a server can be told not to take."""
+
+
+def digit(query: str, key: str, criterion: str) -> int:
+    """The score, 0 to 9, that the server gives: the same for ever, whatever else is asked."""
+    text = f"{criterion}\0{query}\0{key}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=4).digest()[0] % 10
+
+
+ANSWERS: dict[str, Callable[[str, list[str], str], list[int]]] = {
+    "hash": lambda query, keys, criterion: [digit(query, key, criterion) for key in keys],
+    "constant": lambda query, keys, criterion: [5 for _ in keys],
+    "counting": lambda query, keys, criterion: [(i + 1) % 10 for i in range(len(keys))],
+    "saturated": lambda query, keys, criterion: [9 * (len(key) % 2) for key in keys],
+}
+"""Ways of answering: a stable hash of both words, or as models do that cannot score."""
+
+
+@frozen
+class ServerOptions:
+    """How the server behaves. ``refuse`` names members of REFUSABLE."""
+
+    models: tuple[str, ...] = ("test-model", "gpt-5.4-mini", "gpt-oss-120b")
+    api_key: str | None = None
+    """The bearer key that is demanded, or None."""
+    basic_auth: str | None = None
+    """``user:password`` that is demanded, or None."""
+    latency: float = 0.0
+    """Seconds before each answer to a request for scores."""
+    faults: FaultPlan = field(factory=FaultPlan)
+    retry_after: float = 0.05
+    """Seconds that a 429 tells the client to wait."""
+    refuse: tuple[str, ...] = ()
+    refuse_status: int = 400
+    answers: str | Callable[[str, list[str], str], list[int]] = "hash"
+    """A name in ANSWERS, or a function of (query, keys, criterion) to digits."""
+    rate_headers: bool = False
+    """Whether answers carry x-ratelimit-* headers."""
+    quota: bool = False
+    """Whether every request fails as when an account has no money left."""
+    batch_polls: int = 1
+    """How often a batch is asked about before it has ended."""
+    batch_end: str = "completed"
+    """``completed``, ``expired`` (half of it done), ``failed`` or ``cancelled``."""
+
+
+@define
+class RequestLog:
+    """What the server was asked. Read it at any time; the server's thread writes it."""
+
+    requests: list[dict[str, Any]] = Factory(list)
+    """Each request for scores: number, path, body, fault, pairs asked."""
+    answered: Counter[tuple[str, str]] = Factory(Counter)
+    """How often each (query, key) was answered with a score."""
+    faults: Counter[str] = Factory(Counter)
+    in_flight: int = 0
+    most_in_flight: int = 0
+    _lock: threading.Lock = field(factory=threading.Lock, eq=False, repr=False)
+
+    def add(self, path: str, body: dict[str, Any], fault: str | None) -> dict[str, Any]:
+        """Note a request before it is answered."""
+        with self._lock:
+            entry = {"number": len(self.requests), "path": path, "body": body, "fault": fault}
+            self.requests.append(entry)
+            if fault:
+                self.faults[fault] += 1
+        return entry
+
+    def summary(self) -> dict[str, Any]:
+        """Counts, as the admin URL shows them."""
+        with self._lock:
+            return {
+                "requests": len(self.requests),
+                "pairs_answered": sum(self.answered.values()),
+                "distinct_pairs": len(self.answered),
+                "most_times_one_pair": max(self.answered.values(), default=0),
+                "faults": dict(self.faults),
+                "in_flight": self.in_flight,
+                "most_in_flight": self.most_in_flight,
+            }
+
+
+@frozen
+class Answer:
+    """An HTTP answer: a body that is sent as JSON, or bytes."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str] = Factory(dict)
+
+
+def error(status: int, message: str, code: str | None = None, **headers: str) -> Answer:
+    """An error in the form that OpenAI's API has."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    return Answer(status, body, {name.replace("_", "-"): text for name, text in headers.items()})
+
+
+def http_fault(fault: str, options: ServerOptions) -> Answer | None:
+    """The answer of a fault that happens before any model is asked, or None."""
+    wait = f"{options.retry_after:g}"
+    return {
+        "rate_limit": error(429, "Rate limit reached.", "rate_limit_exceeded", Retry_After=wait),
+        "rate_limit_ms": error(
+            429,
+            "Rate limit reached.",
+            "rate_limit_exceeded",
+            retry_after_ms=f"{1000 * options.retry_after:g}",
+        ),
+        "rate_limit_bare": error(429, "Rate limit reached.", "rate_limit_exceeded"),
+        "server_error": error(500, "The server had an error."),
+        "loading": error(503, "Loading model", "unavailable_error"),
+        "content_type": Answer(200, b"<html>Welcome</html>", {"Content-Type": "text/html"}),
+    }.get(fault)
+
+
+def answer(
+    path: str, body: dict[str, Any], fault: str | None, options: ServerOptions, log: RequestLog
+) -> Answer:
+    """Answer a request for scores: ``/v1/chat/completions`` or ``/v1/responses``."""
+    if options.quota:
+        return error(429, "You exceeded your current quota.", "insufficient_quota")
+    if fault in HTTP_FAULTS and (failed := http_fault(fault, options)):
+        return failed
+    if body.get("model") not in options.models:
+        return error(404, f"The model {body.get('model')!r} does not exist.", "model_not_found")
+    if refused := next((part for part in options.refuse if _has(body, part)), None):
+        return error(options.refuse_status, f"'{_WORDS[refused]}' is not supported.")
+    system, user = _texts(body)
+    try:
+        rows = read_rows(user)
+    except (ValueError, KeyError, TypeError):
+        return error(400, "The user's message holds no rows.")
+    form = last_object(system) or {"relevance": [""]}
+    text, finish = spoil(fault, _reply(rows, form, options))
+    if fault in (None, "prose"):
+        with log._lock:
+            for query, keys in rows:
+                log.answered.update((query, key) for key in keys)
+    usage = {"prompt": len(system + user) // 4 + 1, "completion": len(text) // 2 + 1}
+    make = _response if path.endswith("/responses") else _chat_completion
+    headers = _rate_headers(len(log.requests)) if options.rate_headers else {}
+    return Answer(200, make(str(body["model"]), text, finish, usage), headers)
+
+
+def _reply(
+    rows: list[tuple[str, tuple[str, ...]]], form: Mapping[str, Any], options: ServerOptions
+) -> dict[str, Any]:
+    score = ANSWERS[options.answers] if isinstance(options.answers, str) else options.answers
+    reply: dict[str, Any] = {}
+    for criterion, example in form.items():
+        digits = bool(example) and isinstance(example[0], str)
+        numbers = [score(query, list(keys), criterion) for query, keys in rows]
+        reply[criterion] = ["".join(map(str, n)) for n in numbers] if digits else numbers
+    return reply
+
+
+_WORDS = {
+    "exact_schema": "json_schema with prefixItems",
+    "json_schema": "response_format of type json_schema",
+    "json_object": "response_format of type json_object",
+    "temperature": "temperature",
+    "reasoning": "reasoning_effort",
+    "max_tokens": "max_tokens",
+    "max_completion_tokens": "max_completion_tokens",
+}
+
+
+def _has(body: Mapping[str, Any], part: str) -> bool:
+    """Whether a request's body holds a part that the server refuses."""
+    form = body.get("response_format") or (body.get("text") or {}).get("format") or {}
+    if part == "exact_schema":
+        return "prefixItems" in json.dumps(form)
+    if part in ("json_schema", "json_object"):
+        return form.get("type") == part
+    if part == "reasoning":
+        return bool(body.get("reasoning") or body.get("reasoning_effort"))
+    return part in body
+
+
+def _texts(body: Mapping[str, Any]) -> tuple[str, str]:
+    """The system and the user text of either API."""
+    if "messages" in body:
+        messages = body["messages"]
+    else:
+        given = body.get("input", "")
+        messages = [{"role": "user", "content": given}] if isinstance(given, str) else given
+        messages = [{"role": "system", "content": body.get("instructions") or ""}, *messages]
+    texts = {"system": "", "user": ""}
+    for message in messages:
+        role = "user" if message["role"] == "user" else "system"
+        texts[role] += message["content"]
+    return texts["system"], texts["user"]
+
+
+def _chat_completion(model: str, text: str, finish: str, usage: Mapping[str, int]) -> Any:
+    refusal = text if finish == "refusal" else None
+    return {
+        "id": "chatcmpl-test",
+        "object": "chat.completion",
+        "created": 0,
+        "model": model,
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": "stop" if refusal else finish,
+                "message": {
+                    "role": "assistant",
+                    "content": None if refusal else text,
+                    "refusal": refusal,
+                },
+            }
+        ],
+        "usage": {
+            "prompt_tokens": usage["prompt"],
+            "completion_tokens": usage["completion"],
+            "total_tokens": usage["prompt"] + usage["completion"],
+        },
+    }
+
+
+def _response(model: str, text: str, finish: str, usage: Mapping[str, int]) -> Any:
+    content: dict[str, Any] = {"type": "output_text", "text": text, "annotations": []}
+    if finish == "refusal":
+        content = {"type": "refusal", "refusal": text}
+    reason = {"length": "max_output_tokens", "content_filter": "content_filter"}.get(finish)
+    return {
+        "id": "resp_test",
+        "object": "response",
+        "created_at": 0,
+        "model": model,
+        "status": "incomplete" if reason else "completed",
+        "incomplete_details": {"reason": reason} if reason else None,
+        "error": None,
+        "output": [
+            {
+                "id": "msg_test",
+                "type": "message",
+                "role": "assistant",
+                "status": "incomplete" if reason else "completed",
+                "content": [content],
+            }
+        ],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": {
+            "input_tokens": usage["prompt"],
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": usage["completion"],
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": usage["prompt"] + usage["completion"],
+        },
+    }
+
+
+def _rate_headers(number: int) -> dict[str, str]:
+    return {
+        "x-ratelimit-limit-requests": "10000",
+        "x-ratelimit-remaining-requests": str(max(0, 10_000 - number)),
+        "x-ratelimit-reset-requests": "6ms",
+        "x-ratelimit-limit-tokens": "200000",
+        "x-ratelimit-remaining-tokens": "150000",
+        "x-ratelimit-reset-tokens": "1m30.5s",
+    }

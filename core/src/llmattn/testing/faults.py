@@ -1,0 +1,122 @@
+"""Faults that the test server commits on purpose, drawn reproducibly."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+__all__ = ["FAULTS", "HTTP_FAULTS", "FaultPlan", "spoil"]
+
+HTTP_FAULTS = {
+    "rate_limit": "429 with Retry-After",
+    "rate_limit_ms": "429 with retry-after-ms",
+    "rate_limit_bare": "429 without Retry-After",
+    "server_error": "500",
+    "loading": "503, as while a model is loading",
+    "reset": "the connection is reset",
+    "stall": "half of the reply, then nothing",
+    "content_type": "200 with an HTML page",
+}
+CONTENT_FAULTS = {
+    "truncated": "JSON that ends in the middle",
+    "prose": "prose around the JSON (the scores can be read)",
+    "too_few": "one score too few in the first row",
+    "too_many": "one score too many in the first row",
+    "missing_row": "one row too few",
+    "strings": "words in place of scores",
+    "nan": "NaN in place of scores",
+    "negative": "negative scores",
+    "huge": "scores of 400 digits",
+    "duplicate_keys": "a property named twice",
+    "empty": "an empty text",
+    "refusal": "the model refuses",
+    "content_filter": "finish reason content_filter",
+    "length": "finish reason length, the text cut",
+}
+FAULTS = HTTP_FAULTS | CONTENT_FAULTS
+"""Every fault by name, with what it does."""
+
+
+def _probabilities(
+    given: Mapping[str, float] | tuple[tuple[str, float], ...],
+) -> tuple[tuple[str, float], ...]:
+    faults = dict(given)
+    for name, probability in faults.items():
+        if name not in FAULTS:
+            raise ValueError(f"no fault is called {name!r}; there are {', '.join(FAULTS)}")
+        if not 0 <= probability <= 1:
+            raise ValueError(f"the probability of {name} is {probability}, not in [0, 1]")
+    if sum(faults.values()) > 1 + 1e-9:
+        raise ValueError("the probabilities of the faults sum to more than 1")
+    return tuple(sorted(faults.items()))
+
+
+@frozen
+class FaultPlan:
+    """Which request meets which fault: a function of the seed and the request's number."""
+
+    faults: tuple[tuple[str, float], ...] = field(default=(), converter=_probabilities)
+    seed: int = 0
+
+    @classmethod
+    def evenly(
+        cls, share: float, names: tuple[str, ...] = tuple(FAULTS), seed: int = 0
+    ) -> FaultPlan:
+        """A plan in which ``share`` of all requests fail, each of ``names`` equally often."""
+        return cls({name: share / len(names) for name in names}, seed)
+
+    def draw(self, number: int) -> str | None:
+        """The fault of the request with this number (from 0), or None."""
+        if not self.faults:
+            return None
+        point = random.Random(f"{self.seed}:{number}").random()  # noqa: S311  (tests, not secrets)
+        for name, probability in self.faults:
+            point -= probability
+            if point < 0:
+                return name
+        return None
+
+
+def spoil(fault: str | None, reply: dict[str, Any]) -> tuple[str, str]:
+    """``reply`` (scores by criterion) as text, and the finish reason, under a content fault."""
+    text = json.dumps(reply, separators=(",", ":"))
+    finish = "stop"
+    if fault == "truncated":
+        text = text[: len(text) // 2]
+    elif fault == "prose":
+        text = f"Of course! Here are the scores {{0 to 9}}:\n```json\n{text}\n```\nAnything else?"
+    elif fault == "too_few":
+        text = _edited(reply, lambda row: row[:-1])
+    elif fault == "too_many":
+        text = _edited(reply, lambda row: row + row[-1:])
+    elif fault == "missing_row":
+        text = json.dumps({name: rows[:-1] for name, rows in reply.items()})
+    elif fault == "strings":
+        text = _edited(reply, lambda row: ["high"] * len(row))
+    elif fault == "nan":
+        text = _edited(reply, lambda row: [float("nan")] * len(row))
+    elif fault == "negative":
+        text = _edited(reply, lambda row: [-1] * len(row))
+    elif fault == "huge":
+        text = _edited(reply, lambda row: [10**400] * len(row))
+    elif fault == "duplicate_keys":
+        name = json.dumps(next(iter(reply)))
+        text = f"{text[:-1]},{name}:[]}}"
+    elif fault == "empty":
+        text = ""
+    elif fault == "refusal":
+        text, finish = "I'm sorry, but I can't help with that.", "refusal"
+    elif fault == "content_filter":
+        text, finish = "", "content_filter"
+    elif fault == "length":
+        text, finish = text[: len(text) // 2], "length"
+    return text, finish
+
+
+def _edited(reply: dict[str, Any], edit: Any) -> str:
+    """The reply's JSON with ``edit`` applied to the first row of each criterion."""
+    return json.dumps({name: [edit(rows[0]), *rows[1:]] for name, rows in reply.items()})
