@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen, validators
 
+from llmattn.errors import ProviderError
 from llmattn.identity import Identity
 from llmattn.rows import Row, Scope, Scores
 from llmattn.usage import Usage
 
-__all__ = ["AttentionProvider", "Estimator", "Limits", "LocalProvider", "NeedsText", "Reply"]
+__all__ = [
+    "AttentionProvider",
+    "BatchProvider",
+    "BatchStatus",
+    "Estimator",
+    "Limits",
+    "LocalProvider",
+    "NeedsText",
+    "RateHint",
+    "Reply",
+]
 
 
 @frozen
@@ -26,6 +37,19 @@ class Limits:
 
 
 @frozen
+class RateHint:
+    """What a server says it will still take, as in x-ratelimit-* headers; None: not said.
+
+    ``reset_*``: seconds until the full allowance is there again.
+    """
+
+    remaining_requests: int | None = None
+    remaining_tokens: int | None = None
+    reset_requests: float | None = None
+    reset_tokens: float | None = None
+
+
+@frozen
 class Reply:
     """The answer to one request.
 
@@ -36,6 +60,7 @@ class Reply:
     scores: tuple[Scores, ...] = field(converter=tuple)
     usage: Usage = Usage()
     model: str | None = None
+    rate: RateHint | None = None
 
 
 @runtime_checkable
@@ -97,4 +122,40 @@ class Estimator(Protocol):
 
     def estimate(self, rows: Sequence[Row]) -> Usage:
         """Upper bound of the tokens that :meth:`AttentionProvider.score` of ``rows`` is billed."""
+        ...
+
+
+@frozen
+class BatchStatus:
+    """How far a batch is: ``completed`` of ``total`` requests."""
+
+    state: Literal["running", "done", "failed", "expired", "cancelled"]
+    completed: int = 0
+    total: int = 0
+    message: str = ""
+    """What the server says about a failure."""
+
+
+@runtime_checkable
+class BatchProvider(Protocol):
+    """A provider that takes many requests at once and answers later, usually at half price.
+
+    The three calls may come from different processes, days apart. They raise what
+    :meth:`AttentionProvider.score` raises.
+    """
+
+    async def submit_batch(self, requests: Sequence[Sequence[Row]]) -> str:
+        """Hand over ``requests``; gives the batch's id."""
+        ...
+
+    async def batch_status(self, batch_id: str) -> BatchStatus: ...
+
+    async def collect_batch(
+        self, batch_id: str, requests: Sequence[Sequence[Row]]
+    ) -> list[Reply | ProviderError]:
+        """The answers, aligned with the ``requests`` that were submitted.
+
+        An error stands for each request that was not answered, or not usably; a batch that
+        ended early (expired, cancelled) still gives what was done.
+        """
         ...
