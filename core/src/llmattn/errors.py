@@ -13,7 +13,8 @@ LlmattnError
     ├── RateLimited        the provider asks to slow down; tried again
     ├── ProviderUnavailable  no answer, or a server fault; tried again
     ├── ProviderRejected   the provider will not do this; not tried again
-    └── BadReply           an answer that holds no usable scores; asked again
+    ├── BadReply           an answer that holds no usable scores; asked again
+    └── DegenerateReplies  answers that are in shape but say nothing
 
 A message says what was wrong, where, and what to do next.
 """
@@ -29,6 +30,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "CorpusError",
+    "DegenerateReplies",
     "LlmattnError",
     "MissingSetting",
     "PluginError",
@@ -130,3 +132,7 @@ class ProviderRejected(ProviderError):
 
 class BadReply(ProviderError):
     """The provider answered, but no scores can be read from the answer."""
+
+
+class DegenerateReplies(ProviderError):
+    """Too many rows are constant or count up: the model cannot do the task as asked."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from urllib.parse import urlsplit, urlunsplit
 
-__all__ = ["Secret", "redact", "strip_credentials"]
+__all__ = ["RedactingFilter", "Secret", "redact", "strip_credentials"]
 
 _HIDDEN = "[hidden]"
 _known: set[str] = set()
@@ -60,3 +61,13 @@ def strip_credentials(url: str) -> str:
         host = f"[{host}]"
     netloc = f"{host}:{parts.port}" if parts.port else host
     return urlunsplit((parts.scheme.lower(), netloc, parts.path.rstrip("/"), parts.query, ""))
+
+
+class RedactingFilter(logging.Filter):
+    """Removes secrets from whatever a log handler is about to write."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = redact(record.getMessage()), ()
+        if record.exc_info:
+            record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
+        return True

@@ -1,0 +1,88 @@
+"""Money and requests: reserved before a request is sent, settled by what it was billed."""
+
+from __future__ import annotations
+
+import anyio
+from attrs import field, frozen, validators
+
+from llmattn.errors import BudgetExceeded
+from llmattn.usage import Usage
+
+__all__ = ["Budget", "Price"]
+
+
+@frozen
+class Price:
+    """US dollars a million tokens."""
+
+    prompt: float = field(validator=validators.ge(0))
+    completion: float = field(validator=validators.ge(0))
+
+    def of(self, usage: Usage) -> float:
+        """US dollars for the tokens of ``usage``."""
+        tokens = usage.prompt_tokens * self.prompt + usage.completion_tokens * self.completion
+        return tokens / 1e6
+
+
+class Budget:
+    """Keeps spent plus reserved within the limits at every moment.
+
+    ``max_cost``: US dollars, needs a ``price``; ``max_requests`` counts every request sent,
+    retries too. None means no limit. Used from one event loop.
+    """
+
+    def __init__(
+        self,
+        price: Price | None = None,
+        *,
+        max_cost: float | None = None,
+        max_requests: int | None = None,
+    ) -> None:
+        self.price = price
+        self.max_cost = max_cost
+        self.max_requests = max_requests
+        self.spent = Usage()
+        self._reserved_cost = 0.0
+        self._reserved_requests = 0
+        self._settled = anyio.Event()
+
+    async def reserve(self, estimate: Usage) -> float:
+        """Set aside what one request may cost at the most; US dollars.
+
+        Waits while requests under way may still give back enough. Raises BudgetExceeded
+        once it is sure that this request does not fit.
+        """
+        cost = self.price.of(estimate) if self.price else 0.0
+        while not self._fits(cost):
+            if self._reserved_requests == 0:
+                raise BudgetExceeded(self._message(cost))
+            await self._settled.wait()
+        self._reserved_cost += cost
+        self._reserved_requests += 1
+        return cost
+
+    def settle(self, reserved: float, usage: Usage) -> Usage:
+        """Exchange a reservation for what was billed; gives ``usage`` with its cost."""
+        cost = usage.cost or (self.price.of(usage) if self.price else 0.0)
+        billed = Usage(1, usage.prompt_tokens, usage.completion_tokens, cost)
+        self.spent += billed
+        self._reserved_cost = max(0.0, self._reserved_cost - reserved)
+        self._reserved_requests -= 1
+        self._settled.set()
+        self._settled = anyio.Event()
+        return billed
+
+    def _fits(self, cost: float) -> bool:
+        requests = self.spent.requests + self._reserved_requests + 1
+        if self.max_requests is not None and requests > self.max_requests:
+            return False
+        total = self.spent.cost + self._reserved_cost + cost
+        return self.max_cost is None or total <= self.max_cost + 1e-12
+
+    def _message(self, cost: float) -> str:
+        if self.max_requests is not None and self.spent.requests >= self.max_requests:
+            return f"All of the {self.max_requests} requests allowed have been sent."
+        return (
+            f"The next request may cost ${cost:.4f}; ${self.spent.cost:.4f} of the "
+            f"${self.max_cost:.4f} allowed is spent."
+        )

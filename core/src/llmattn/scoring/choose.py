@@ -1,0 +1,80 @@
+"""Which provider to use when nobody says, and how its settings are found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from llmattn.errors import ConfigError, MissingSetting
+from llmattn.plugins import Plugins
+from llmattn.providers.protocol import AttentionProvider
+from llmattn.registry import Registered
+from llmattn.settings import resolve
+
+__all__ = ["OFFLINE", "build_provider", "check_owners", "choose_provider", "options_of"]
+
+AUTOMATIC = ("cerebras", "openai", "custom")
+"""Searched in this order for one whose settings are complete."""
+OFFLINE = "cooccurrence"
+
+
+def options_of(owner: str, options: Mapping[str, str], *, default_owner: bool) -> dict[str, str]:
+    """The options ``owner.key`` without their owner; bare keys too if ``default_owner``."""
+    mine = {}
+    for name, value in options.items():
+        prefix, dot, key = name.rpartition(".")
+        if prefix == owner or (default_owner and not dot):
+            mine[key] = value
+    return mine
+
+
+def check_owners(options: Mapping[str, str], owners: Sequence[str]) -> None:
+    """Raise ConfigError for an option whose owner is not in use: no option is ignored."""
+    for name in options:
+        owner, dot, _ = name.rpartition(".")
+        if dot and owner not in owners:
+            raise ConfigError(
+                f"The option {name!r} is for {owner!r}, which is not in use; in use are: "
+                f"{', '.join(owners)}."
+            )
+
+
+def choose_provider(plugins: Plugins, environ: Mapping[str, str]) -> tuple[str, bool]:
+    """The provider's name, and whether it is the offline one for want of anything better.
+
+    LLM_PROVIDER decides; else the first of cerebras, openai, custom that is installed and
+    whose settings are complete; else the offline provider.
+    """
+    if environ.get("LLM_PROVIDER"):
+        return environ["LLM_PROVIDER"].strip().lower(), False
+    for name in AUTOMATIC:
+        if name in plugins.providers.names() and not plugins.providers.clashes(name):
+            try:
+                resolve(plugins.provider(name).settings, owner=name, options={}, environ=environ)
+            except MissingSetting:
+                continue
+            return name, False
+    return OFFLINE, True
+
+
+def build_provider(
+    registered: Registered,
+    *,
+    options: Mapping[str, str],
+    model: str | None,
+    environ: Mapping[str, str],
+) -> AttentionProvider:
+    """The provider with its settings; ``options`` without owners.
+
+    Raises ConfigError or PluginError.
+    """
+    options = dict(options)
+    if model is not None:
+        names = {f.name for f in attrs.fields(registered.settings)}
+        if "model" not in names:
+            raise ConfigError(f"The provider {registered.name!r} has no models; leave out --model.")
+        options["model"] = model
+    settings = resolve(registered.settings, owner=registered.name, options=options, environ=environ)
+    provider: AttentionProvider = registered.build(settings)
+    return provider

@@ -1,0 +1,109 @@
+"""Packs rows into as few requests as the provider's limits allow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from llmattn.providers.protocol import Limits
+from llmattn.rows import Row, Scope
+
+__all__ = ["merge_rows", "pack"]
+
+_OPEN_REQUESTS = 32
+"""How many unfinished requests of PREFIX rows are searched for a place."""
+
+
+def merge_rows(rows: Iterable[Row]) -> list[Row]:
+    """Each query (or text) once: the keys of equal queries without context are united.
+
+    Order is that of first appearance, for rows and for keys.
+    """
+    keys: dict[tuple[str, tuple[str, ...]], dict[str, None] | None] = {}
+    for row in rows:
+        if row.context:
+            keys[row.query, row.context] = None
+        else:
+            found = keys.setdefault((row.query, ()), {})
+            if found is not None:
+                found.update(dict.fromkeys(row.keys))
+    return [
+        Row(query, (*context, query), context) if found is None else Row(query, tuple(found))
+        for (query, context), found in keys.items()
+    ]
+
+
+def pack(rows: Sequence[Row], limits: Limits, scope: Scope) -> list[tuple[Row, ...]]:
+    """Requests that together hold every (row, key) of ``rows`` exactly once.
+
+    Rows are taken in order, so what comes first is asked first. PAIR rows longer than
+    ``limits.keys_per_row`` are cut into parts of nearly equal length. Rows with context are
+    never cut (one longer than ``limits.pairs_per_request`` goes alone), and share a request
+    only if none is the beginning of another: the longer text would show the shorter row its
+    future.
+    """
+    if scope is Scope.PREFIX:
+        return _pack_texts(rows, limits)
+    requests: list[tuple[Row, ...]] = []
+    current: list[Row] = []
+    pairs = 0
+    for row in _cut(rows, min(limits.keys_per_row, limits.pairs_per_request)):
+        full = pairs + len(row.keys) > limits.pairs_per_request
+        if current and (full or len(current) >= limits.rows_per_request):
+            requests.append(tuple(current))
+            current, pairs = [], 0
+        current.append(row)
+        pairs += len(row.keys)
+    if current:
+        requests.append(tuple(current))
+    return requests
+
+
+def _cut(rows: Iterable[Row], most: int) -> Iterator[Row]:
+    for row in rows:
+        n = len(row.keys)
+        if n <= most:
+            yield row
+            continue
+        parts = -(-n // most)
+        for part in range(parts):
+            yield Row(row.query, row.keys[part * n // parts : (part + 1) * n // parts])
+
+
+class _Texts:
+    """A request of PREFIX rows that still has room."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.pairs = 0
+        self.whole: set[tuple[str, ...]] = set()
+        self.beginnings: set[tuple[str, ...]] = set()
+
+    def takes(self, row: Row, limits: Limits) -> bool:
+        if len(self.rows) >= limits.rows_per_request:
+            return False
+        if self.pairs + len(row.keys) > limits.pairs_per_request:
+            return False
+        if row.keys in self.beginnings:
+            return False
+        return not any(row.keys[:n] in self.whole for n in range(1, len(row.keys)))
+
+    def add(self, row: Row) -> None:
+        self.rows.append(row)
+        self.pairs += len(row.keys)
+        self.whole.add(row.keys)
+        self.beginnings.update(row.keys[:n] for n in range(1, len(row.keys)))
+
+
+def _pack_texts(rows: Iterable[Row], limits: Limits) -> list[tuple[Row, ...]]:
+    done: list[tuple[Row, ...]] = []
+    unfinished: list[_Texts] = []
+    for row in rows:
+        place = next((texts for texts in unfinished if texts.takes(row, limits)), None)
+        if place is None:
+            place = _Texts()
+            unfinished.append(place)
+            if len(unfinished) > _OPEN_REQUESTS:
+                done.append(tuple(unfinished.pop(0).rows))
+        place.add(row)
+    done.extend(tuple(texts.rows) for texts in unfinished)
+    return done

@@ -1,0 +1,35 @@
+"""What a run of scoring has done, for progress bars and summaries."""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from llmattn.usage import Usage
+
+__all__ = ["FillReport"]
+
+
+@define
+class FillReport:
+    """Counts of one run; they grow while it goes on."""
+
+    rows: int = 0
+    pairs: int = 0
+    """(query, key) pairs wanted; with context, (text, position) pairs."""
+    cached: int = 0
+    """Pairs that the cache had."""
+    scored: int = 0
+    """Pairs asked for and kept in this run."""
+    requests_planned: int = 0
+    usage: Usage = field(factory=Usage)
+    retries: int = 0
+    judged_rows: int = 0
+    degenerate_rows: int = 0
+    models: set[str] = field(factory=set)
+    stopped: str | None = None
+    """Why the run ended early, in words; None if it did not."""
+
+    @property
+    def left(self) -> int:
+        """Pairs still unknown."""
+        return self.pairs - self.cached - self.scored

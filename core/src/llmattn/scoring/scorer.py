@@ -1,0 +1,338 @@
+"""Asks a provider for what the cache lacks: the single retry loop, limits, budget, one flight."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import anyio
+import anyio.to_thread
+import numpy as np
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+
+from llmattn.cache.protocol import ScoreCache
+from llmattn.errors import (
+    BadReply,
+    BudgetExceeded,
+    LlmattnError,
+    PluginError,
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+)
+from llmattn.providers.protocol import AttentionProvider, Estimator, Limits, Reply
+from llmattn.rows import Row, Scope, Scores
+from llmattn.scoring import retry
+from llmattn.scoring.budget import Budget
+from llmattn.scoring.limiter import AdaptiveLimiter
+from llmattn.scoring.planner import merge_rows, pack
+from llmattn.scoring.quality import Trial
+from llmattn.scoring.report import FillReport
+from llmattn.scoring.writer import GroupWriter
+from llmattn.usage import Usage
+
+__all__ = ["Scorer", "missing_rows"]
+
+log = logging.getLogger(__name__)
+
+ROUNDS = 6
+"""How often rows that came back unusable are packed anew."""
+
+
+def missing_rows(cache: ScoreCache, provider: AttentionProvider, rows: Iterable[Row]) -> list[Row]:
+    """What ``cache`` lacks of ``rows``: PAIR rows with their unknown keys, PREFIX rows whole."""
+    wanted = merge_rows(rows)
+    missing = []
+    known = cache.get(provider.identity(), wanted)
+    for row, scores in zip(wanted, known, strict=True):
+        unknown = np.isnan(scores).any(axis=0)
+        if unknown.all() or (unknown.any() and provider.scope is Scope.PREFIX):
+            missing.append(row)
+        elif unknown.any():
+            missing.append(Row(row.query, [row.keys[i] for i in np.flatnonzero(unknown)]))
+    return missing
+
+
+class Scorer:
+    """Fills a cache from one provider. Lives on one event loop.
+
+    ``on_progress`` is called after each reply with the report so far. A reply is committed
+    before its place is given to the next request, so killing the process loses at most the
+    requests under way.
+    """
+
+    def __init__(
+        self,
+        provider: AttentionProvider,
+        cache: ScoreCache,
+        *,
+        budget: Budget,
+        limiter: AdaptiveLimiter,
+        trial: Trial | None = None,
+        on_progress: Callable[[FillReport], None] = lambda report: None,
+        notify: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        self.provider = provider
+        self.cache = cache
+        self.budget = budget
+        self.limiter = limiter
+        self.trial = trial
+        self._on_progress = on_progress
+        self._notify = notify
+        self._name = provider.identity().provider
+        self._writer = GroupWriter(cache, provider.identity())
+        self._claimed: dict[tuple[str, tuple[str, ...]], anyio.Event] = {}
+        self._unrecorded = Usage()
+        self._held: list[tuple[Row, Scores]] = []
+        self._halted = anyio.Event()
+        self._error: LlmattnError | None = None
+        self._stopped: str | None = None
+        self._answered = False
+        self._scopes: set[anyio.CancelScope] = set()
+
+    async def fill(self, rows: Iterable[Row]) -> FillReport:
+        """Ask for everything in ``rows`` that the cache lacks, and keep it.
+
+        Ends early, with ``report.stopped`` set, when the budget is used up or after
+        :meth:`stop`. Raises what made going on useless (ProviderRejected, a provider that
+        stays away, BadReply, CacheError); all answers until then are kept.
+        """
+        report = FillReport()
+        wanted = merge_rows(rows)
+        report.rows = len(wanted)
+        report.pairs = sum(len(row.keys) for row in wanted)
+        first = True
+        while wanted and not self._halted.is_set():
+            mine, others = self._claim(wanted)
+            try:
+                missing = await anyio.to_thread.run_sync(
+                    missing_rows, self.cache, self.provider, mine
+                )
+                asked = sum(len(row.keys) for row in missing)
+                report.cached += sum(len(row.keys) for row in mine) - asked
+                if first and missing:
+                    report.requests_planned = len(self._pack(missing, 0))
+                    self._on_progress(report)
+                await self._ask_all(missing, report)
+            finally:
+                self._release(mine)
+            for row in others:
+                event = self._claimed.get((row.query, row.context))
+                if event:
+                    await event.wait()
+            wanted, first = others, False
+        report.stopped = self._stopped
+        self._on_progress(report)
+        if self._error:
+            raise self._error
+        return report
+
+    def stop(self, reason: str, grace: float) -> None:
+        """Send nothing more; answers under way are awaited for ``grace`` seconds at most."""
+        self._halt(reason, None)
+        for scope in self._scopes:
+            scope.deadline = anyio.current_time() + grace
+
+    def _claim(self, rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+        """Rows for us to ask, and rows that another fill is asking now."""
+        mine, others = [], []
+        for row in rows:
+            key = row.query, row.context
+            if key in self._claimed:
+                others.append(row)
+            else:
+                self._claimed[key] = anyio.Event()
+                mine.append(row)
+        return mine, others
+
+    def _release(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self._claimed.pop((row.query, row.context)).set()
+
+    def _pack(self, rows: Sequence[Row], round_: int) -> list[tuple[Row, ...]]:
+        """Later rounds hold rows that failed before: smaller requests may go better."""
+        limits = self.provider.limits
+        smaller = Limits(
+            pairs_per_request=max(1, limits.pairs_per_request >> round_),
+            rows_per_request=max(1, limits.rows_per_request >> round_),
+            keys_per_row=max(1, limits.keys_per_row >> max(0, round_ - 2)),
+            requests_at_once=limits.requests_at_once,
+        )
+        return pack(rows, smaller, self.provider.scope)
+
+    async def _ask_all(self, rows: Sequence[Row], report: FillReport) -> None:
+        unusable: list[Row] = list(rows)
+        for round_ in range(ROUNDS):
+            if not unusable or self._halted.is_set():
+                break
+            requests = iter(self._pack(unusable, round_))
+            unusable = []
+            with anyio.CancelScope() as scope:
+                self._scopes.add(scope)
+                try:
+                    async with anyio.create_task_group() as workers:
+                        for _ in range(self.limiter.most):
+                            workers.start_soon(self._work, requests, unusable, report)
+                finally:
+                    self._scopes.discard(scope)
+            unusable = merge_rows(unusable)
+        await self._end_trial(report)
+        if unusable and not report.scored and not self._halted.is_set():
+            self._halt(
+                None,
+                BadReply(
+                    f"{self._name}: no usable scores came back in {ROUNDS} rounds of asking. "
+                    "Try another model; --debug shows what it answered."
+                ),
+            )
+
+    async def _work(
+        self, requests: Iterator[tuple[Row, ...]], unusable: list[Row], report: FillReport
+    ) -> None:
+        """Ask one request after the other; never raises."""
+        for request in requests:
+            if self._halted.is_set():
+                return
+            try:
+                unusable.extend(await self._ask(request, report))
+            except BadReply as error:
+                log.debug("unusable reply: %s", error)
+                unusable.extend(request)
+            except BudgetExceeded as error:
+                self._halt(str(error), None)
+            except LlmattnError as error:
+                self._halt(None, error)
+
+    async def _ask(self, request: tuple[Row, ...], report: FillReport) -> list[Row]:
+        """One request with its retries; gives the rows that came back unusable."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type((RateLimited, ProviderUnavailable, BadReply)),
+            wait=retry.pause,
+            stop=lambda state: self._halted.is_set() or retry.give_up(state, self._answered),
+            sleep=self._sleep,
+            before_sleep=lambda state: self._before_retry(state, report),
+            reraise=True,
+        )
+        unusable: list[Row] = await retrying(self._send, request, report)
+        return unusable
+
+    async def _send(self, request: tuple[Row, ...], report: FillReport) -> list[Row]:
+        """Send once, within limits and budget, and commit what came back."""
+        estimate = self._estimate(request)
+        async with self.limiter.slot(estimate.prompt_tokens + estimate.completion_tokens) as sent:
+            reserved = await self.budget.reserve(estimate)
+            billed = estimate  # if the answer is lost, what it cost is not known
+            try:
+                reply = await self.provider.score(request)
+                billed = reply.usage
+            except RateLimited as error:
+                billed = error.usage or Usage()
+                self.limiter.refused(sent, error.retry_after)
+                raise
+            except ProviderUnavailable as error:
+                billed = error.usage or (estimate if error.billed else Usage())
+                if error.retry_after:
+                    self.limiter.pause(error.retry_after)
+                raise
+            except ProviderError as error:
+                billed = error.usage or Usage()
+                raise
+            except Exception as error:
+                raise PluginError(
+                    f"The provider {self._name!r} failed with {type(error).__name__}: {error}. "
+                    "This is a fault of its plugin; --debug shows where."
+                ) from error
+            finally:
+                paid = self.budget.settle(reserved, billed)
+                self._unrecorded += paid
+                report.usage += paid
+            self._answered = True
+            self.limiter.answered()
+            if reply.rate:
+                self.limiter.hint(reply.rate)
+            unusable = await self._keep(request, reply, report)
+        self._on_progress(report)
+        return unusable
+
+    async def _keep(self, request: tuple[Row, ...], reply: Reply, report: FillReport) -> list[Row]:
+        """Commit the usable rows of a reply; gives the others."""
+        self._check(request, reply)
+        if reply.model:
+            report.models.add(reply.model)
+        answers = list(zip(request, reply.scores, strict=True))
+        usable = [not np.isnan(scores).any(axis=0).all() for scores in reply.scores]
+        hold = [False] * len(answers)
+        if self.trial:
+            on_trial = not self.trial.passed
+            hold = [on_trial and verdict for verdict in self.trial.judge(reply.scores)]
+            report.judged_rows, report.degenerate_rows = self.trial.rows, self.trial.bad
+        kept: list[tuple[Row, Scores]] = []
+        for answer, use, wait in zip(answers, usable, hold, strict=True):
+            if use:
+                (self._held if wait else kept).append(answer)
+        await self._commit(kept, report)
+        if self.trial:
+            self.trial.check()
+            if self.trial.passed:
+                await self._commit_held(report)
+        return [
+            row if self.provider.scope is Scope.PREFIX else Row(row.query, unknown)
+            for row, scores in answers
+            if (unknown := [row.keys[i] for i in np.flatnonzero(np.isnan(scores).any(axis=0))])
+        ]
+
+    async def _commit(self, answers: Sequence[tuple[Row, Scores]], report: FillReport) -> None:
+        usage, self._unrecorded = self._unrecorded, Usage()
+        await self._writer.put([row for row, _ in answers], [s for _, s in answers], usage)
+        report.scored += sum(int((~np.isnan(s).any(axis=0)).sum()) for _, s in answers)
+
+    async def _end_trial(self, report: FillReport) -> None:
+        """A run of fewer than 20 requests is judged at its end."""
+        if not self.trial or not self._held:
+            return
+        try:
+            self.trial.check(final=True)
+        except LlmattnError as error:
+            self._halt(None, error)
+            return
+        await self._commit_held(report)
+
+    async def _commit_held(self, report: FillReport) -> None:
+        held, self._held = self._held, []
+        if held:
+            await self._commit(held, report)
+
+    def _check(self, request: tuple[Row, ...], reply: Reply) -> None:
+        """A reply of the wrong shape or range is a fault of the plugin."""
+        shapes = [(len(self.provider.channels), len(row.keys)) for row in request]
+        if [scores.shape for scores in reply.scores] != shapes:
+            raise PluginError(
+                f"The provider {self._name!r} gave scores of shapes "
+                f"{[s.shape for s in reply.scores][:4]}, where {shapes[:4]} were asked for."
+            )
+        for scores in reply.scores:
+            if (scores < 0).any() or (scores > 1).any():
+                raise PluginError(f"The provider {self._name!r} gave scores outside [0, 1].")
+
+    def _estimate(self, request: Sequence[Row]) -> Usage:
+        if isinstance(self.provider, Estimator):
+            return self.provider.estimate(request)
+        return Usage(1)
+
+    def _before_retry(self, state: RetryCallState, report: FillReport) -> None:
+        report.retries += 1
+        error = state.outcome.exception() if state.outcome else None
+        log.debug("try %d failed: %s", state.attempt_number, error)
+        if isinstance(error, ProviderUnavailable) and not self._answered:
+            self._notify(f"{error} Trying again.")
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, but not past a halt."""
+        with anyio.move_on_after(seconds):
+            await self._halted.wait()
+
+    def _halt(self, stopped: str | None, error: LlmattnError | None) -> None:
+        """Send nothing more; the first reason counts."""
+        if not self._halted.is_set():
+            self._stopped, self._error = stopped, error
+            self._halted.set()

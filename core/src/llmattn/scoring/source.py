@@ -1,0 +1,251 @@
+"""A provider together with its cache: what training, sampling and the commands score through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from llmattn.cache.open import open_cache
+from llmattn.cache.protocol import ScoreCache
+from llmattn.errors import ConfigError
+from llmattn.identity import Identity
+from llmattn.notices import notify
+from llmattn.plugins import load_plugins
+from llmattn.providers.prices import price_of
+from llmattn.providers.protocol import AttentionProvider, LocalProvider, NeedsText
+from llmattn.rows import Row, Scores
+from llmattn.scoring.budget import Budget, Price
+from llmattn.scoring.choose import build_provider, check_owners, choose_provider, options_of
+from llmattn.scoring.limiter import AdaptiveLimiter
+from llmattn.scoring.options import ScoringOptions
+from llmattn.scoring.progress import ScoringProgress, describe
+from llmattn.scoring.quality import Trial
+from llmattn.scoring.report import FillReport
+from llmattn.scoring.scorer import Scorer, missing_rows
+from llmattn.settings import environment
+
+__all__ = ["ScoreSource", "open_source", "open_sources"]
+
+_GRACE = 5.0
+"""Seconds that answers under way are awaited after Ctrl-C."""
+
+
+class ScoreSource:
+    """One provider with its cache. A context manager; may be used from several threads.
+
+    The provider lives on one event loop of its own for as long as the source is open, so its
+    connections are reused by every call.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        provider: AttentionProvider,
+        cache: ScoreCache,
+        options: ScoringOptions = ScoringOptions(),
+    ) -> None:
+        self.name = name
+        self.provider = provider
+        self.cache = cache
+        self.options = options
+        self.identity: Identity = provider.identity()
+        self.local = isinstance(provider, LocalProvider) and provider.local
+        self.absent_score = provider.absent_score if isinstance(provider, LocalProvider) else None
+        self.price = self._find_price()
+        self._portal_manager: Any = None
+        self._portal: BlockingPortal | None = None
+        self._scorer: Scorer | None = None
+        self._progress: ScoringProgress | None = None
+
+    def missing(self, rows: Sequence[Row]) -> list[Row]:
+        """What the cache lacks of ``rows``; asks nothing."""
+        return missing_rows(self.cache, self.provider, rows)
+
+    def fill(self, rows: Sequence[Row]) -> FillReport:
+        """Ask for what the cache lacks, in the order of ``rows``, and keep it.
+
+        Raises ProviderError, PluginError or CacheError when going on is useless. Ctrl-C:
+        answers under way are awaited for 5 seconds and kept, a summary is printed, and
+        KeyboardInterrupt is raised.
+        """
+        portal, scorer = self._start()
+        priced = self.price is not None and not self.local
+        with ScoringProgress(self.name, quiet=self.options.quiet, priced=priced) as progress:
+            self._progress = progress
+            future = portal.start_task_soon(scorer.fill, rows)
+            try:
+                report: FillReport = future.result()
+            except KeyboardInterrupt:
+                notify("Stopping: answers under way are awaited for 5 seconds.")
+                portal.call(scorer.stop, "interrupted", _GRACE)
+                report = future.result()
+                notify(self.summary(report))
+                notify("Nothing that was answered is lost; the same command goes on from here.")
+                raise
+        return report
+
+    def scores(self, rows: Sequence[Row]) -> list[Scores]:
+        """Fill, then read: ``(C, len(row.keys))`` a row, NaN where still unknown."""
+        if self.missing(rows):
+            self.fill(rows)
+        return self.cache.get(self.identity, rows)
+
+    def summary(self, report: FillReport) -> str:
+        """One line on what a run did and cost."""
+        text = f"{self.name}: {report.pairs:,} pairs, {report.cached:,} cached, "
+        text += f"{report.scored:,} scored now"
+        if report.left:
+            text += f", {report.left:,} left"
+        if report.usage.requests and not self.local:
+            text += f" ({describe(report, priced=self.price is not None)})"
+        if report.stopped:
+            text += f". Stopped early: {report.stopped}"
+        return text
+
+    def close(self) -> None:
+        """Close the provider's connections and the cache."""
+        portal, self._portal = self._portal, None
+        if portal is not None:
+            try:
+                portal.call(self.provider.aclose)
+            finally:
+                self._portal_manager.__exit__(None, None, None)
+        self.cache.close()
+
+    def __enter__(self) -> ScoreSource:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _start(self) -> tuple[BlockingPortal, Scorer]:
+        if self._portal is None:
+            self._portal_manager = start_blocking_portal("asyncio")
+            self._portal = self._portal_manager.__enter__()
+            self._scorer = self._portal.call(self._new_scorer)
+        assert self._scorer is not None
+        return self._portal, self._scorer
+
+    def _new_scorer(self) -> Scorer:
+        options = self.options
+        most = options.requests_at_once or self.provider.limits.requests_at_once
+        return Scorer(
+            self.provider,
+            self.cache,
+            budget=Budget(self.price, max_cost=options.max_cost, max_requests=options.max_requests),
+            limiter=AdaptiveLimiter(most, rpm=options.rpm, tpm=options.tpm),
+            trial=None if self.local else Trial(options.max_degenerate),
+            on_progress=self._show,
+            notify=notify,
+        )
+
+    def _show(self, report: FillReport) -> None:
+        if self._progress is not None:
+            self._progress.update(report)
+
+    def _find_price(self) -> Price | None:
+        """What the user says, else what the table says; None if neither knows."""
+        options = self.options
+        if self.local:
+            return Price(0.0, 0.0)
+        known = price_of(self.name, str(dict(self.identity.details).get("model", "")))
+        prompt = options.price_in if options.price_in is not None else known and known.prompt
+        completion = (
+            options.price_out if options.price_out is not None else known and known.completion
+        )
+        if prompt is None or completion is None:
+            if options.max_cost is not None:
+                raise ConfigError(
+                    f"The price of {self.name} {dict(self.identity.details).get('model', '')} is "
+                    "not known, so --max-cost cannot be kept: pass --price-in and --price-out "
+                    "(US dollars a million tokens)."
+                )
+            return None
+        return Price(prompt, completion)
+
+
+def open_source(
+    provider: str | None = None,
+    *,
+    options: Mapping[str, str] | None = None,
+    model: str | None = None,
+    cache: str = "lmdb",
+    cache_dir: Path | None = None,
+    text: Sequence[Sequence[str]] | None = None,
+    scoring: ScoringOptions = ScoringOptions(),
+) -> ScoreSource:
+    """Open a provider (None: the one that the environment names) with its cache.
+
+    ``options``: settings of provider and cache as text, ``{"window": "5"}`` or
+    ``{"cooccurrence.window": "5", "lmdb.sync": "false"}``; they win over the environment.
+    ``text``: the training lines as tokens, for providers that count in them.
+    Raises ConfigError, PluginError or CacheError.
+    """
+    options = options or {}
+    environ = environment()
+    plugins = load_plugins()
+    if provider is None:
+        provider, fallback = choose_provider(plugins, environ)
+        if fallback:
+            notify(
+                f"No LLM provider is set up (LLM_PROVIDER, or a key): using {provider!r}, "
+                "which works offline."
+            )
+    registered = plugins.provider(provider)
+    built = build_provider(
+        registered,
+        options=options_of(provider, options, default_owner=True),
+        model=model,
+        environ=environ,
+    )
+    if isinstance(built, NeedsText):
+        if text is None:
+            raise ConfigError(f"The provider {provider!r} counts words in a text; give it one.")
+        built.read_text(text)
+    store = open_cache(
+        cache,
+        cache_dir=cache_dir,
+        options=options_of(cache, options, default_owner=False),
+        plugins=plugins,
+    )
+    try:
+        return ScoreSource(provider, built, store, scoring)
+    except BaseException:
+        store.close()
+        raise
+
+
+def open_sources(
+    providers: Sequence[str] = (),
+    *,
+    options: Mapping[str, str] | None = None,
+    cache: str = "lmdb",
+    **rest: Any,
+) -> list[ScoreSource]:
+    """Open several providers (none named: the one that the environment names).
+
+    As :func:`open_source`; their channels stand side by side in the model. An option whose
+    owner is not among them is an error.
+    """
+    if len(set(providers)) < len(providers):
+        raise ConfigError(f"A provider is named twice: {', '.join(providers)}.")
+    sources: list[ScoreSource] = []
+    try:
+        sources.extend(
+            open_source(name, options=options, cache=cache, **rest) for name in providers or [None]
+        )
+        check_owners(options or {}, [*(source.name for source in sources), cache])
+    except BaseException:
+        for source in sources:
+            source.close()
+        raise
+    return sources
