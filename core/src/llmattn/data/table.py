@@ -1,0 +1,219 @@
+"""Pair scores by token id, on the device of the model: what a provider said, and fills."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from attrs import frozen
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from llmattn.errors import CheckpointError
+
+__all__ = ["KnownPairs", "ScoreTable", "join_channels"]
+
+DENSE_SHARE = 0.25
+"""A dense table may take this share of the device's memory; above it the table is sparse."""
+
+
+@frozen(eq=False)
+class KnownPairs:
+    """Scored pairs of ids, sorted by query, then key; ``scores`` is ``(C, N)``, NaN where a
+    channel has none.
+    """
+
+    query_ids: NDArray[np.int32]
+    key_ids: NDArray[np.int32]
+    scores: NDArray[np.float16]
+
+    def codes(self, vocab_size: int) -> NDArray[np.int64]:
+        """One number a pair, ``query * vocab_size + key``, rising."""
+        return self.query_ids.astype(np.int64) * vocab_size + self.key_ids
+
+
+def join_channels(parts: Sequence[KnownPairs], vocab_size: int) -> KnownPairs:
+    """The pairs of several providers over each other, their channels one after another."""
+    if len(parts) == 1:
+        return parts[0]
+    codes = [part.codes(vocab_size) for part in parts]
+    union = np.unique(np.concatenate(codes))
+    scores = []
+    for part, own in zip(parts, codes, strict=True):
+        spread = np.full((len(part.scores), len(union)), np.nan, np.float16)
+        spread[:, np.searchsorted(union, own)] = part.scores
+        scores.append(spread)
+    query, key = np.divmod(union, vocab_size)
+    return KnownPairs(query.astype(np.int32), key.astype(np.int32), np.concatenate(scores))
+
+
+class ScoreTable:
+    """Scores of all pairs of a vocabulary, ``C`` channels.
+
+    A pair that was never scored is worth ``absent[c]`` where the provider states that, else
+    the mean of its query's known scores, else the mean of the channel. The table is dense
+    (float16, one ``index_select``) while that fits the memory, else sparse.
+    """
+
+    def __init__(
+        self,
+        known: KnownPairs,
+        *,
+        vocab_size: int,
+        channels: Sequence[str],
+        absent: Sequence[float | None],
+        device: torch.device | str = "cpu",
+        dense: bool | None = None,
+    ) -> None:
+        if known.scores.shape != (len(channels), len(known.query_ids)):
+            raise ValueError(f"{len(channels)} channels, but scores of shape {known.scores.shape}")
+        self.vocab_size = vocab_size
+        self.channels = tuple(channels)
+        self.absent = tuple(absent)
+        self.device = torch.device(device)
+        self.known = known
+        self._codes = known.codes(vocab_size)
+        self._fill = _row_fill(known, vocab_size, self.absent)  # (C, V)
+        size = 2 * len(channels) * vocab_size**2
+        self.dense = size <= DENSE_SHARE * _memory(self.device) if dense is None else dense
+        self._build()
+
+    def _build(self) -> None:
+        known, vocab_size = self.known, self.vocab_size
+        fill_of_known = self._fill[:, known.query_ids]
+        scores = np.where(np.isnan(known.scores), fill_of_known, known.scores)
+        if self.dense:
+            table = np.repeat(self._fill[:, :, None], vocab_size, axis=2)
+            table.reshape(len(table), -1)[:, self._codes] = scores
+            self._table = torch.from_numpy(table.reshape(len(table), -1)).to(self.device)
+        else:
+            # A last code that no pair has keeps searchsorted's answers inside the array.
+            codes = np.append(self._codes, np.iinfo(np.int64).max)
+            self._sorted = torch.from_numpy(codes).to(self.device)
+            padded = np.pad(scores, ((0, 0), (0, 1)))
+            self._scores = torch.from_numpy(padded).to(self.device)
+            self._fill_on_device = torch.from_numpy(self._fill).to(self.device)
+
+    def gather(self, ids: Tensor, last: int | None = None) -> Tensor:
+        """Scores of a batch of texts.
+
+        ``ids``: ``(B, T)``. Returns float16 ``(B, C, T, T)``, entry ``[b, c, i, j]`` for query
+        ``ids[b, i]`` and key ``ids[b, j]``; with ``last`` only the last rows, ``(B, C, last, T)``.
+        """
+        batch, length = ids.shape
+        rows = length if last is None else last
+        small = self.dense and self.vocab_size**2 <= torch.iinfo(torch.int32).max
+        ids = ids.to(torch.int32 if small else torch.int64)
+        queries = ids[:, length - rows :, None]
+        codes = (queries * self.vocab_size + ids[:, None, :]).reshape(-1)
+        if self.dense:
+            picked = self._table.index_select(1, codes)
+        else:
+            where = torch.searchsorted(self._sorted, codes)
+            fill = self._fill_on_device.index_select(1, codes // self.vocab_size)
+            hit = self._sorted[where] == codes
+            picked = torch.where(hit, self._scores.index_select(1, where), fill)
+        return picked.view(len(self.channels), batch, rows, length).transpose(0, 1)
+
+    def is_known(self, query_ids: ArrayLike, key_ids: ArrayLike) -> NDArray[np.bool_]:
+        """Which pairs have been scored in every channel; the ids are broadcast."""
+        codes = np.asarray(query_ids, np.int64) * self.vocab_size + np.asarray(key_ids, np.int64)
+        if not len(self._codes):
+            return np.zeros(codes.shape, np.bool_)
+        where = np.minimum(np.searchsorted(self._codes, codes), len(self._codes) - 1)
+        there: NDArray[np.bool_] = self._codes[where] == codes
+        return there & ~np.isnan(self.known.scores[:, where]).any(axis=0)
+
+    def add(self, query_id: int, key_ids: Sequence[int], scores: NDArray[Any]) -> None:
+        """Take in scores ``(C, N)`` of one query, replacing what was known of these pairs.
+
+        NaN leaves a channel as it was. What other pairs are worth does not change.
+        """
+        keys, first = np.unique(np.asarray(key_ids, np.int32), return_index=True)
+        codes = query_id * self.vocab_size + keys.astype(np.int64)
+        new = np.asarray(scores, np.float16)[:, first]
+        union = np.union1d(self._codes, codes)
+        merged = np.full((len(self.channels), len(union)), np.nan, np.float16)
+        merged[:, np.searchsorted(union, self._codes)] = self.known.scores
+        place = np.searchsorted(union, codes)
+        merged[:, place] = np.where(np.isnan(new), merged[:, place], new)
+        query, key = np.divmod(union, self.vocab_size)
+        self.known = KnownPairs(query.astype(np.int32), key.astype(np.int32), merged)
+        self._codes = union
+        if not self.dense:
+            self._build()
+            return
+        final = merged[:, place]
+        final = np.where(np.isnan(final), self._fill[:, [query_id]], final)
+        self._table[:, torch.from_numpy(codes).to(self.device)] = torch.from_numpy(final).to(
+            self.device
+        )
+
+    def state(self) -> dict[str, Any]:
+        """The known pairs as tensors and plain values, for a checkpoint."""
+        return {
+            "vocab_size": self.vocab_size,
+            "channels": list(self.channels),
+            "absent": list(self.absent),
+            "query_ids": torch.from_numpy(self.known.query_ids),
+            "key_ids": torch.from_numpy(self.known.key_ids),
+            "scores": torch.from_numpy(self.known.scores),
+        }
+
+    @classmethod
+    def from_state(
+        cls, state: Mapping[str, Any], *, device: torch.device | str = "cpu"
+    ) -> ScoreTable:
+        """The table that :meth:`state` described. Raises CheckpointError if it cannot be."""
+        try:
+            size = int(state["vocab_size"])
+            query, key = state["query_ids"].numpy(), state["key_ids"].numpy()
+            known = KnownPairs(query, key, state["scores"].numpy())
+            codes = known.codes(size)
+            if len(codes) and (
+                min(query.min(), key.min()) < 0
+                or max(query.max(), key.max()) >= size
+                or (np.diff(codes) <= 0).any()
+            ):
+                raise ValueError("its pairs are not sorted ids of the vocabulary")
+            return cls(
+                known,
+                vocab_size=size,
+                channels=[str(name) for name in state["channels"]],
+                absent=[None if value is None else float(value) for value in state["absent"]],
+                device=device,
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(f"The checkpoint's score table is damaged: {error}.") from None
+
+
+def _row_fill(
+    known: KnownPairs, vocab_size: int, absent: Sequence[float | None]
+) -> NDArray[np.float16]:
+    """What an unknown pair of each query is worth, ``(C, V)``."""
+    fill = np.zeros((len(absent), vocab_size), np.float16)
+    for channel, value in enumerate(absent):
+        if value is not None:
+            fill[channel] = value
+            continue
+        scores = known.scores[channel].astype(np.float64)
+        there = ~np.isnan(scores)
+        queries = known.query_ids[there]
+        total = np.bincount(queries, scores[there], minlength=vocab_size)
+        count = np.bincount(queries, minlength=vocab_size)
+        mean = total.sum() / max(count.sum(), 1)
+        fill[channel] = np.where(count > 0, total / np.maximum(count, 1), mean)
+    return fill
+
+
+def _memory(device: torch.device) -> int:
+    """Bytes of memory of the device."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return 8 * 2**30
