@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen, validators
@@ -49,6 +49,10 @@ class RateHint:
     reset_tokens: float | None = None
 
 
+def _tuple(scores: Iterable[Scores]) -> tuple[Scores, ...]:
+    return tuple(scores)
+
+
 @frozen
 class Reply:
     """The answer to one request.
@@ -57,7 +61,7 @@ class Reply:
     provider gave nothing usable. ``model``: the name that the server says it used.
     """
 
-    scores: tuple[Scores, ...] = field(converter=tuple)
+    scores: tuple[Scores, ...] = field(converter=_tuple)
     usage: Usage = Usage()
     model: str | None = None
     rate: RateHint | None = None
