@@ -1,0 +1,49 @@
+# Every target sets up its own .venv; nothing else needs to be installed by hand.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+MEMBERS := core plugins/llmattn-openai plugins/llmattn-cerebras plugins/llmattn-custom plugins/llmattn-redis
+PROJECTS := $(addsuffix /pyproject.toml,$(MEMBERS))
+SOURCES := $(addsuffix /src,$(MEMBERS))
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long check format wheels clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/.users: constraints.txt $(PROJECTS)
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint constraints.txt $(addprefix --editable ,$(MEMBERS))
+	@touch $@
+
+$(VENV)/.developers: requirements-dev.txt $(VENV)/.users
+	$(PIP) install --quiet --constraint constraints.txt --requirement requirements-dev.txt
+	@touch $@
+
+demo: $(VENV)/.users ## train on examples/ without a key, then sample
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
+
+test: $(VENV)/.developers ## run the tests (the long ones: make test-long)
+	$(BIN)/python -m pytest -m "not long"
+
+test-long: $(VENV)/.developers ## run the tests that take more than half a minute each
+	$(BIN)/python -m pytest -m long
+
+check: $(VENV)/.developers ## lint, format and type checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.developers ## format the code and mend what lint can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheels: $(VENV)/.developers ## build the wheels of all distributions into dist/
+	rm -rf dist
+	for member in $(MEMBERS); do $(BIN)/python -m build --wheel --no-isolation --outdir dist $$member || exit 1; done
+	ls -l dist
+
+clean: ## remove what the targets above have made
+	rm -rf $(VENV) dist .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
