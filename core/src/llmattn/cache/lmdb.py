@@ -1,0 +1,268 @@
+"""The default cache: scores by row in one LMDB file that many processes share."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from attrs import asdict, evolve, frozen
+from numpy.typing import NDArray
+
+from llmattn.cache.batch import checked_halves, has_positions, key_counts, unknown
+from llmattn.cache.lmdb_file import prepare_folder
+from llmattn.cache.lmdb_layout import ID_KEY
+from llmattn.cache.lmdb_rows import (
+    get_pairs,
+    get_texts,
+    measure,
+    put_pairs,
+    put_texts,
+    scan_pairs,
+    scan_texts,
+)
+from llmattn.cache.lmdb_store import Replaced, Store, Transaction, acquire, release
+from llmattn.cache.protocol import NamespaceInfo
+from llmattn.cache.settings import LmdbSettings
+from llmattn.errors import CacheError
+from llmattn.identity import Identity
+from llmattn.rows import Row, Scores
+from llmattn.usage import Usage
+
+__all__ = ["LmdbCache"]
+
+T = TypeVar("T")
+
+
+@frozen
+class _Space:
+    """A namespace's record in the file."""
+
+    id: int
+    identity: Identity
+    created: float
+    updated: float
+    usage: Usage
+
+    @classmethod
+    def from_json(cls, value: bytes) -> _Space:
+        data = json.loads(value)
+        return cls(
+            data["id"],
+            Identity.from_dict(data["identity"]),
+            data["created"],
+            data["updated"],
+            Usage(**data["usage"]),
+        )
+
+    def to_json(self) -> bytes:
+        data = {
+            "id": self.id,
+            "identity": self.identity.to_dict(),
+            "created": self.created,
+            "updated": self.updated,
+            "usage": asdict(self.usage),
+        }
+        return json.dumps(data).encode()
+
+
+class LmdbCache:
+    """Scores in ``scores.mdb`` inside the settings' folder.
+
+    Pickling it carries the settings, and a forked child opens the file anew, so it may be
+    handed to worker processes. Opening raises CacheError if the file cannot be used.
+    """
+
+    def __init__(self, settings: LmdbSettings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._path = prepare_folder(settings.dir)
+        self._store: Store | None = self._open()
+        self._open_for_use = True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LmdbCache, (self._settings,)
+
+    @property
+    def path(self) -> Path:
+        """The data file."""
+        return self._path
+
+    def get(self, identity: Identity, rows: Sequence[Row]) -> list[Scores]:
+        """See ``ScoreCache.get``."""
+        texts = [has_positions(identity, row) for row in rows]
+
+        def work(txn: Transaction, store: Store) -> list[Scores]:
+            space = _read_space(txn, store, identity.namespace)
+            if space is None:
+                return [unknown(identity, row) for row in rows]
+            of_words = [row for row, text in zip(rows, texts, strict=True) if not text]
+            of_texts = [row for row, text in zip(rows, texts, strict=True) if text]
+            words = iter(get_pairs(txn, store, space.id, identity, of_words) if of_words else ())
+            prefixes = iter(get_texts(txn, store, space.id, identity, of_texts) if of_texts else ())
+            return [next(prefixes if text else words) for text in texts]
+
+        return self._read(work)
+
+    def put(
+        self,
+        identity: Identity,
+        rows: Sequence[Row],
+        scores: Sequence[Scores],
+        usage: Usage = Usage(),
+    ) -> None:
+        """See ``ScoreCache.put``."""
+        halves = checked_halves(identity, rows, scores)
+        counts = key_counts(rows)
+        texts = np.fromiter((has_positions(identity, row) for row in rows), bool, len(rows))
+        known = ~np.isnan(halves[:, 0])
+        if not known.any() and usage == Usage():
+            return
+        rows_known = _any_in_row(known, counts)
+        jobs = []
+        for kind, put in ((False, put_pairs), (True, put_texts)):
+            chosen = (texts == kind) & rows_known
+            if chosen.any():
+                part = [row for row, keep in zip(rows, chosen.tolist(), strict=True) if keep]
+                jobs.append((put, part, halves[np.repeat(chosen, counts)]))
+
+        def work(txn: Transaction, store: Store) -> None:
+            space = _updated_space(txn, store, identity, usage)
+            for put, part, values in jobs:
+                put(txn, store, space.id, part, values)
+
+        self._write(work)
+
+    def scan(self, namespace: str) -> Iterator[tuple[Row, Scores]]:
+        """See ``ScoreCache.scan``. Reads in portions: what is put meanwhile may be among it."""
+        for portion in (scan_pairs, scan_texts):
+            after: bytes | None = b""
+            while after is not None:
+
+                def work(
+                    txn: Transaction, store: Store, after: bytes = after, portion: Any = portion
+                ) -> tuple[list[tuple[Row, Scores]], bytes | None]:
+                    space = _read_space(txn, store, namespace)
+                    if space is None:
+                        return [], None
+                    found: tuple[list[tuple[Row, Scores]], bytes | None] = portion(
+                        txn, store, space.id, len(space.identity.channels), after
+                    )
+                    return found
+
+                rows, after = self._read(work)
+                yield from rows
+
+    def namespaces(self) -> list[NamespaceInfo]:
+        """See ``ScoreCache.namespaces``."""
+
+        def work(txn: Transaction, store: Store) -> list[NamespaceInfo]:
+            listed = []
+            for name, value in txn.cursor(store.namespaces):
+                space = _Space.from_json(value)
+                rows, pairs, size = measure(txn, store, space.id, len(space.identity.channels))
+                listed.append(
+                    NamespaceInfo(
+                        name.decode(),
+                        space.identity,
+                        rows,
+                        pairs,
+                        size,
+                        space.created,
+                        space.updated,
+                        space.usage,
+                    )
+                )
+            return listed
+
+        return sorted(self._read(work), key=lambda info: (info.created, info.namespace))
+
+    def purge(self, namespace: str) -> None:
+        """See ``ScoreCache.purge``. The file keeps its size until it is compacted."""
+
+        def work(txn: Transaction, store: Store) -> None:
+            space = _read_space(txn, store, namespace)
+            if space is None:
+                return
+            for table in (store.pairs, store.prefixes):
+                cursor = txn.cursor(table)
+                prefix = ID_KEY.pack(space.id)
+                found = cursor.set_range(prefix)
+                while found and cursor.key().startswith(prefix):
+                    found = cursor.delete()
+            txn.delete(namespace.encode(), db=store.namespaces)
+
+        self._write(work)
+
+    def close(self) -> None:
+        """See ``ScoreCache.close``."""
+        with self._lock:
+            store, self._store = self._store, None
+            self._open_for_use = False
+        if store is not None:
+            release(store)
+
+    def _open(self) -> Store:
+        size = int(self._settings.map_size_gb * 2**30)
+        return acquire(self._path, size, self._settings.sync)
+
+    def _current(self) -> Store:
+        """The open file: opened anew after a fork, or when compacting has swapped it."""
+        store = self._store
+        if store is not None and store.is_current():
+            return store
+        with self._lock:
+            if not self._open_for_use:
+                raise CacheError(f"The cache {self._path} was closed.")
+            if self._store is None or not self._store.is_current():
+                old, self._store = self._store, None
+                if old is not None:
+                    release(old)
+                self._store = self._open()
+            return self._store
+
+    def _read(self, work: Callable[[Transaction, Store], T]) -> T:
+        store = self._current()
+        return store.read(partial(_with_store, work, store))
+
+    def _write(self, work: Callable[[Transaction, Store], T]) -> T:
+        while True:
+            store = self._current()
+            try:
+                return store.write(partial(_with_store, work, store))
+            except Replaced:
+                continue
+
+
+def _with_store(work: Callable[[Transaction, Store], T], store: Store, txn: Transaction) -> T:
+    return work(txn, store)
+
+
+def _any_in_row(known: NDArray[np.bool_], counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which rows have a known pair, (R,)."""
+    if not len(counts):
+        return np.zeros(0, bool)
+    starts = np.cumsum(counts) - counts
+    return np.logical_or.reduceat(known, starts)
+
+
+def _read_space(txn: Transaction, store: Store, namespace: str) -> _Space | None:
+    value = txn.get(namespace.encode(), db=store.namespaces)
+    return None if value is None else _Space.from_json(value)
+
+
+def _updated_space(txn: Transaction, store: Store, identity: Identity, usage: Usage) -> _Space:
+    """Note a put in the namespace's record, made if it is not there."""
+    now = time.time()
+    space = _read_space(txn, store, identity.namespace)
+    if space is None:
+        taken = [_Space.from_json(value).id for _, value in txn.cursor(store.namespaces)]
+        space = _Space(max(taken, default=0) + 1, identity, now, now, Usage())
+    space = evolve(space, updated=now, usage=space.usage + usage)
+    txn.put(identity.namespace.encode(), space.to_json(), db=store.namespaces)
+    return space

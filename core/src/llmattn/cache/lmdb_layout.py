@@ -1,0 +1,115 @@
+"""Bytes of the LMDB layout, version 1: keys, packed rows, checksums. No I/O.
+
+``meta``        ``layout`` -> the layout's version; ``epoch`` -> changes when ids are renumbered
+``namespaces``  namespace -> JSON: id, identity, created, updated, usage
+``tokens``      first id (u32) -> checksum + JSON list of words: ids count up from there
+``pairs``       namespace id, query id, high half of the key id -> checksum + n records of
+                (low half of the key id u16, C scores f16), sorted by key id
+``prefixes``    namespace id, hash of the token ids -> checksum + n token ids u32
+                + (n, C) scores f16; NaN where unknown
+
+Keys are big-endian so that they sort; values are little-endian. A checksum is the CRC-32 of
+what follows it. Float16 has 11 bits: more than any provider's scale, at half the size.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmattn.cache.batch import Half
+
+__all__ = [
+    "DATABASES",
+    "LAYOUT",
+    "PAIR_KEY",
+    "PREFIX_HASH",
+    "SEALED",
+    "check",
+    "pack_prefix",
+    "pack_words",
+    "pair_records",
+    "prefix_key",
+    "seal",
+    "unpack_pairs",
+    "unpack_prefix",
+    "unpack_words",
+]
+
+LAYOUT = 1
+DATABASES = (b"meta", b"namespaces", b"tokens", b"pairs", b"prefixes")
+PAIR_KEY = struct.Struct(">IIH")
+ID_KEY = struct.Struct(">I")
+PREFIX_HASH = 16
+"""Bytes of the hash in a prefix key."""
+SEALED = 4
+"""Bytes of the checksum before each value."""
+_CRC = struct.Struct("<I")
+
+
+def seal(body: bytes) -> bytes:
+    """``body`` behind its checksum."""
+    return _CRC.pack(zlib.crc32(body)) + body
+
+
+def check(value: bytes) -> bool:
+    """Whether a sealed value is whole."""
+    return len(value) >= SEALED and _CRC.unpack_from(value)[0] == zlib.crc32(value[SEALED:])
+
+
+def pair_records(keys: NDArray[np.int64], scores: Half) -> NDArray[np.uint16]:
+    """Records (N, 1 + C) of key ids (N,) and scores (N, C)."""
+    records = np.empty((len(keys), 1 + scores.shape[1]), "<u2")
+    records[:, 0] = keys & 0xFFFF
+    records[:, 1:] = scores.view(np.uint16)
+    return records
+
+
+def unpack_pairs(
+    values: Sequence[bytes], channels: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
+    """Records of sealed values one after the other.
+
+    Returns the number of records in each value, and all records (N, 1 + C).
+    """
+    width = 2 * (1 + channels)
+    lengths = np.fromiter(map(len, values), np.int64, len(values)) - SEALED
+    body = b"".join([value[SEALED:] for value in values])
+    return lengths // width, np.frombuffer(body, "<u2").reshape(-1, 1 + channels)
+
+
+def prefix_key(namespace: int, ids: NDArray[np.uint32]) -> bytes:
+    """Where the row of the last of ``ids`` is kept, the others being its context."""
+    return (
+        ID_KEY.pack(namespace)
+        + blake2b(ids.astype("<u4").tobytes(), digest_size=PREFIX_HASH).digest()
+    )
+
+
+def pack_prefix(ids: NDArray[np.uint32], scores: Half) -> bytes:
+    """Token ids (n,) and scores (n, C)."""
+    return seal(ids.astype("<u4").tobytes() + scores.astype("<f2").tobytes())
+
+
+def unpack_prefix(value: bytes, channels: int) -> tuple[NDArray[np.uint32], Half]:
+    """Token ids (n,) and scores (n, C) of a sealed value."""
+    n = (len(value) - SEALED) // (4 + 2 * channels)
+    ids = np.frombuffer(value, "<u4", n, SEALED)
+    return ids, np.frombuffer(value, "<f2", n * channels, SEALED + 4 * n).reshape(n, channels)
+
+
+def pack_words(words: Sequence[str]) -> bytes:
+    """JSON in ASCII: any string survives, lone surrogates too."""
+    return seal(json.dumps(list(words), separators=(",", ":")).encode("ascii"))
+
+
+def unpack_words(value: bytes) -> list[str]:
+    """The words of a sealed value."""
+    words: list[str] = json.loads(value[SEALED:])
+    return words

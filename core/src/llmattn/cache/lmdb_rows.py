@@ -1,0 +1,279 @@
+"""Rows in and out of an LMDB transaction, as array code: nothing here runs once a pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmattn.cache.batch import Half, key_counts, unknown
+from llmattn.cache.lmdb_layout import (
+    ID_KEY,
+    PAIR_KEY,
+    SEALED,
+    check,
+    pack_prefix,
+    pair_records,
+    prefix_key,
+    seal,
+    unpack_pairs,
+    unpack_prefix,
+)
+from llmattn.cache.lmdb_store import Store, Transaction
+from llmattn.errors import CacheError
+from llmattn.identity import Identity
+from llmattn.rows import Row, Scores
+
+__all__ = [
+    "get_pairs",
+    "get_texts",
+    "measure",
+    "put_pairs",
+    "put_texts",
+    "scan_pairs",
+    "scan_texts",
+]
+
+_KEY_BITS = 32
+_HALF_BITS = 16
+_KEY_MASK = 0xFFFFFFFF
+_PORTION = 256
+"""Records that a scan reads in one transaction."""
+
+
+def read_records(
+    txn: Transaction, store: Store, space: int, queries: NDArray[np.int64], channels: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
+    """All stored pairs of the query ids ``queries`` (sorted, each once).
+
+    Returns ``query << 32 | key`` (N,), ascending, and the records (N, 1 + C).
+    """
+    get, table, pack = txn.get, store.pairs, PAIR_KEY.pack
+    blocks = range((max(len(store.vocabulary), 1) - 1 >> _HALF_BITS) + 1)
+    values: list[bytes] = []
+    bases: list[int] = []
+    for query in queries.tolist():
+        for block in blocks:
+            value = get(pack(space, query, block), db=table)
+            if value is not None:
+                values.append(value)
+                bases.append(query << _KEY_BITS | block << _HALF_BITS)
+    return joined(values, bases, channels)
+
+
+def joined(
+    values: Sequence[bytes], bases: Sequence[int], channels: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
+    """``query << 32 | key`` (N,) and records (N, 1 + C) of sealed values.
+
+    Raises CacheError if one of them is damaged.
+    """
+    if not all(map(check, values)):
+        raise damaged()
+    counts, records = unpack_pairs(values, channels)
+    pairs = np.repeat(np.array(bases, np.int64), counts)
+    pairs += records[:, 0]
+    return pairs, records
+
+
+def damaged() -> CacheError:
+    return CacheError(
+        "The cache has a damaged record. Run: llmattn cache verify (with --drop to give it up)"
+    )
+
+
+def put_pairs(
+    txn: Transaction, store: Store, space: int, rows: Sequence[Row], halves: Half
+) -> None:
+    """Merge scores (N, C) of PAIR rows into what is stored; the last of equal pairs wins."""
+    words = [key for row in rows for key in row.keys]
+    vocabulary, channels = store.vocabulary, halves.shape[1]
+    queries = [row.query for row in rows]
+    known = ~np.isnan(halves[:, 0])
+    if not known.all():
+        words = [word for word, keep in zip(words, known.tolist(), strict=True) if keep]
+    vocabulary.add(queries)
+    vocabulary.add(words)
+    query_ids = np.repeat(vocabulary.ids_in_write(queries), key_counts(rows))[known]
+    pairs = query_ids << _KEY_BITS | vocabulary.ids_in_write(words)
+    records = pair_records(pairs, halves[known])
+    before, stored = read_records(txn, store, space, np.unique(query_ids), channels)
+    if len(before):
+        pairs = np.concatenate([before, pairs])
+        records = np.concatenate([stored, records])
+    order = np.argsort(pairs, kind="stable")
+    pairs = pairs[order]
+    last = np.append(pairs[1:] != pairs[:-1], True)
+    _write_records(txn, store, space, pairs[last], records[order[last]])
+
+
+def _write_records(
+    txn: Transaction,
+    store: Store,
+    space: int,
+    pairs: NDArray[np.int64],
+    records: NDArray[np.uint16],
+) -> None:
+    """Replace the values that hold ``pairs`` (ascending)."""
+    segments = pairs >> _HALF_BITS
+    starts = np.flatnonzero(np.append(True, segments[1:] != segments[:-1]))
+    width = records.dtype.itemsize * records.shape[1]
+    body = records.tobytes()
+    cuts = (starts * width).tolist()
+    table, pack, put = store.pairs, PAIR_KEY.pack, txn.put
+    cursor = txn.cursor(table)
+    append = not cursor.last()
+    first = pairs[0]
+    if not append:
+        append = bytes(cursor.key()) < pack(space, int(first >> 32), int(first >> 16 & 0xFFFF))
+    for segment, start, end in zip(
+        segments[starts].tolist(), cuts, [*cuts[1:], len(body)], strict=True
+    ):
+        key = pack(space, segment >> _HALF_BITS, segment & 0xFFFF)
+        put(key, seal(body[start:end]), db=table, append=append)
+
+
+def get_pairs(
+    txn: Transaction, store: Store, space: int, identity: Identity, rows: Sequence[Row]
+) -> list[Scores]:
+    """Scores (C, n) of PAIR rows, NaN where unknown."""
+    vocabulary, channels = store.vocabulary, len(identity.channels)
+    query_ids = vocabulary.ids([row.query for row in rows])
+    key_ids = vocabulary.ids([key for row in rows for key in row.keys])
+    counts = key_counts(rows)
+    wanted = np.repeat(query_ids, counts) << _KEY_BITS | key_ids
+    wanted[key_ids < 0] = -1
+    queries = np.unique(query_ids)
+    pairs, records = read_records(txn, store, space, queries[queries >= 0], channels)
+    answer = np.full((channels, len(wanted)), np.nan, np.float32)
+    if len(pairs):
+        at = np.searchsorted(pairs, wanted)
+        at[at == len(pairs)] = 0
+        hit = pairs[at] == wanted
+        answer[:, hit] = records[at[hit], 1:].view(np.float16).T
+    return np.split(answer, np.cumsum(counts)[:-1], axis=1)
+
+
+def put_texts(
+    txn: Transaction, store: Store, space: int, rows: Sequence[Row], halves: Half
+) -> None:
+    """Merge scores (N, C) of PREFIX rows into what is stored."""
+    words = [key for row in rows for key in row.keys]
+    store.vocabulary.add(words)
+    cuts = np.cumsum(key_counts(rows))[:-1]
+    ids = np.split(store.vocabulary.ids_in_write(words).astype(np.uint32), cuts)
+    for tokens, values in zip(ids, np.split(halves, cuts), strict=True):
+        key = prefix_key(space, tokens)
+        before = _read_text(txn, store, key, tokens, halves.shape[1])
+        if before is not None:
+            values = np.where(np.isnan(values), before, values)
+        txn.put(key, pack_prefix(tokens, values), db=store.prefixes)
+
+
+def get_texts(
+    txn: Transaction, store: Store, space: int, identity: Identity, rows: Sequence[Row]
+) -> list[Scores]:
+    """Scores (C, n) of PREFIX rows, NaN where unknown."""
+    ids = store.vocabulary.ids([key for row in rows for key in row.keys])
+    answers = []
+    for row, tokens in zip(rows, np.split(ids, np.cumsum(key_counts(rows))[:-1]), strict=True):
+        known = None
+        if (tokens >= 0).all():
+            text = tokens.astype(np.uint32)
+            known = _read_text(txn, store, prefix_key(space, text), text, len(identity.channels))
+        answers.append(unknown(identity, row) if known is None else known.T.astype(np.float32))
+    return answers
+
+
+def _read_text(
+    txn: Transaction, store: Store, key: bytes, tokens: NDArray[np.uint32], channels: int
+) -> Half | None:
+    """Stored scores (n, C) of the text ``tokens``, or None."""
+    value = txn.get(key, db=store.prefixes)
+    if value is None:
+        return None
+    if not check(value):
+        raise damaged()
+    stored, scores = unpack_prefix(value, channels)
+    return scores if np.array_equal(stored, tokens) else None
+
+
+def scan_pairs(
+    txn: Transaction, store: Store, space: int, channels: int, after: bytes
+) -> tuple[list[tuple[Row, Scores]], bytes | None]:
+    """A portion of the PAIR rows, from the key ``after`` on; and where the next one starts."""
+    cursor = txn.cursor(store.pairs)
+    prefix = ID_KEY.pack(space)
+    found = cursor.set_range(after or prefix)
+    values: list[bytes] = []
+    bases: list[int] = []
+    following = None
+    while found:
+        key = cursor.key()
+        if not key.startswith(prefix):
+            break
+        _, query, block = PAIR_KEY.unpack(key)
+        if len(values) >= _PORTION and query != bases[-1] >> _KEY_BITS:
+            following = key
+            break
+        values.append(cursor.value())
+        bases.append(query << _KEY_BITS | block << _HALF_BITS)
+        found = cursor.next()
+    if not values:
+        return [], None
+    pairs, records = joined(values, bases, channels)
+    words = store.vocabulary.words
+    starts = np.flatnonzero(np.diff(pairs >> _KEY_BITS, prepend=-1))
+    rows = []
+    for start, end in zip(starts, [*starts[1:], len(pairs)], strict=True):
+        keys = tuple(words[i] for i in (pairs[start:end] & _KEY_MASK).tolist())
+        scores = records[start:end, 1:].view(np.float16).T.astype(np.float32)
+        rows.append((Row(words[int(pairs[start] >> _KEY_BITS)], keys), scores))
+    return rows, following
+
+
+def scan_texts(
+    txn: Transaction, store: Store, space: int, channels: int, after: bytes
+) -> tuple[list[tuple[Row, Scores]], bytes | None]:
+    """A portion of the PREFIX rows, from the key ``after`` on; and where the next one starts."""
+    cursor = txn.cursor(store.prefixes)
+    prefix = ID_KEY.pack(space)
+    found = cursor.set_range(after or prefix)
+    words = store.vocabulary.words
+    rows: list[tuple[Row, Scores]] = []
+    while found and cursor.key().startswith(prefix):
+        if len(rows) >= _PORTION:
+            return rows, cursor.key()
+        value = cursor.value()
+        if not check(value):
+            raise damaged()
+        ids, scores = unpack_prefix(value, channels)
+        text = tuple(words[i] for i in ids.tolist())
+        rows.append((Row(text[-1], text, text[:-1]), scores.T.astype(np.float32)))
+        found = cursor.next()
+    return rows, None
+
+
+def measure(txn: Transaction, store: Store, space: int, channels: int) -> tuple[int, int, int]:
+    """Rows, pairs (known or not, for texts) and bytes of a namespace."""
+    rows = pairs = size = 0
+    prefix = ID_KEY.pack(space)
+    last_query = None
+    for table, width in (
+        (store.pairs, 2 + 2 * channels),
+        (store.prefixes, 4 + 2 * channels),
+    ):
+        cursor = txn.cursor(table)
+        found = cursor.set_range(prefix)
+        while found:
+            key, value = cursor.item()
+            if not key.startswith(prefix):
+                break
+            query = key[4:8] if table is store.pairs else key
+            rows += query != last_query
+            last_query = query
+            pairs += (len(value) - SEALED) // width
+            size += len(key) + len(value)
+            found = cursor.next()
+    return rows, pairs, size
