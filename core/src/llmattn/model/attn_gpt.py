@@ -77,7 +77,7 @@ def mix(weights: Tensor, values: Tensor) -> Tensor:
 
 
 class AttnGPT(nn.Module):
-    """Token and position embeddings, blocks that share the attention of
+    """Token embeddings (`learned` has position embeddings too), blocks that share the attention of
     :class:`LLMAttention`, and a head tied to the token embedding.
     """
 
@@ -85,7 +85,8 @@ class AttnGPT(nn.Module):
         super().__init__()
         self.config = config
         self.token_embedding = nn.Embedding(config.vocab_size, config.n_embd)
-        self.position_embedding = nn.Embedding(config.block_size, config.n_embd)
+        if config.uses_positions:
+            self.position_embedding = nn.Embedding(config.block_size, config.n_embd)
         self.dropout = nn.Dropout(config.dropout)
         self.attention = LLMAttention(config)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
@@ -99,7 +100,9 @@ class AttnGPT(nn.Module):
         by ``sqrt(2 n_layer)``, as in GPT-2.
         """
         for name, parameter in self.named_parameters():
-            if "embedding" in name:
+            if name == "position_embedding.weight":
+                nn.init.zeros_(parameter)
+            elif name == "token_embedding.weight":
                 nn.init.normal_(parameter, std=self.config.n_embd**-0.5)
             elif name.endswith(("project_out.weight", "mlp_out.weight")):
                 std = (2 * self.config.n_layer * parameter.shape[1]) ** -0.5
@@ -126,8 +129,10 @@ class AttnGPT(nn.Module):
             raise ConfigError(
                 f"{length} tokens are more than the model's block size, {self.config.block_size}."
             )
-        places = torch.arange(before, length, device=ids.device)
-        x = self.dropout(self.token_embedding(ids) + self.position_embedding(places))
+        x = self.token_embedding(ids)
+        if self.config.uses_positions:
+            x = x + self.position_embedding(torch.arange(before, length, device=ids.device))
+        x = self.dropout(x)
         attention = self._shared_attention(scores, rows, length, x)
         new_cache: Cache = []
         for layer, block in enumerate(self.blocks):

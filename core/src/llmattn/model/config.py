@@ -80,6 +80,14 @@ class ModelConfig:
         )
 
     @property
+    def uses_positions(self) -> bool:
+        """Whether positions are embedded: only where nothing else tells the order of the words.
+
+        With a distance bias they did harm (validation 0.03 to 0.07 nats on Tiny Shakespeare).
+        """
+        return self.attention == "learned" and not self.distance_bias
+
+    @property
     def hidden_width(self) -> int:
         """Width of the MLP's middle."""
         return self.mlp_width or 4 * self.n_embd

@@ -1,0 +1,205 @@
+"""One file that holds what sampling needs and what resuming needs; written in one piece."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from attrs import frozen
+
+from llmattn.data.table import ScoreTable
+from llmattn.data.tokenizer import WordTokenizer
+from llmattn.errors import CheckpointError, LlmattnError
+from llmattn.identity import Identity
+from llmattn.model.attn_gpt import AttnGPT
+from llmattn.model.config import ModelConfig
+from llmattn.training.config import TrainConfig
+
+__all__ = ["Checkpoint", "Scored", "check_writable", "load_checkpoint", "save_checkpoint"]
+
+FORMAT = "llmattn-checkpoint"
+VERSION = 1
+
+
+@frozen
+class Scored:
+    """One provider whose scores a model reads. ``local``: asking it costs nothing."""
+
+    identity: Identity
+    local: bool = False
+
+
+@frozen(eq=False)
+class Checkpoint:
+    """A trained or half-trained model with all that belongs to it.
+
+    ``weights``: the best model's, for use. ``best``: its step and validation loss.
+    ``last``: the training state after the last step (model, optimizer, RNG, counters).
+    ``coverage``: share of the training text's attention positions whose pair was scored.
+    """
+
+    model_config: ModelConfig
+    train_config: TrainConfig
+    tokenizer: WordTokenizer
+    weights: Mapping[str, torch.Tensor]
+    best: Mapping[str, Any]
+    last: Mapping[str, Any]
+    table: ScoreTable | None
+    scored: tuple[Scored, ...]
+    coverage: float
+    corpus: str
+    corpus_digest: str
+
+    def model(self, device: torch.device | str = "cpu") -> AttnGPT:
+        """The best model, ready for use. Raises CheckpointError if the weights do not fit."""
+        model = AttnGPT(self.model_config).to(device)
+        load_weights(model, self.weights)
+        return model.eval()
+
+
+def load_weights(model: AttnGPT, weights: Mapping[str, torch.Tensor]) -> None:
+    """Put weights into a model; raises CheckpointError if they do not fit it."""
+    try:
+        model.load_state_dict(dict(weights))
+    except (RuntimeError, AttributeError, TypeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"The checkpoint's weights do not fit its model: {reason}") from None
+
+
+def check_writable(path: Path) -> None:
+    """Raise CheckpointError unless a checkpoint can be written to ``path``."""
+    if path.is_dir():
+        raise CheckpointError(f"--out {path} is a folder; name a file, such as {path}/model.pt.")
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise CheckpointError(
+            f"No checkpoint can be written to {path} ({error.strerror}): make the folder "
+            f"{path.parent} writable, or choose another --out."
+        ) from None
+    os.close(handle)
+    os.unlink(name)
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write to a file beside ``path``, flush it to the disk, then rename it.
+
+    A reader, or a crash at any moment, finds the old file or the new one, whole.
+    """
+    data = {
+        "format": FORMAT,
+        "version": VERSION,
+        "model_config": _plain(checkpoint.model_config),
+        "train_config": _plain(checkpoint.train_config),
+        "tokenizer": checkpoint.tokenizer.to_json(),
+        "weights": dict(checkpoint.weights),
+        "best": dict(checkpoint.best),
+        "last": dict(checkpoint.last),
+        "table": checkpoint.table.state() if checkpoint.table else None,
+        "scored": [{"identity": s.identity.to_dict(), "local": s.local} for s in checkpoint.scored],
+        "coverage": checkpoint.coverage,
+        "corpus": checkpoint.corpus,
+        "corpus_digest": checkpoint.corpus_digest,
+    }
+    name = ""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            torch.save(data, file)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files that only the user may read; a checkpoint is an ordinary file.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except OSError as error:
+        raise CheckpointError(
+            f"The checkpoint {path} cannot be written ({error.strerror}): make room, or choose "
+            "another --out."
+        ) from None
+    finally:
+        if name and os.path.exists(name):
+            os.unlink(name)
+
+
+def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
+    """Read a checkpoint; nothing in the file is executed.
+
+    Raises CheckpointError if the file is missing, damaged, foreign, or of a newer format.
+    """
+    data = _read(path)
+    if data.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is no checkpoint of llmattn; make one with: python -m llmattn.train"
+        )
+    if data.get("version") != VERSION:
+        raise CheckpointError(
+            f"{path} has checkpoint format {data.get('version')}, and this llmattn reads "
+            f"{VERSION}: use the llmattn that wrote it, or train again."
+        )
+    try:
+        config = dict(data["model_config"])
+        return Checkpoint(
+            model_config=ModelConfig(**config),
+            train_config=TrainConfig(**data["train_config"]),
+            tokenizer=WordTokenizer.from_json(data["tokenizer"]),
+            weights=data["weights"],
+            best=data["best"],
+            last=data["last"],
+            table=ScoreTable.from_state(data["table"], device=device) if data["table"] else None,
+            scored=tuple(
+                Scored(Identity.from_dict(entry["identity"]), bool(entry["local"]))
+                for entry in data["scored"]
+            ),
+            coverage=float(data["coverage"]),
+            corpus=str(data["corpus"]),
+            corpus_digest=str(data["corpus_digest"]),
+        )
+    except LlmattnError as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or incomplete ({type(error).__name__}: {error}); train again."
+        ) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The file's content: tensors and plain values, by torch's restricted unpickler."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch remarks on foreign files before it refuses
+            data = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"There is no checkpoint at {path}: make one with `python -m llmattn.train`, or "
+            "name one with --checkpoint FILE."
+        ) from None
+    except pickle.UnpicklingError:
+        raise CheckpointError(
+            f"{path} holds more than tensors and plain values, so it is not loaded: such a file "
+            "can run any program. llmattn's own checkpoints never do."
+        ) from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"{path} is truncated or no checkpoint ({reason}): take a whole copy, or train again."
+        ) from None
+    return data if isinstance(data, dict) else {}
+
+
+def _plain(config: ModelConfig | TrainConfig) -> dict[str, Any]:
+    """An attrs object as values that the restricted unpickler reads."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in attrs.asdict(config).items()
+    }

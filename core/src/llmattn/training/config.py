@@ -1,0 +1,62 @@
+"""The settings of a training run. Light: imports no torch."""
+
+from __future__ import annotations
+
+import attrs
+from attrs import frozen
+
+from llmattn.errors import ConfigError
+
+__all__ = ["PRECISIONS", "TrainConfig"]
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+@frozen
+class TrainConfig:
+    """What decides the course of a run; a resumed run keeps it.
+
+    ``batch_size``: lines a step (times ``grad_accum``). ``lr`` is reached after
+    ``warmup`` steps and falls along a cosine to ``min_lr_share`` of itself. ``patience``:
+    evaluations without a new best before the run stops; 0 for never. Raises ConfigError.
+    """
+
+    steps: int = 2000
+    batch_size: int = 128
+    grad_accum: int = 1
+    lr: float = 3e-3
+    min_lr_share: float = 0.1
+    warmup: int = 50
+    weight_decay: float = 0.1
+    grad_clip: float = 1.0
+    seed: int = 0
+    eval_every: int = 50
+    patience: int = 0
+    precision: str = "float32"
+    val_fraction: float = 0.1
+    min_count: int = 1
+    tokenizer: str = "words"
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("steps", "batch_size", "grad_accum", "eval_every", "min_count"):
+            self._need(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("warmup", "weight_decay", "seed", "patience"):
+            self._need(name, getattr(self, name) >= 0, "0 or more")
+        for name in ("lr", "grad_clip"):
+            self._need(name, getattr(self, name) > 0, "above 0")
+        self._need("min_lr_share", 0 <= self.min_lr_share <= 1, "between 0 and 1")
+        self._need("val_fraction", 0 < self.val_fraction < 1, "between 0 and 1")
+        self._need("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
+
+    def _need(self, name: str, holds: bool, what: str) -> None:
+        if not holds:
+            option = name.replace("_", "-")
+            raise ConfigError(f"--{option} must be {what}, not {getattr(self, name)}.")
+
+    def contradictions(self, other: TrainConfig) -> list[str]:
+        """Names of the settings in which ``other`` differs."""
+        return [
+            field.name
+            for field in attrs.fields(TrainConfig)
+            if getattr(self, field.name) != getattr(other, field.name)
+        ]

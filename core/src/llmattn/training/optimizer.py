@@ -1,0 +1,50 @@
+"""AdamW in groups, and the learning rate of a step."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from llmattn.model.attn_gpt import AttnGPT
+from llmattn.training.config import TrainConfig
+
+__all__ = ["build_optimizer", "lr_at", "set_lr"]
+
+ATTENTION_LR = 10.0
+"""tau and the distance bias start from 0, are few, and have far to go."""
+
+
+def build_optimizer(model: AttnGPT, config: TrainConfig) -> torch.optim.AdamW:
+    """Three groups: matrices with weight decay; gains without; tau and distance bias without,
+    at ten times the learning rate.
+    """
+    named = list(model.named_parameters())
+    shared = [p for name, p in named if name.startswith("attention.")]
+    others = [p for name, p in named if not name.startswith("attention.")]
+    groups = [
+        {
+            "params": [p for p in others if p.dim() >= 2],
+            "weight_decay": config.weight_decay,
+            "lr_scale": 1.0,
+        },
+        {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0, "lr_scale": 1.0},
+        {"params": shared, "weight_decay": 0.0, "lr_scale": ATTENTION_LR},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.lr, betas=(0.9, 0.99))
+
+
+def lr_at(step: int, config: TrainConfig) -> float:
+    """The learning rate of step ``step`` (from 0): linear warm-up, then half a cosine."""
+    warmup = min(config.warmup, config.steps // 10)
+    if step < warmup:
+        return config.lr * (step + 1) / (warmup + 1)
+    progress = min(1.0, (step - warmup) / max(1, config.steps - warmup))
+    cosine = 0.5 * (1 + math.cos(math.pi * progress))
+    return config.lr * (config.min_lr_share + (1 - config.min_lr_share) * cosine)
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every group its share of the learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_scale"]
