@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 
 import anyio
 
+from llmattn.providers.protocol import RateHint
+
 __all__ = ["AdaptiveLimiter", "Bucket"]
 
 
@@ -83,6 +85,16 @@ class AdaptiveLimiter:
             self._halved_at = anyio.current_time()
         if retry_after:
             self.pause(retry_after)
+
+    def hint(self, rate: RateHint) -> None:
+        """Obey what the server says it will still take: at nothing left, wait for its reset."""
+        left = (
+            (rate.remaining_requests, rate.reset_requests),
+            (rate.remaining_tokens, rate.reset_tokens),
+        )
+        for remaining, reset in left:
+            if remaining is not None and remaining <= 0 and reset:
+                self.pause(reset)
 
     def pause(self, seconds: float) -> None:
         """Send nothing for the next ``seconds``."""

@@ -240,9 +240,8 @@ def open_sources(
         raise ConfigError(f"A provider is named twice: {', '.join(providers)}.")
     sources: list[ScoreSource] = []
     try:
-        sources.extend(
-            open_source(name, options=options, cache=cache, **rest) for name in providers or [None]
-        )
+        names: list[str | None] = [*providers] or [None]
+        sources.extend(open_source(name, options=options, cache=cache, **rest) for name in names)
         check_owners(options or {}, [*(source.name for source in sources), cache])
     except BaseException:
         for source in sources:
