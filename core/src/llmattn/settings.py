@@ -10,7 +10,7 @@ import attrs
 from dotenv import dotenv_values, find_dotenv
 
 from llmattn.errors import ConfigError, MissingSetting
-from llmattn.secrets import Secret, strip_credentials
+from llmattn.secrets import Secret, redact, strip_credentials
 
 __all__ = ["environment", "identity_details", "resolve", "setting", "settings_help"]
 
@@ -50,6 +50,7 @@ def setting(
     return attrs.field(
         default=default,
         validator=validator,
+        repr=lambda value: redact(repr(value)),
         metadata={"help": help, "env": env, "harmless": harmless},
     )
 

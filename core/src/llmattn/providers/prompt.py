@@ -14,7 +14,10 @@ from attrs import frozen
 from llmattn.providers.criteria import Criterion
 from llmattn.rows import Row
 
-__all__ = ["REPLY_FORMS", "Prompt", "build_prompt", "read_rows", "system_text"]
+__all__ = ["LAYOUT", "REPLY_FORMS", "Prompt", "build_prompt", "read_rows", "system_text"]
+
+LAYOUT = 1
+"""Raised when rows or replies are laid out otherwise; part of every chat identity."""
 
 REPLY_FORMS = ("digits", "integers")
 """``digits``: a string of digits a row, one a key; ``integers``: an array of integers a row."""

@@ -1,0 +1,150 @@
+"""The base of every provider that asks a chat model: it leaves to a plugin one call, `complete`."""
+
+from __future__ import annotations
+
+import abc
+import json
+import logging
+from collections.abc import Sequence
+from typing import ClassVar
+
+from attrs import frozen
+
+from llmattn.errors import BadReply
+from llmattn.identity import Identity
+from llmattn.providers.chat_settings import ChatSettings
+from llmattn.providers.criteria import read_criteria
+from llmattn.providers.prompt import LAYOUT, Prompt, build_prompt, system_text
+from llmattn.providers.protocol import Limits, RateHint, Reply
+from llmattn.providers.reply import excerpt, read_reply
+from llmattn.rows import Row, Scope
+from llmattn.settings import identity_details
+from llmattn.usage import Usage
+
+__all__ = ["ChatProvider", "Completion"]
+
+log = logging.getLogger(__name__)
+
+_TEMPLATE_TOKENS = 64  # what a chat template adds around the texts, at most
+
+
+@frozen
+class Completion:
+    """What a chat model answered.
+
+    ``finish_reason``: ``stop``, or why the text is no answer: ``length``, ``content_filter``,
+    ``refusal`` (the text then holds the model's words).
+    """
+
+    text: str
+    usage: Usage = Usage()
+    model: str | None = None
+    finish_reason: str = "stop"
+    rate: RateHint | None = None
+
+
+class ChatProvider(abc.ABC):
+    """Scores PAIR rows by asking a chat model; each criterion is a channel.
+
+    A plugin sets ``name`` (as registered) and ``scoring_revision`` (raised when the same
+    settings start to give other scores) and writes :meth:`complete` and :meth:`aclose`.
+    """
+
+    name: ClassVar[str]
+    scoring_revision: ClassVar[int] = 1
+
+    def __init__(self, settings: ChatSettings) -> None:
+        self.settings = settings
+        self._criteria = read_criteria(settings.criteria)
+        self._system = system_text(self._criteria, settings.reply)
+        self._identity = Identity(
+            provider=self.name,
+            revision=self.scoring_revision,
+            scope=Scope.PAIR,
+            channels=self.channels,
+            details={**identity_details(settings), "prompt": self._system, "layout": LAYOUT},
+        )
+
+    @abc.abstractmethod
+    async def complete(self, prompt: Prompt) -> Completion:
+        """Ask the model once.
+
+        Raises RateLimited, ProviderUnavailable, ProviderRejected or BadReply.
+        """
+
+    @abc.abstractmethod
+    async def aclose(self) -> None:
+        """Give back connections."""
+
+    @property
+    def scope(self) -> Scope:
+        return Scope.PAIR
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return tuple(criterion.name for criterion in self._criteria)
+
+    @property
+    def limits(self) -> Limits:
+        given = self.settings
+        return Limits(
+            pairs_per_request=given.pairs_per_request,
+            rows_per_request=given.rows_per_request,
+            keys_per_row=given.keys_per_row,
+            requests_at_once=given.requests_at_once,
+        )
+
+    def identity(self) -> Identity:
+        return self._identity
+
+    def prompt(self, rows: Sequence[Row]) -> Prompt:
+        """The request that :meth:`score` would send for ``rows``."""
+        return build_prompt(
+            rows,
+            self._criteria,
+            system=self._system,
+            reply=self.settings.reply,
+            reasoning_tokens=self.settings.reasoning_tokens,
+        )
+
+    def estimate(self, rows: Sequence[Row]) -> Usage:
+        """Upper bound of the tokens that ``score(rows)`` is billed: no token is shorter than
+        a byte of the prompt, and no reply longer than what is allowed.
+        """
+        prompt = self.prompt(rows)
+        texts = (prompt.system, prompt.user, json.dumps(prompt.schema))
+        size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+        return Usage(1, size + _TEMPLATE_TOKENS, prompt.max_output_tokens)
+
+    async def score(self, rows: Sequence[Row]) -> Reply:
+        prompt = self.prompt(rows)
+        return self.read(rows, await self.complete(prompt), prompt.max_output_tokens)
+
+    def read(self, rows: Sequence[Row], completion: Completion, limit: int) -> Reply:
+        """The scores in ``completion``, which was allowed ``limit`` tokens.
+
+        Raises BadReply, with the usage that was billed.
+        """
+        try:
+            if reason := self._unusable(completion, limit):
+                raise BadReply(reason)
+            scores = read_reply(completion.text, rows, self.channels)
+        except BadReply as error:
+            log.debug("%s: unusable reply: %s", self.name, excerpt(completion.text, 2000))
+            raise BadReply(f"{self.name}: {error}", usage=completion.usage) from None
+        return Reply(scores, completion.usage, completion.model, completion.rate)
+
+    def _unusable(self, completion: Completion, limit: int) -> str | None:
+        """Why a completion is no answer, or None."""
+        reason = completion.finish_reason
+        if reason == "refusal":
+            return f"The model refused: {excerpt(completion.text)}"
+        if reason == "content_filter":
+            return "The server's content filter held the reply back."
+        if reason == "length":
+            more = max(4096, 2 * self.settings.reasoning_tokens)
+            return (
+                f"The reply was cut at the limit of {limit} tokens. If the model reasons first, "
+                f"allow for it: -o {self.name}.reasoning_tokens={more}"
+            )
+        return None

@@ -1,0 +1,94 @@
+"""Settings that every chat model has; a plugin's settings class inherits them."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from attrs import Attribute, frozen, validators
+
+from llmattn.providers.criteria import read_criteria
+from llmattn.providers.prompt import REPLY_FORMS
+from llmattn.secrets import Secret, redact
+from llmattn.settings import setting
+
+__all__ = ["ChatSettings", "base_url"]
+
+
+def _valid_criteria(instance: object, attribute: Attribute[str], value: str) -> None:
+    read_criteria(value)
+
+
+def base_url(instance: object, attribute: Attribute[str], value: str) -> None:
+    """Validator of a base URL: http or https with a host; its password is kept out of texts."""
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        parts, usable = urlsplit(""), False
+    _remember_credentials(parts)
+    if not usable:
+        raise ValueError(
+            f"the base URL {redact(value)!r} is no http:// or https:// URL with a host, "
+            "such as http://127.0.0.1:8080/v1"
+        )
+
+
+def _remember_credentials(parts: SplitResult) -> None:
+    """Keep a URL's password out of all texts, also in the form in which it is sent."""
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if password:
+        header = b64encode(f"{user}:{password}".encode()).decode()
+        for secret in (parts.password or "", password, header):
+            Secret(secret)
+
+
+@frozen(kw_only=True)
+class ChatSettings:
+    """What can be set for any chat model. The harmless ones cannot change a score."""
+
+    model: str = setting(env="LLM_MODEL", help="name of the model, as the server knows it")
+    criteria: str = setting(
+        "relevance",
+        # The wording itself is in the identity, as part of the prompt.
+        harmless=True,
+        help="what to rate: built-in names separated by commas (relevance, syntax, meaning, "
+        "topic), or a file with 'name: wording' lines; each is one channel",
+        validator=_valid_criteria,
+    )
+    reply: str = setting(
+        "digits",
+        help="form of the scores in a reply: digits (cheapest) or integers",
+        validator=validators.in_(REPLY_FORMS),
+    )
+    temperature: float = setting(
+        0.0, help="sampling temperature, where the model takes one", validator=validators.ge(0)
+    )
+    reasoning_tokens: int = setting(
+        0,
+        harmless=True,
+        help="tokens that the model may spend on reasoning before its reply",
+        validator=validators.ge(0),
+    )
+    pairs_per_request: int = setting(
+        1024, harmless=True, help="most scores asked at once", validator=validators.ge(1)
+    )
+    rows_per_request: int = setting(
+        64, harmless=True, help="most rows asked at once", validator=validators.ge(1)
+    )
+    keys_per_row: int = setting(
+        32,
+        harmless=True,
+        help="longer rows are asked in parts, so that a model keeps count",
+        validator=validators.ge(1),
+    )
+    requests_at_once: int = setting(
+        16, harmless=True, help="most requests under way", validator=validators.ge(1)
+    )
+    timeout: float = setting(
+        120.0, harmless=True, help="seconds to wait for a reply", validator=validators.gt(0)
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if not self.model.strip():
+            raise ValueError("the model's name is empty")

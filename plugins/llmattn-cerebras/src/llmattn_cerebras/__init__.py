@@ -1,0 +1,18 @@
+"""Models at Cerebras as attention providers for llmattn. Importing this imports no openai."""
+
+from __future__ import annotations
+
+from llmattn.hookspecs import hookimpl
+from llmattn.registry import ProviderRegistry
+
+from llmattn_cerebras.settings import CerebrasSettings
+
+
+@hookimpl
+def llmattn_register_providers(registry: ProviderRegistry) -> None:
+    registry.add(
+        "cerebras",
+        "llmattn_cerebras.provider:CerebrasProvider",
+        CerebrasSettings,
+        "models served by Cerebras",
+    )

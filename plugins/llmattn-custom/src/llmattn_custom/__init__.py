@@ -1,0 +1,18 @@
+"""Any OpenAI-compatible server as attention provider. Importing this imports no openai."""
+
+from __future__ import annotations
+
+from llmattn.hookspecs import hookimpl
+from llmattn.registry import ProviderRegistry
+
+from llmattn_custom.settings import CustomSettings
+
+
+@hookimpl
+def llmattn_register_providers(registry: ProviderRegistry) -> None:
+    registry.add(
+        "custom",
+        "llmattn_custom.provider:CustomProvider",
+        CustomSettings,
+        "any OpenAI-compatible server (llama.cpp, vLLM, Ollama, ...)",
+    )

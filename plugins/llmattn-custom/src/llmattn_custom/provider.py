@@ -1,0 +1,35 @@
+"""The provider `custom`: chat completions of any server, as strict a format as it takes."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from llmattn_openai.compatible import ChatCompletionsProvider
+from llmattn_openai.form import EXACT, Form
+
+from llmattn_custom.settings import CustomSettings
+
+__all__ = ["CustomProvider"]
+
+
+class CustomProvider(ChatCompletionsProvider):
+    """Asks any OpenAI-compatible server.
+
+    First with a schema that fixes the number of scores: a small local model then answers in
+    shape, since the server turns the schema into a grammar.
+    """
+
+    name: ClassVar[str] = "custom"
+
+    def __init__(self, settings: CustomSettings) -> None:
+        super().__init__(
+            settings,
+            base_url=settings.base_url,
+            api_key=settings.api_key,
+            key_variable="CUSTOM_API_KEY",
+            first_form=Form(
+                format=EXACT,
+                limit_name="max_tokens",
+                effort=settings.reasoning_effort or None,
+            ),
+        )

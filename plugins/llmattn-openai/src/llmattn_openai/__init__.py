@@ -1,0 +1,18 @@
+"""OpenAI models as attention providers for llmattn. Importing this imports no openai."""
+
+from __future__ import annotations
+
+from llmattn.hookspecs import hookimpl
+from llmattn.registry import ProviderRegistry
+
+from llmattn_openai.settings import OpenAISettings
+
+
+@hookimpl
+def llmattn_register_providers(registry: ProviderRegistry) -> None:
+    registry.add(
+        "openai",
+        "llmattn_openai.provider:OpenAIProvider",
+        OpenAISettings,
+        "models of OpenAI, through the Responses API",
+    )
