@@ -125,7 +125,13 @@ class Estimator(Protocol):
     """A provider whose requests cost tokens can say beforehand how many."""
 
     def estimate(self, rows: Sequence[Row]) -> Usage:
-        """Upper bound of the tokens that :meth:`AttentionProvider.score` of ``rows`` is billed."""
+        """Upper bound of the tokens that :meth:`AttentionProvider.score` of ``rows`` is billed;
+        budgets reserve it.
+        """
+        ...
+
+    def expect(self, rows: Sequence[Row]) -> Usage:
+        """The tokens that it is likely to be billed; plans show it."""
         ...
 
 

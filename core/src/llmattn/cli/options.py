@@ -1,0 +1,179 @@
+"""Options that several commands share, each written once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmattn.errors import ConfigError
+from llmattn.scoring.options import ScoringOptions
+
+__all__ = [
+    "BlockSize",
+    "CacheDir",
+    "CacheName",
+    "CorpusArgument",
+    "Coverage",
+    "MaxCost",
+    "MaxDegenerate",
+    "MaxRequests",
+    "MinCount",
+    "MinPairCount",
+    "Model",
+    "Option",
+    "PriceIn",
+    "PriceOut",
+    "Provider",
+    "RequestsAtOnce",
+    "Rpm",
+    "TokenizerPreset",
+    "Tpm",
+    "ValFraction",
+    "parse_options",
+    "scoring_options",
+]
+
+_SCORES = "Where the scores come from"
+_LIMITS = "Limits in money and speed"
+_TEXT = "The text"
+
+CorpusArgument = Annotated[
+    Path, typer.Argument(metavar="CORPUS", help="A text file, one sentence a line.")
+]
+MinCount = Annotated[
+    int,
+    typer.Option(min=1, help="Rarer words become <unk>.", rich_help_panel=_TEXT, show_default=True),
+]
+TokenizerPreset = Annotated[
+    str,
+    typer.Option("--tokenizer", help="words, or seed (the regex \\w+|\\.).", rich_help_panel=_TEXT),
+]
+BlockSize = Annotated[
+    int, typer.Option(min=1, help="Tokens a model sees at once.", rich_help_panel=_TEXT)
+]
+ValFraction = Annotated[
+    float,
+    typer.Option(
+        help="Share of the lines, at the end, kept for validation.", rich_help_panel=_TEXT
+    ),
+]
+Provider = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--provider",
+        "-p",
+        help="Who scores (see: llmattn plugins). Several: their channels stand side by side. "
+        "Default: LLM_PROVIDER, else one whose key is set, else offline.",
+        rich_help_panel=_SCORES,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(help="The provider's model. Default: LLM_MODEL.", rich_help_panel=_SCORES),
+]
+Option = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        "-o",
+        metavar="NAME.KEY=VALUE",
+        help="A setting of a provider or cache (see: llmattn plugins --options).",
+        rich_help_panel=_SCORES,
+    ),
+]
+CacheName = Annotated[
+    str, typer.Option("--cache", help="Which cache keeps the scores.", rich_help_panel=_SCORES)
+]
+CacheDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Its folder. Default: LLMATTN_CACHE_DIR, else the user's cache folder.",
+        rich_help_panel=_SCORES,
+    ),
+]
+MaxCost = Annotated[
+    float | None,
+    typer.Option(min=0, help="US dollars that may be spent.", rich_help_panel=_LIMITS),
+]
+MaxRequests = Annotated[
+    int | None,
+    typer.Option(min=0, help="Requests that may be sent.", rich_help_panel=_LIMITS),
+]
+PriceIn = Annotated[
+    float | None,
+    typer.Option(min=0, help="US dollars a million prompt tokens.", rich_help_panel=_LIMITS),
+]
+PriceOut = Annotated[
+    float | None,
+    typer.Option(min=0, help="US dollars a million reply tokens.", rich_help_panel=_LIMITS),
+]
+Rpm = Annotated[float | None, typer.Option(help="Requests a minute.", rich_help_panel=_LIMITS)]
+Tpm = Annotated[float | None, typer.Option(help="Tokens a minute.", rich_help_panel=_LIMITS)]
+RequestsAtOnce = Annotated[
+    int | None,
+    typer.Option(min=1, help="Requests under way at once.", rich_help_panel=_LIMITS),
+]
+Coverage = Annotated[
+    float,
+    typer.Option(
+        help="Ask only for the most frequent pairs that make up this share of all attention "
+        "positions; the others take their row's mean.",
+        rich_help_panel=_LIMITS,
+    ),
+]
+MinPairCount = Annotated[
+    int,
+    typer.Option(min=1, help="Ask only for pairs that occur this often.", rich_help_panel=_LIMITS),
+]
+MaxDegenerate = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Give up if a larger share of rows carries nothing in the first 20 requests.",
+        rich_help_panel=_LIMITS,
+    ),
+]
+
+
+def parse_options(given: Sequence[str] | None) -> dict[str, str]:
+    """``["lmdb.sync=false"]`` as ``{"lmdb.sync": "false"}``. Raises ConfigError."""
+    parsed = {}
+    for text in given or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"An option is written NAME.KEY=VALUE, not {text!r}.")
+        parsed[name.strip()] = value
+    return parsed
+
+
+def scoring_options(
+    *,
+    max_cost: float | None = None,
+    max_requests: int | None = None,
+    price_in: float | None = None,
+    price_out: float | None = None,
+    rpm: float | None = None,
+    tpm: float | None = None,
+    requests_at_once: int | None = None,
+    max_degenerate: float = 0.5,
+    quiet: bool = False,
+) -> ScoringOptions:
+    """The options as one object. Raises ConfigError for a value that makes no sense."""
+    try:
+        return ScoringOptions(
+            max_cost=max_cost,
+            max_requests=max_requests,
+            price_in=price_in,
+            price_out=price_out,
+            rpm=rpm,
+            tpm=tpm,
+            requests_at_once=requests_at_once,
+            max_degenerate=max_degenerate,
+            quiet=quiet,
+        )
+    except ValueError as error:
+        raise ConfigError(f"{error.args[0]}.") from None

@@ -1,0 +1,23 @@
+"""The word pairs of a whole corpus: of its training lines, and of everything."""
+
+from __future__ import annotations
+
+from llmattn.data.corpus import Corpus
+from llmattn.data.pairs import PairCounts, count_pairs, merge_counts
+
+__all__ = ["corpus_pairs"]
+
+
+def corpus_pairs(corpus: Corpus, block_size: int) -> tuple[PairCounts, PairCounts]:
+    """The pairs of the training lines, and of training and validation lines together."""
+    size = len(corpus.tokenizer)
+    train, val = (
+        count_pairs(
+            split,
+            special_ids=corpus.tokenizer.special_ids,
+            block_size=block_size,
+            vocab_size=size,
+        )
+        for split in (corpus.train, corpus.val)
+    )
+    return train, merge_counts([train, val], size)

@@ -1,0 +1,6 @@
+"""What scoring a corpus would take, told before anything is paid."""
+
+from llmattn.planning.plan import Plan, PlanPoint, make_plan
+from llmattn.planning.plot import plot_plan
+
+__all__ = ["Plan", "PlanPoint", "make_plan", "plot_plan"]

@@ -1,0 +1,156 @@
+"""Counts a corpus's pairs, prices them, and tells how much attention the frequent ones cover."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+from attrs import frozen
+
+from llmattn.data.corpus import Corpus
+from llmattn.data.corpus_pairs import corpus_pairs
+from llmattn.data.pairs import PairCounts
+from llmattn.data.selection import coverage_curve, select_pairs, tiers
+from llmattn.rows import Row
+from llmattn.scoring.plan import expected_usage
+from llmattn.scoring.source import ScoreSource
+from llmattn.usage import Usage
+
+__all__ = ["Plan", "PlanPoint", "make_plan"]
+
+
+@frozen
+class PlanPoint:
+    """The most frequent ``share`` of the pairs: what they cover and what they would take.
+
+    ``usage`` and ``cost`` (US dollars, None if no price is known) are for what is not cached.
+    """
+
+    share: float
+    pairs: int
+    coverage: float
+    cached: int
+    usage: Usage
+    cost: float | None
+
+
+@frozen
+class Plan:
+    """What scoring a corpus with one provider would take. ``curve`` ends with everything."""
+
+    provider: str
+    model: str | None
+    local: bool
+    tokens: int
+    words: int
+    rows: int
+    pairs: int
+    positions: int
+    cached: int
+    curve: tuple[PlanPoint, ...]
+    price_in: float | None
+    price_out: float | None
+    rpm: float | None
+
+    @property
+    def total(self) -> PlanPoint:
+        """The last point of the curve: all pairs that were selected."""
+        return self.curve[-1]
+
+    @property
+    def minutes(self) -> float | None:
+        """Minutes at the given requests a minute."""
+        return self.total.usage.requests / self.rpm if self.rpm else None
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Name and value of each figure, for people."""
+        usage, cost = self.total.usage, self.total.cost
+        model = f" {self.model}" if self.model else ""
+        facts = [
+            ("provider", self.provider + model),
+            ("tokens", f"{self.tokens:,}"),
+            ("distinct words", f"{self.words:,}"),
+            ("rows (distinct queries)", f"{self.rows:,}"),
+            ("pairs (query, key)", f"{self.pairs:,}"),
+            ("attention positions", f"{self.positions:,}"),
+            ("pairs in the cache", f"{self.cached:,}"),
+            ("requests to send", f"{usage.requests:,}"),
+        ]
+        if not self.local:
+            facts += [
+                ("prompt tokens, about", f"{usage.prompt_tokens:,}"),
+                ("reply tokens, about", f"{usage.completion_tokens:,}"),
+                ("price a million tokens", self._price()),
+                ("US dollars, about", "unknown" if cost is None else f"{cost:,.2f}"),
+            ]
+        if self.minutes is not None:
+            facts.append((f"minutes at {self.rpm:g} requests a minute", f"{self.minutes:,.1f}"))
+        return facts
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {**attrs.asdict(self), "minutes": self.minutes}
+
+    def _price(self) -> str:
+        if self.price_in is None or self.price_out is None:
+            return "unknown (pass --price-in and --price-out)"
+        return f"${self.price_in:g} in, ${self.price_out:g} out"
+
+
+def make_plan(
+    source: ScoreSource,
+    corpus: Corpus,
+    *,
+    block_size: int,
+    coverage: float = 1.0,
+    min_pair_count: int = 1,
+) -> Plan:
+    """Plan the scoring of ``corpus`` with ``source``. Nothing is sent."""
+    _, everything = corpus_pairs(corpus, block_size)
+    pairs = select_pairs(everything, coverage=coverage, min_pair_count=min_pair_count)
+    vocabulary = corpus.tokenizer.vocabulary
+    price = None if source.local else source.price
+    share_of_all = pairs.counts.sum() / max(1, everything.counts.sum())
+    points = []
+    cached, usage = 0, Usage()
+    for tier, point in zip(tiers(pairs), coverage_curve(pairs), strict=False):
+        rows = tier.rows(vocabulary)
+        missing = source.missing(rows)
+        cached += len(tier) - _n_pairs(missing)
+        usage += expected_usage(source.provider, missing)
+        points.append(
+            PlanPoint(
+                share=point.share,
+                pairs=point.pairs,
+                coverage=float(point.coverage * share_of_all),
+                cached=cached,
+                usage=usage,
+                cost=price.of(usage) if price else None,
+            )
+        )
+    details = dict(source.identity.details)
+    return Plan(
+        provider=source.name,
+        model=str(details["model"]) if "model" in details else None,
+        local=source.local,
+        tokens=corpus.train.targets + corpus.val.targets,
+        words=len(np.unique(np.concatenate([pairs.query_ids, pairs.key_ids]))),
+        rows=_n_rows(pairs),
+        pairs=len(pairs),
+        positions=int(everything.counts.sum()),
+        cached=cached,
+        curve=tuple(points),
+        price_in=price.prompt if price else None,
+        price_out=price.completion if price else None,
+        rpm=source.options.rpm,
+    )
+
+
+def _n_pairs(rows: Sequence[Row]) -> int:
+    return sum(len(row.keys) for row in rows)
+
+
+def _n_rows(pairs: PairCounts) -> int:
+    return len(np.unique(pairs.query_ids))

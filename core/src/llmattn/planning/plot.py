@@ -1,0 +1,52 @@
+"""Draws coverage against pairs, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from llmattn.errors import ConfigError
+from llmattn.planning.plan import Plan
+
+__all__ = ["plot_plan"]
+
+
+def plot_plan(plans: Sequence[Plan], path: Path) -> None:
+    """Write a picture to ``path`` (its ending names the format).
+
+    Raises ConfigError without matplotlib, or if the file cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ConfigError("Drawing needs matplotlib: pip install 'llmattn-core[plot]'") from None
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for plan in plans:
+        shares = [100 * point.share for point in plan.curve]
+        covered = [100 * point.coverage for point in plan.curve]
+        (line,) = axes.plot(shares, covered, marker="o", label=plan.provider)
+        for point, x, y in zip(plan.curve, shares, covered, strict=True):
+            cost = "" if point.cost is None else f"\n${point.cost:,.2f}"
+            axes.annotate(
+                f"{point.pairs:,} pairs{cost}",
+                (x, y),
+                textcoords="offset points",
+                xytext=(6, -20),
+                fontsize=7,
+                color=line.get_color(),
+            )
+    axes.set_xscale("log")
+    ticks = [100 * point.share for point in plans[0].curve]
+    axes.set_xticks(ticks, [f"{tick:g}%" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("most frequent pairs")
+    axes.set_ylabel("attention positions covered (%)")
+    axes.set_ylim(0, 105)
+    axes.set_xlim(0.8, 190)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    try:
+        figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"The picture cannot be written to {path}: {error}") from None
