@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from attrs import asdict, evolve, frozen
 from numpy.typing import NDArray
 
 from llmattn.cache.batch import checked_halves, has_positions, key_counts, unknown
+from llmattn.cache.lmdb_bulk import load_matrix, load_pairs
 from llmattn.cache.lmdb_file import prepare_folder
 from llmattn.cache.lmdb_layout import ID_KEY
 from llmattn.cache.lmdb_rows import (
@@ -27,16 +29,18 @@ from llmattn.cache.lmdb_rows import (
     scan_texts,
 )
 from llmattn.cache.lmdb_store import Replaced, Store, Transaction, acquire, release
-from llmattn.cache.protocol import NamespaceInfo
+from llmattn.cache.protocol import NamespaceInfo, Pairs
 from llmattn.cache.settings import LmdbSettings
+from llmattn.cache.vocabulary import Interning
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
-from llmattn.rows import Row, Scores
+from llmattn.rows import Row, Scope, Scores, prefix_rows
 from llmattn.usage import Usage
 
 __all__ = ["LmdbCache"]
 
 T = TypeVar("T")
+_LAST_SPACE = b"last namespace"
 
 
 @frozen
@@ -131,10 +135,10 @@ class LmdbCache:
                 part = [row for row, keep in zip(rows, chosen.tolist(), strict=True) if keep]
                 jobs.append((put, part, halves[np.repeat(chosen, counts)]))
 
-        def work(txn: Transaction, store: Store) -> None:
+        def work(txn: Transaction, interning: Interning, store: Store) -> None:
             space = _updated_space(txn, store, identity, usage)
             for put, part, values in jobs:
-                put(txn, store, space.id, part, values)
+                put(txn, store, interning, space.id, part, values)
 
         self._write(work)
 
@@ -157,6 +161,36 @@ class LmdbCache:
 
                 rows, after = self._read(work)
                 yield from rows
+
+    def get_pairs(self, identity: Identity, vocabulary: Sequence[str]) -> Pairs:
+        """See ``BulkCache.get_pairs``."""
+        channels = len(identity.channels)
+
+        def work(txn: Transaction, store: Store) -> Pairs:
+            space = _read_space(txn, store, identity.namespace)
+            if space is None:
+                none = np.empty(0, np.int64)
+                return none, none, np.empty((channels, 0), np.float16)
+            return load_pairs(txn, store, space.id, channels, vocabulary)
+
+        return self._read(work)
+
+    def get_matrix(self, identity: Identity, tokens: Sequence[str]) -> NDArray[np.float32]:
+        """See ``BulkCache.get_matrix``."""
+        channels, size = len(identity.channels), len(tokens)
+        if identity.scope is Scope.PREFIX:
+            matrix = np.full((channels, size, size), np.nan, np.float32)
+            for i, values in enumerate(self.get(identity, prefix_rows(tokens))):
+                matrix[:, i, : i + 1] = values
+            return matrix
+
+        def work(txn: Transaction, store: Store) -> NDArray[np.float32]:
+            space = _read_space(txn, store, identity.namespace)
+            if space is None:
+                return np.full((channels, size, size), np.nan, np.float32)
+            return load_matrix(txn, store, space.id, channels, tokens)
+
+        return self._read(work)
 
     def namespaces(self) -> list[NamespaceInfo]:
         """See ``ScoreCache.namespaces``."""
@@ -185,7 +219,7 @@ class LmdbCache:
     def purge(self, namespace: str) -> None:
         """See ``ScoreCache.purge``. The file keeps its size until it is compacted."""
 
-        def work(txn: Transaction, store: Store) -> None:
+        def work(txn: Transaction, _: Interning, store: Store) -> None:
             space = _read_space(txn, store, namespace)
             if space is None:
                 return
@@ -198,6 +232,20 @@ class LmdbCache:
             txn.delete(namespace.encode(), db=store.namespaces)
 
         self._write(work)
+
+    def compact(self) -> tuple[int, int]:
+        """Write the file anew, packed and without what was purged, and swap it in.
+
+        Safe while others read and write. Returns its size in bytes before and after.
+        """
+        before = self._path.stat().st_size
+        done = False
+        while not done:
+            store = self._current()
+            with suppress(Replaced):
+                store.rewrite(store.contents)
+                done = True
+        return before, self._path.stat().st_size
 
     def close(self) -> None:
         """See ``ScoreCache.close``."""
@@ -226,21 +274,15 @@ class LmdbCache:
                 self._store = self._open()
             return self._store
 
-    def _read(self, work: Callable[[Transaction, Store], T]) -> T:
+    def _read(self, work: Callable[..., T]) -> T:
         store = self._current()
-        return store.read(partial(_with_store, work, store))
+        return store.read(partial(work, store=store))
 
-    def _write(self, work: Callable[[Transaction, Store], T]) -> T:
+    def _write(self, work: Callable[..., T]) -> T:
         while True:
             store = self._current()
-            try:
-                return store.write(partial(_with_store, work, store))
-            except Replaced:
-                continue
-
-
-def _with_store(work: Callable[[Transaction, Store], T], store: Store, txn: Transaction) -> T:
-    return work(txn, store)
+            with suppress(Replaced):
+                return store.write(partial(work, store=store))
 
 
 def _any_in_row(known: NDArray[np.bool_], counts: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -261,8 +303,9 @@ def _updated_space(txn: Transaction, store: Store, identity: Identity, usage: Us
     now = time.time()
     space = _read_space(txn, store, identity.namespace)
     if space is None:
-        taken = [_Space.from_json(value).id for _, value in txn.cursor(store.namespaces)]
-        space = _Space(max(taken, default=0) + 1, identity, now, now, Usage())
+        number = int(txn.get(_LAST_SPACE, b"0", db=store.meta)) + 1  # no number serves twice
+        txn.put(_LAST_SPACE, str(number).encode(), db=store.meta)
+        space = _Space(number, identity, now, now, Usage())
     space = evolve(space, updated=now, usage=space.usage + usage)
     txn.put(identity.namespace.encode(), space.to_json(), db=store.namespaces)
     return space

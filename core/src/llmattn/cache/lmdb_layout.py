@@ -73,15 +73,19 @@ def pair_records(keys: NDArray[np.int64], scores: Half) -> NDArray[np.uint16]:
 
 def unpack_pairs(
     values: Sequence[bytes], channels: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
-    """Records of sealed values one after the other.
+) -> tuple[NDArray[np.int64], NDArray[np.uint16]] | None:
+    """Records of sealed values one after the other; None if one of them is damaged.
 
     Returns the number of records in each value, and all records (N, 1 + C).
     """
     width = 2 * (1 + channels)
-    lengths = np.fromiter(map(len, values), np.int64, len(values)) - SEALED
-    body = b"".join([value[SEALED:] for value in values])
-    return lengths // width, np.frombuffer(body, "<u2").reshape(-1, 1 + channels)
+    bodies = [value[SEALED:] for value in values]
+    lengths = np.fromiter(map(len, bodies), np.int64, len(bodies))
+    found = np.fromiter(map(zlib.crc32, bodies), "<u4", len(bodies))
+    kept = b"".join([value[:SEALED] for value in values])
+    if found.tobytes() != kept or (lengths % width).any():
+        return None
+    return lengths // width, np.frombuffer(b"".join(bodies), "<u2").reshape(-1, 1 + channels)
 
 
 def prefix_key(namespace: int, ids: NDArray[np.uint32]) -> bytes:

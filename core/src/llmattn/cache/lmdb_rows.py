@@ -21,6 +21,7 @@ from llmattn.cache.lmdb_layout import (
     unpack_prefix,
 )
 from llmattn.cache.lmdb_store import Store, Transaction
+from llmattn.cache.vocabulary import Interning
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
 from llmattn.rows import Row, Scores
@@ -28,9 +29,12 @@ from llmattn.rows import Row, Scores
 __all__ = [
     "get_pairs",
     "get_texts",
+    "joined",
+    "key_blocks",
     "measure",
     "put_pairs",
     "put_texts",
+    "read_records",
     "scan_pairs",
     "scan_texts",
 ]
@@ -42,6 +46,11 @@ _PORTION = 256
 """Records that a scan reads in one transaction."""
 
 
+def key_blocks(store: Store) -> range:
+    """High halves of the key ids there may be."""
+    return range((max(len(store.vocabulary), 1) - 1 >> _HALF_BITS) + 1)
+
+
 def read_records(
     txn: Transaction, store: Store, space: int, queries: NDArray[np.int64], channels: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
@@ -50,7 +59,7 @@ def read_records(
     Returns ``query << 32 | key`` (N,), ascending, and the records (N, 1 + C).
     """
     get, table, pack = txn.get, store.pairs, PAIR_KEY.pack
-    blocks = range((max(len(store.vocabulary), 1) - 1 >> _HALF_BITS) + 1)
+    blocks = key_blocks(store)
     values: list[bytes] = []
     bases: list[int] = []
     for query in queries.tolist():
@@ -63,16 +72,17 @@ def read_records(
 
 
 def joined(
-    values: Sequence[bytes], bases: Sequence[int], channels: int
+    values: Sequence[bytes], bases: Sequence[int] | NDArray[np.int64], channels: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
     """``query << 32 | key`` (N,) and records (N, 1 + C) of sealed values.
 
     Raises CacheError if one of them is damaged.
     """
-    if not all(map(check, values)):
+    unpacked = unpack_pairs(values, channels)
+    if unpacked is None:
         raise damaged()
-    counts, records = unpack_pairs(values, channels)
-    pairs = np.repeat(np.array(bases, np.int64), counts)
+    counts, records = unpacked
+    pairs = np.repeat(np.asarray(bases, np.int64), counts)
     pairs += records[:, 0]
     return pairs, records
 
@@ -84,21 +94,23 @@ def damaged() -> CacheError:
 
 
 def put_pairs(
-    txn: Transaction, store: Store, space: int, rows: Sequence[Row], halves: Half
+    txn: Transaction,
+    store: Store,
+    interning: Interning,
+    space: int,
+    rows: Sequence[Row],
+    halves: Half,
 ) -> None:
     """Merge scores (N, C) of PAIR rows into what is stored; the last of equal pairs wins."""
     words = [key for row in rows for key in row.keys]
-    vocabulary, channels = store.vocabulary, halves.shape[1]
     queries = [row.query for row in rows]
     known = ~np.isnan(halves[:, 0])
     if not known.all():
         words = [word for word, keep in zip(words, known.tolist(), strict=True) if keep]
-    vocabulary.add(queries)
-    vocabulary.add(words)
-    query_ids = np.repeat(vocabulary.ids_in_write(queries), key_counts(rows))[known]
-    pairs = query_ids << _KEY_BITS | vocabulary.ids_in_write(words)
+    query_ids = np.repeat(interning.ids(queries), key_counts(rows))[known]
+    pairs = query_ids << _KEY_BITS | interning.ids(words)
     records = pair_records(pairs, halves[known])
-    before, stored = read_records(txn, store, space, np.unique(query_ids), channels)
+    before, stored = read_records(txn, store, space, np.unique(query_ids), halves.shape[1])
     if len(before):
         pairs = np.concatenate([before, pairs])
         records = np.concatenate([stored, records])
@@ -121,7 +133,7 @@ def _write_records(
     width = records.dtype.itemsize * records.shape[1]
     body = records.tobytes()
     cuts = (starts * width).tolist()
-    table, pack, put = store.pairs, PAIR_KEY.pack, txn.put
+    table, pack, put, get = store.pairs, PAIR_KEY.pack, txn.put, txn.get
     cursor = txn.cursor(table)
     append = not cursor.last()
     first = pairs[0]
@@ -130,8 +142,11 @@ def _write_records(
     for segment, start, end in zip(
         segments[starts].tolist(), cuts, [*cuts[1:], len(body)], strict=True
     ):
-        key = pack(space, segment >> _HALF_BITS, segment & 0xFFFF)
-        put(key, seal(body[start:end]), db=table, append=append)
+        key, value = pack(space, segment >> _HALF_BITS, segment & 0xFFFF), seal(body[start:end])
+        if append:
+            put(key, value, db=table, append=True)
+        elif get(key, db=table) != value:  # an equal value would only make the file grow
+            put(key, value, db=table)
 
 
 def get_pairs(
@@ -156,13 +171,17 @@ def get_pairs(
 
 
 def put_texts(
-    txn: Transaction, store: Store, space: int, rows: Sequence[Row], halves: Half
+    txn: Transaction,
+    store: Store,
+    interning: Interning,
+    space: int,
+    rows: Sequence[Row],
+    halves: Half,
 ) -> None:
     """Merge scores (N, C) of PREFIX rows into what is stored."""
     words = [key for row in rows for key in row.keys]
-    store.vocabulary.add(words)
     cuts = np.cumsum(key_counts(rows))[:-1]
-    ids = np.split(store.vocabulary.ids_in_write(words).astype(np.uint32), cuts)
+    ids = np.split(interning.ids(words).astype(np.uint32), cuts)
     for tokens, values in zip(ids, np.split(halves, cuts), strict=True):
         key = prefix_key(space, tokens)
         before = _read_text(txn, store, key, tokens, halves.shape[1])

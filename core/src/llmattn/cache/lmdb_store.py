@@ -5,26 +5,23 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import lmdb
 
-from llmattn.cache.lmdb_file import ELSEWHERE, check_file
-from llmattn.cache.lmdb_layout import DATABASES, LAYOUT
-from llmattn.cache.vocabulary import Vocabulary
-from llmattn.errors import CacheError
+from llmattn.cache.lmdb_env import open_environment, open_tables, translated
+from llmattn.cache.lmdb_file import check_file
+from llmattn.cache.lmdb_layout import DATABASES
+from llmattn.cache.lmdb_swap import Contents, folder_lock, swap_in
+from llmattn.cache.vocabulary import Interning, Vocabulary
 
-__all__ = ["Replaced", "Store", "Transaction", "acquire", "release", "translated"]
+__all__ = ["Replaced", "Store", "Transaction", "acquire", "release"]
 
 T = TypeVar("T")
 Transaction = Any
 """``lmdb.Transaction``, whose type stubs cannot be written down at run time."""
-
-_MAX_READERS = 1024
-_SMALLER = (1, 8, 64, 512)
-"""Divisors of the map size, tried in turn where the address space is limited."""
 
 
 class Replaced(Exception):
@@ -40,10 +37,10 @@ class Store:
         self.closed = False
         self.vocabulary = Vocabulary()
         self._gate = _Gate()
-        with translated(path):
-            self._env = _open(path, map_size, sync, check_file(path))
+        with translated(path), folder_lock(path.parent):
+            self._env = open_environment(path, map_size, sync=sync, exists=check_file(path))
             try:
-                tables = _open_tables(self._env, path)
+                tables = open_tables(self._env, path)
                 self._env.reader_check()
                 self._file = _file_id(path)
             except BaseException:
@@ -66,8 +63,8 @@ class Store:
                 except lmdb.MapResizedError:
                     self._resize(0)
 
-    def write(self, work: Callable[[Transaction], T]) -> T:
-        """``work`` in a write transaction, durable on return.
+    def write(self, work: Callable[[Transaction, Interning], T]) -> T:
+        """``work`` with ids for new words, in a write transaction, durable on return.
 
         It is done anew in a larger map if the map is full, so it may run more than once.
         Raises Replaced if the file was swapped while waiting for its turn.
@@ -82,15 +79,37 @@ class Store:
                             if not self.is_current():
                                 raise Replaced
                             vocabulary.refresh(txn, self.tokens)
-                            new = vocabulary.begin()
-                            answer = work(txn)
-                            vocabulary.save(txn, self.tokens, new)
-                        vocabulary.commit(new)
+                            interning = vocabulary.begin()
+                            answer = work(txn, interning)
+                            vocabulary.save(txn, self.tokens, interning)
+                        vocabulary.commit(interning)
                         return answer
                 except lmdb.MapFullError:
                     self._resize(2 * size)
                 except lmdb.MapResizedError:
                     self._resize(0)
+
+    def rewrite(self, contents: Callable[[Transaction], Contents]) -> None:
+        """Put a new file with ``contents`` in the place of this one, which ends its use.
+
+        Other processes go on reading the old file, and open the new one at their next call;
+        their writes wait until the swap is done. Raises Replaced like :meth:`write`.
+        """
+        with translated(self.path), self._gate.shared(), self._env.begin(write=True) as txn:
+            try:
+                if not self.is_current():
+                    raise Replaced
+                swap_in(self.path, contents(txn))
+            finally:
+                txn.abort()
+
+    def contents(self, txn: Transaction) -> Contents:
+        """Every record of the file, in order, by database."""
+        tables = (self.meta, self.namespaces, self.tokens, self.pairs, self.prefixes)
+        return {
+            name: txn.cursor(table).iternext()
+            for name, table in zip(DATABASES, tables, strict=True)
+        }
 
     def _resize(self, size: int) -> None:
         """Grow the map to ``size`` bytes while no transaction is open; 0 takes what another
@@ -138,93 +157,6 @@ def _file_id(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _open(path: Path, map_size: int, sync: bool, exists: bool) -> lmdb.Environment:
-    """The environment, of LMDB 0.9's format if it is new."""
-    version: dict[str, Any] = {} if exists else {"lib_version": 0}
-    for divisor in _SMALLER:
-        with suppress(lmdb.MemoryError):
-            return lmdb.open(
-                str(path),
-                map_size=map_size // divisor,
-                subdir=False,
-                mode=0o600,
-                sync=sync,
-                max_readers=_MAX_READERS,
-                max_dbs=len(DATABASES),
-                **version,
-            )
-    raise CacheError(
-        f"There is no address space to map {path}; raise the limit (ulimit -v) or set a smaller "
-        "map with the option lmdb.map_size_gb."
-    )
-
-
-def _open_tables(env: lmdb.Environment, path: Path) -> list[Any]:
-    """Handles of the databases, made if the file is new.
-
-    Raises CacheError if the file is another program's, or of another layout.
-    """
-    if env.stat()["entries"] == 0:
-        with env.begin(write=True) as txn:
-            tables: list[Any] = [env.open_db(name, txn=txn) for name in DATABASES]
-            txn.put(b"layout", str(LAYOUT).encode(), db=tables[0], overwrite=False)
-        return tables
-    try:
-        tables = [env.open_db(name, create=False) for name in DATABASES]
-        with env.begin() as txn:
-            layout = txn.get(b"layout", db=tables[0])
-    except lmdb.NotFoundError:
-        layout = None
-    if layout is None:
-        raise CacheError(f"{path} is another program's LMDB file; move it away, or {ELSEWHERE}.")
-    if bytes(layout) != str(LAYOUT).encode():
-        shown = bytes(layout).decode("ascii", "replace")
-        raise CacheError(
-            f"{path} has the layout {shown}, and this llmattn reads layout {LAYOUT}: upgrade "
-            f"llmattn-core, or {ELSEWHERE}."
-        )
-    return tables
-
-
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn what LMDB and the operating system say about ``path`` into a CacheError."""
-    try:
-        yield
-    except (lmdb.MapFullError, lmdb.MapResizedError):
-        raise
-    except lmdb.DiskError:
-        raise CacheError(
-            f"The disk of {path} is full; what was stored before is safe. Free some space, "
-            f"or {ELSEWHERE}."
-        ) from None
-    except lmdb.ReadersFullError:
-        raise CacheError(
-            f"{path} is read by too many processes at once ({_MAX_READERS}); end some."
-        ) from None
-    except (
-        lmdb.CorruptedError,
-        lmdb.PageNotFoundError,
-        lmdb.InvalidError,
-        lmdb.PanicError,
-    ) as error:
-        raise CacheError(
-            f"{path} is damaged ({error}). Run: llmattn cache verify --cache-dir {path.parent}"
-        ) from None
-    except (lmdb.Error, OSError) as error:
-        raise CacheError(f"{_explain(path, error)}; {ELSEWHERE}.") from None
-
-
-def _explain(path: Path, error: Exception) -> str:
-    text = str(error)
-    if "No locks available" in text or "not supported" in text or "not implemented" in text:
-        return (
-            f"The file system of {path.parent} has no file locks ({text}), as on some network "
-            "drives, and a cache needs them"
-        )
-    return f"The cache {path} cannot be used ({text})"
 
 
 _stores: dict[Path, Store] = {}

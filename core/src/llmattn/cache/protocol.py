@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 from attrs import frozen
+from numpy.typing import NDArray
 
 from llmattn.identity import Identity
 from llmattn.rows import Row, Scores
 from llmattn.usage import Usage
 
-__all__ = ["NamespaceInfo", "ScoreCache"]
+__all__ = ["BulkCache", "NamespaceInfo", "Pairs", "ScoreCache"]
+
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float16]]
+"""Query ids (N,), key ids (N,) and scores (C, N) of N pairs."""
 
 
 @frozen
@@ -33,7 +38,7 @@ class NamespaceInfo:
 
 @runtime_checkable
 class ScoreCache(Protocol):
-    """Scores by namespace and row. All methods may be called from any thread.
+    """Scores by namespace and row, kept as float16. All methods may be called from any thread.
 
     Raises ``llmattn.errors.CacheError`` when the store cannot be read or written.
     """
@@ -61,7 +66,10 @@ class ScoreCache(Protocol):
         ...
 
     def scan(self, namespace: str) -> Iterator[tuple[Row, Scores]]:
-        """Every stored row of a namespace with its scores, none of them NaN."""
+        """Every stored row of a namespace with its scores.
+
+        None of them is NaN, but for the positions of a row with context that are not known yet.
+        """
         ...
 
     def namespaces(self) -> list[NamespaceInfo]:
@@ -74,4 +82,27 @@ class ScoreCache(Protocol):
 
     def close(self) -> None:
         """Give back files and connections; may be called twice."""
+        ...
+
+
+@runtime_checkable
+class BulkCache(Protocol):
+    """What a cache may offer besides, where it is faster than asking row by row.
+
+    Call ``llmattn.cache.bulk``, which makes do with any other cache too.
+    """
+
+    def get_pairs(self, identity: Identity, vocabulary: Sequence[str]) -> Pairs:
+        """All stored pairs of words that are both in ``vocabulary``, as indices into it.
+
+        Rows with context are left out. In no particular order.
+        """
+        ...
+
+    def get_matrix(self, identity: Identity, tokens: Sequence[str]) -> NDArray[np.float32]:
+        """Scores ``(C, T, T)`` of a text of T tokens: query i, key j; NaN where unknown.
+
+        Above the diagonal PAIR scope gives what is stored, though no causal model may use it;
+        PREFIX scope gives NaN.
+        """
         ...

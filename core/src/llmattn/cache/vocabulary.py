@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import repeat
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from llmattn.cache.lmdb_layout import ID_KEY, check, pack_words, unpack_words
 from llmattn.errors import CacheError
 
-__all__ = ["Vocabulary"]
+__all__ = ["Interning", "Vocabulary"]
 
 
 class Vocabulary:
@@ -23,7 +23,6 @@ class Vocabulary:
         self.words: list[str] = []
         self._ids: dict[str, int] = {}
         self._last_key: bytes | None = None
-        self._new: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -51,40 +50,46 @@ class Vocabulary:
         """Ids of ``words``, -1 for those not known."""
         return np.fromiter(map(self._ids.get, words, repeat(-1)), np.int64, len(words))
 
-    def begin(self) -> dict[str, int]:
-        """Start a write transaction; returns where the words that it adds are noted."""
-        self._new = {}
-        return self._new
+    def begin(self) -> Interning:
+        """Start a write transaction."""
+        return Interning(self._ids)
 
-    def add(self, words: Iterable[str]) -> None:
-        """Give ids to those ``words`` that have none, inside a write transaction."""
-        new, known, size = self._new, self._ids, len(self.words)
-        for word in words:
-            if word not in known and word not in new:
-                new[word] = size + len(new)
-
-    def ids_in_write(self, words: Sequence[str]) -> NDArray[np.int64]:
-        """Ids of ``words``, among them those just added."""
-        if not self._new:
-            return self.ids(words)
-        both = {**self._ids, **self._new}
-        return np.fromiter(map(both.__getitem__, words), np.int64, len(words))
-
-    def save(self, txn: Any, table: Any, new: dict[str, int]) -> None:
-        """Write the words noted in ``new``."""
-        if new:
+    def save(self, txn: Any, table: Any, interning: Interning) -> None:
+        """Write the words that came in with ``interning``."""
+        if interning.new:
             first = ID_KEY.pack(len(self.words))
-            txn.put(first, pack_words(list(new)), db=table, append=True)
+            txn.put(first, pack_words(interning.new), db=table, append=True)
 
-    def commit(self, new: dict[str, int]) -> None:
-        """Keep the words in ``new``; call it when the transaction that wrote them is durable."""
+    def commit(self, interning: Interning) -> None:
+        """Keep the new words; call it when the transaction that wrote them is durable."""
+        new = interning.new
         with self._lock:
-            if new and next(iter(new)) not in self._ids:
+            if new and new[0] not in self._ids:
                 self._last_key = ID_KEY.pack(len(self.words))
-                self._extend(list(new))
+                self._extend(new)
 
     def _extend(self, words: list[str]) -> None:
-        self._ids.update(
-            zip(words, range(len(self.words), len(self.words) + len(words)), strict=True)
-        )
+        first = len(self.words)
+        self._ids.update(zip(words, range(first, first + len(words)), strict=True))
         self.words.extend(words)
+
+
+class Interning(dict[str, int]):
+    """Ids during one write transaction: known ones, and new ones for ``new`` words."""
+
+    def __init__(self, known: dict[str, int]) -> None:
+        super().__init__()
+        self.new: list[str] = []
+        self._known = known
+
+    def __missing__(self, word: str) -> int:
+        found = self._known.get(word)
+        if found is None:
+            found = len(self._known) + len(self.new)
+            self.new.append(word)
+        self[word] = found
+        return found
+
+    def ids(self, words: Sequence[str]) -> NDArray[np.int64]:
+        """Ids of ``words``, all of which get one."""
+        return np.fromiter(map(self.__getitem__, words), np.int64, len(words))

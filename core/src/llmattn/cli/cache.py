@@ -1,0 +1,241 @@
+"""``llmattn cache``: look at the stored scores, and forget them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from llmattn.cache.names import describe, find_namespace
+from llmattn.cache.open import open_cache
+from llmattn.cache.protocol import NamespaceInfo, ScoreCache
+from llmattn.cli.cache_options import CacheDir, CacheName, Json
+from llmattn.errors import CacheError, ConfigError
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Look at the stored scores, move, check and forget them.", no_args_is_help=True
+)
+
+
+@contextmanager
+def opened(name: str, folder: Path | None) -> Iterator[ScoreCache]:
+    """The cache, closed at the end."""
+    cache = open_cache(name, cache_dir=folder)
+    try:
+        yield cache
+    finally:
+        cache.close()
+
+
+@app.command()
+def path(cache_dir: CacheDir = None, as_json: Json = False) -> None:
+    """Print where the LMDB cache keeps its file."""
+    file = _file(cache_dir)
+    typer.echo(json.dumps({"path": str(file), "exists": file.exists()}) if as_json else str(file))
+
+
+@app.command("ls")
+def ls(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json = False) -> None:
+    """List the namespaces, one a line."""
+    with opened(cache, cache_dir) as store:
+        listed = store.namespaces()
+    if as_json:
+        typer.echo(json.dumps([_plain(info) for info in listed], indent=2))
+        return
+    table = Table("namespace", "scores of", "rows", "pairs", "size", "cost", "updated", box=None)
+    for column in table.columns[2:6]:
+        column.justify = "right"
+    for info in listed:
+        table.add_row(
+            info.namespace[:12],
+            describe(info),
+            f"{info.rows:,}",
+            f"{info.pairs:,}",
+            decimal(info.bytes),
+            _cost(info),
+            _date(info.updated),
+        )
+    if listed:
+        Console().print(table)
+    else:
+        typer.echo("The cache is empty.")
+
+
+@app.command()
+def stats(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json = False) -> None:
+    """Tell what each namespace holds, where its scores come from and what they cost."""
+    with opened(cache, cache_dir) as store:
+        listed = store.namespaces()
+    file = _file(cache_dir) if cache == "lmdb" else None
+    size = file.stat().st_size if file else sum(info.bytes for info in listed)
+    totals = {
+        "cache": str(file or cache),
+        "bytes": size,
+        "pairs": sum(info.pairs for info in listed),
+        "cost": sum(info.usage.cost for info in listed),
+    }
+    if as_json:
+        typer.echo(json.dumps({**totals, "namespaces": [_plain(i) for i in listed]}, indent=2))
+        return
+    console = Console()
+    console.print(f"{totals['cache']}: {decimal(size)}, {totals['pairs']:,} pairs", soft_wrap=True)
+    for info in listed:
+        console.print()
+        console.print(_details(info))
+
+
+@app.command()
+def show(
+    word: str = typer.Argument(help="A query: which words does it attend to?"),
+    namespace: str = typer.Option("", "--namespace", "-n", help="Namespace, provider or model."),
+    top: int = typer.Option(10, min=1, help="How many keys of each channel."),
+    cache: CacheName = "lmdb",
+    cache_dir: CacheDir = None,
+    as_json: Json = False,
+) -> None:
+    """Show the strongest keys of WORD."""
+    answers: list[dict[str, Any]] = []
+    with opened(cache, cache_dir) as store:
+        chosen = [find_namespace(store, namespace)] if namespace else store.namespaces()
+        for info in chosen:
+            keys, contexts = _strongest(store, info, word)
+            for channel, ranked in keys.items():
+                answers.append(
+                    {
+                        "namespace": info.namespace,
+                        "provider": describe(info),
+                        "channel": channel,
+                        "texts": contexts,
+                        "keys": [{"key": k, "score": v} for k, v in ranked[:top]],
+                    }
+                )
+    if as_json:
+        typer.echo(json.dumps(answers, indent=2))
+        return
+    if not answers:
+        raise CacheError(
+            f"No scores of the query {word!r} are stored. Words are kept as the tokenizer "
+            "writes them, mostly in lower case."
+        )
+    for answer in answers:
+        of = f", mean over {answer['texts']} texts" if answer["texts"] else ""
+        typer.echo(f"{answer['provider']}, {answer['channel']}{of}:")
+        for item in answer["keys"]:
+            typer.echo(f"  {item['score']:.3f}  {item['key']}")
+
+
+@app.command()
+def purge(
+    namespace: str = typer.Argument(help="Namespace (its first digits do), provider or model."),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+    cache: CacheName = "lmdb",
+    cache_dir: CacheDir = None,
+    as_json: Json = False,
+) -> None:
+    """Forget the scores of one namespace."""
+    with opened(cache, cache_dir) as store:
+        info = find_namespace(store, namespace)
+        if not yes:
+            cost = f", which cost {_cost(info)}" if info.usage.cost else ""
+            question = f"Forget {info.pairs:,} scores of {describe(info)}{cost}?"
+            try:
+                typer.confirm(question, abort=True, err=True)
+            except typer.Abort:
+                raise ConfigError("Nothing was purged; --yes purges without asking.") from None
+        store.purge(info.namespace)
+    if as_json:
+        typer.echo(json.dumps({"purged": info.namespace, "pairs": info.pairs}))
+    else:
+        typer.echo(f"Forgot {info.pairs:,} scores of {describe(info)}.")
+        if cache == "lmdb":
+            typer.echo("The file keeps its size until: llmattn cache compact")
+
+
+def _file(folder: Path | None) -> Path:
+    """The LMDB file, which need not exist."""
+    from llmattn.cache.lmdb_file import FILE_NAME
+    from llmattn.cache.settings import LmdbSettings
+    from llmattn.settings import environment, resolve
+
+    options = {"dir": str(folder)} if folder else {}
+    settings = resolve(LmdbSettings, owner="lmdb", options=options, environ=environment())
+    return settings.dir.expanduser() / FILE_NAME
+
+
+def _strongest(
+    cache: ScoreCache, info: NamespaceInfo, word: str
+) -> tuple[dict[str, list[tuple[str, float]]], int]:
+    """Keys of ``word`` by channel, the strongest first; and how many texts they come from."""
+    sums: dict[str, list[Any]] = {}
+    texts = 0
+    for row, scores in cache.scan(info.namespace):
+        if row.query != word:
+            continue
+        texts += bool(row.context)
+        for i, key in enumerate(row.keys):
+            if scores[0, i] == scores[0, i]:  # not NaN
+                entry = sums.setdefault(key, [0, 0.0])
+                entry[0] += 1
+                entry[1] = entry[1] + scores[:, i]
+    ranked = {
+        channel: sorted(
+            ((key, float(total[c] / n)) for key, (n, total) in sums.items()),
+            key=lambda item: (-item[1], item[0]),
+        )
+        for c, channel in enumerate(info.identity.channels)
+    }
+    return (ranked if sums else {}), texts
+
+
+def _details(info: NamespaceInfo) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    identity, usage = info.identity, info.usage
+    table.add_row("namespace", info.namespace)
+    table.add_row("provider", f"{identity.provider} (scoring revision {identity.revision})")
+    for name, value in identity.details:
+        table.add_row(name, str(value))
+    table.add_row("scope", identity.scope.value)
+    table.add_row("channels", ", ".join(identity.channels))
+    table.add_row("holds", f"{info.rows:,} rows, {info.pairs:,} pairs, {decimal(info.bytes)}")
+    table.add_row("created", _date(info.created))
+    table.add_row("updated", _date(info.updated))
+    if usage.requests:
+        tokens = f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens"
+        table.add_row("paid", f"{usage.requests:,} requests, {tokens}, {_cost(info)}")
+    return table
+
+
+def _cost(info: NamespaceInfo) -> str:
+    if info.usage.cost:
+        return f"${info.usage.cost:.4f}"
+    return "not known" if info.usage.prompt_tokens else "-"
+
+
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+
+
+def _plain(info: NamespaceInfo) -> dict[str, Any]:
+    return {
+        "namespace": info.namespace,
+        "identity": info.identity.to_dict(),
+        "rows": info.rows,
+        "pairs": info.pairs,
+        "bytes": info.bytes,
+        "created": info.created,
+        "updated": info.updated,
+        "usage": attrs.asdict(info.usage),
+    }
