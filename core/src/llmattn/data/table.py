@@ -30,6 +30,15 @@ class KnownPairs:
     key_ids: NDArray[np.int32]
     scores: NDArray[np.float16]
 
+    @classmethod
+    def of(
+        cls, query_ids: NDArray[Any], key_ids: NDArray[Any], scores: NDArray[np.float16]
+    ) -> KnownPairs:
+        """Pairs in any order, each once, put in order."""
+        order = np.lexsort((key_ids, query_ids))
+        query, key = query_ids[order].astype(np.int32), key_ids[order].astype(np.int32)
+        return cls(query, key, np.ascontiguousarray(scores[:, order]))
+
     def codes(self, vocab_size: int) -> NDArray[np.int64]:
         """One number a pair, ``query * vocab_size + key``, rising."""
         return self.query_ids.astype(np.int64) * vocab_size + self.key_ids

@@ -78,7 +78,7 @@ def mix(weights: Tensor, values: Tensor) -> Tensor:
 
 class AttnGPT(nn.Module):
     """Token embeddings (`learned` has position embeddings too), blocks that share the attention of
-    :class:`LLMAttention`, and a head tied to the token embedding.
+    :class:`LLMAttention`, and a head that is the token embedding once more.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -91,8 +91,6 @@ class AttnGPT(nn.Module):
         self.attention = LLMAttention(config)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.norm = nn.LayerNorm(config.n_embd, bias=False)
-        self.head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
-        self.head.weight = self.token_embedding.weight
         self._initialise()
 
     def _initialise(self) -> None:
@@ -111,8 +109,12 @@ class AttnGPT(nn.Module):
                 nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
 
     def parameter_count(self) -> int:
-        """How many numbers are learned; the tied head counts once."""
+        """How many numbers are learned."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """``(..., n_embd)`` -> ``(..., V)``, by the token embedding."""
+        return F.linear(hidden, self.token_embedding.weight)
 
     def hidden(
         self, ids: Tensor, scores: Tensor | None, cache: Cache | None = None
@@ -163,9 +165,9 @@ class AttnGPT(nn.Module):
         """
         x, _ = self.hidden(ids, scores)
         if targets is None:
-            return self.head(x), None
+            return self.logits(x), None
         keep = (targets != IGNORED).flatten()
-        logits = self.head(x.flatten(0, 1)[keep])
+        logits = self.logits(x.flatten(0, 1)[keep])
         return logits, F.cross_entropy(logits.float(), targets.flatten()[keep])
 
 

@@ -1,0 +1,43 @@
+"""Reading command-line options: what the commands for training and sampling share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import typer
+
+from llmattn.errors import ConfigError
+
+__all__ = ["explicit_options", "parse_options", "use_threads"]
+
+
+def explicit_options(ctx: typer.Context) -> list[str]:
+    """Names of the parameters that the user set, on the command line or in a file."""
+    found = []
+    for name in ctx.params:
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT":
+            found.append(name)
+    return found
+
+
+def parse_options(texts: Sequence[str]) -> dict[str, str]:
+    """``NAME.KEY=VALUE`` texts as a mapping. Raises ConfigError for any other form."""
+    options: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip(" ."):
+            raise ConfigError(f"-o {text}: write it as NAME.KEY=VALUE, as in cooccurrence.window=5")
+        options[name.strip()] = value
+    return options
+
+
+def use_threads(threads: int | None) -> None:
+    """Let torch use so many threads; None leaves it alone."""
+    if threads is None:
+        return
+    if threads < 1:
+        raise ConfigError(f"--threads must be at least 1, not {threads}.")
+    import torch
+
+    torch.set_num_threads(threads)

@@ -1,0 +1,197 @@
+"""``llmattn train``: fill the cache with what a corpus needs, then train AttnGPT on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import attrs
+import typer
+
+from llmattn.cli.parsing import explicit_options, parse_options, use_threads
+from llmattn.errors import ConfigError
+from llmattn.model.config import ATTENTION, ModelConfig
+from llmattn.scoring.options import ScoringOptions
+from llmattn.training.choice import ScoreChoice
+from llmattn.training.config import PRECISIONS, TrainConfig
+
+__all__ = ["train"]
+
+_T = TrainConfig()
+_M = ModelConfig(vocab_size=2, channels=("any",))
+_TRAIN_FIELDS = {f.name for f in attrs.fields(TrainConfig)}
+_MODEL_FIELDS = {f.name for f in attrs.fields(ModelConfig)}
+
+_ONLY_NEW = (
+    "match_params",
+    "model",
+    "option",
+    "cache",
+    "cache_dir",
+    "max_cost",
+    "max_requests",
+)
+
+TEXT, MODEL, COURSE, SCORES, MACHINE = "Text", "Model", "Course of training", "Scores", "Machine"
+
+
+def train(
+    ctx: typer.Context,
+    corpus: Annotated[
+        Path, typer.Option(help="Text, UTF-8, one sentence a line.", rich_help_panel=TEXT)
+    ] = Path("data/corpus.txt"),
+    out: Annotated[
+        Path, typer.Option(help="The checkpoint to write.", rich_help_panel=TEXT)
+    ] = Path("checkpoint.pt"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out.", rich_help_panel=TEXT)
+    ] = False,
+    min_count: Annotated[
+        int, typer.Option(help="Rarer words become <unk>.", rich_help_panel=TEXT)
+    ] = _T.min_count,
+    tokenizer: Annotated[
+        str,
+        typer.Option(help="words, or seed (LLM-Computing's \\w+|\\.).", rich_help_panel=TEXT),
+    ] = _T.tokenizer,
+    val_fraction: Annotated[
+        float,
+        typer.Option(help="Share of the lines, the last, to validate on.", rich_help_panel=TEXT),
+    ] = _T.val_fraction,
+    attention: Annotated[
+        str, typer.Option(help=f"One of: {', '.join(ATTENTION)}.", rich_help_panel=MODEL)
+    ] = _M.attention,
+    distance_bias: Annotated[
+        bool,
+        typer.Option("--distance-bias", help="Give `learned` one too.", rich_help_panel=MODEL),
+    ] = False,
+    block_size: Annotated[
+        int, typer.Option(help="Most tokens that the model looks at.", rich_help_panel=MODEL)
+    ] = _M.block_size,
+    n_layer: Annotated[int, typer.Option(rich_help_panel=MODEL)] = _M.n_layer,
+    n_head: Annotated[int, typer.Option(rich_help_panel=MODEL)] = _M.n_head,
+    n_embd: Annotated[int, typer.Option(rich_help_panel=MODEL)] = _M.n_embd,
+    dropout: Annotated[float, typer.Option(rich_help_panel=MODEL)] = _M.dropout,
+    match_params: Annotated[
+        bool,
+        typer.Option(
+            "--match-params",
+            help="Widen the MLP until there are as many parameters as `learned` has.",
+            rich_help_panel=MODEL,
+        ),
+    ] = False,
+    steps: Annotated[int, typer.Option(rich_help_panel=COURSE)] = _T.steps,
+    batch_size: Annotated[
+        int, typer.Option(help="Lines in a batch.", rich_help_panel=COURSE)
+    ] = _T.batch_size,
+    grad_accum: Annotated[
+        int, typer.Option(help="Batches in a step.", rich_help_panel=COURSE)
+    ] = _T.grad_accum,
+    lr: Annotated[float, typer.Option(help="Learning rate.", rich_help_panel=COURSE)] = _T.lr,
+    warmup: Annotated[
+        int, typer.Option(help="Steps until the full rate.", rich_help_panel=COURSE)
+    ] = _T.warmup,
+    weight_decay: Annotated[float, typer.Option(rich_help_panel=COURSE)] = _T.weight_decay,
+    grad_clip: Annotated[float, typer.Option(rich_help_panel=COURSE)] = _T.grad_clip,
+    eval_every: Annotated[
+        int, typer.Option(help="Steps between evaluations.", rich_help_panel=COURSE)
+    ] = _T.eval_every,
+    patience: Annotated[
+        int,
+        typer.Option(
+            help="Stop after so many evaluations without a new best; 0 never.",
+            rich_help_panel=COURSE,
+        ),
+    ] = _T.patience,
+    max_time: Annotated[
+        float | None,
+        typer.Option(help="Stop after so many minutes of training.", rich_help_panel=COURSE),
+    ] = None,
+    seed: Annotated[int, typer.Option(rich_help_panel=COURSE)] = _T.seed,
+    provider: Annotated[
+        list[str] | None,
+        typer.Option(help="Where scores come from; may be repeated.", rich_help_panel=SCORES),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The provider's model.", rich_help_panel=SCORES)
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            "-o",
+            metavar="NAME.KEY=VALUE",
+            help="A setting of a provider or cache; see llmattn plugins.",
+            rich_help_panel=SCORES,
+        ),
+    ] = None,
+    cache: Annotated[str, typer.Option(rich_help_panel=SCORES)] = "lmdb",
+    cache_dir: Annotated[Path | None, typer.Option(rich_help_panel=SCORES)] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(help="US dollars for scores.", rich_help_panel=SCORES)
+    ] = None,
+    max_requests: Annotated[
+        int | None, typer.Option(help="Requests for scores.", rich_help_panel=SCORES)
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=MACHINE)
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(help=f"One of: {', '.join(PRECISIONS)}.", rich_help_panel=MACHINE)
+    ] = _T.precision,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of the processor.", rich_help_panel=MACHINE)
+    ] = None,
+) -> None:
+    """Train a small GPT whose attention scores come from a provider.
+
+    First the cache is filled with every pair of words that the corpus needs; then training
+    reads scores from a table. Ctrl-C stops after the step; --resume goes on from there.
+    """
+    values = dict(locals())
+    explicit = explicit_options(ctx)
+    scores = _score_choice(values)  # mistakes in options are told before torch is loaded
+    config = TrainConfig(**{name: values[name] for name in _TRAIN_FIELDS & set(values)})
+    shape = {name: values[name] for name in _MODEL_FIELDS & set(values)}
+    ModelConfig(vocab_size=2, channels=("any",), **shape)
+    if max_time is not None and max_time <= 0:
+        raise ConfigError(f"--max-time must be above 0 minutes, not {max_time:g}.")
+    if resume:
+        _refuse_with_resume(explicit)
+
+    from llmattn.cli.train_show import run_and_show
+    from llmattn.training import run as runs
+
+    use_threads(threads)
+    if resume:
+        kept = _TRAIN_FIELDS | _MODEL_FIELDS | {"provider"}
+        given = {name: values[name] for name in explicit if name in kept}
+        path = corpus if "corpus" in explicit else None
+        run = runs.resume(out, corpus_path=path, given=given, device=device)
+    else:
+        run = runs.begin(
+            corpus, out, config, shape, scores=scores, device=device, match_params=match_params
+        )
+    outcome = run_and_show(run, max_time=max_time)
+    if outcome == "interrupted":
+        raise typer.Exit(130)
+
+
+def _score_choice(values: dict[str, Any]) -> ScoreChoice:
+    return ScoreChoice(
+        providers=tuple(values["provider"] or ()),
+        options=parse_options(values["option"] or ()),
+        model=values["model"],
+        cache=values["cache"],
+        cache_dir=values["cache_dir"],
+        scoring=ScoringOptions(max_cost=values["max_cost"], max_requests=values["max_requests"]),
+    )
+
+
+def _refuse_with_resume(explicit: list[str]) -> None:
+    """Raise ConfigError for options that a resumed run cannot follow: none is ignored."""
+    for name in explicit:
+        if name in _ONLY_NEW:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} cannot be used with --resume: the checkpoint holds "
+                "the model and its scores. Leave it out, or train anew."
+            )

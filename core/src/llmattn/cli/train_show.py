@@ -1,0 +1,102 @@
+"""How a training run is shown: a line on corpus and model, a line an evaluation, the end."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import typer
+
+from llmattn.notices import notify
+from llmattn.training.interrupt import StopWish
+from llmattn.training.loop import Report
+from llmattn.training.run import Run
+
+__all__ = ["run_and_show"]
+
+
+def run_and_show(run: Run, *, max_time: float | None = None) -> str:
+    """Train, printing as it goes; ``max_time`` in minutes. Returns what ended the run."""
+    trainer = run.trainer
+    _show_start(run)
+    if run.out.exists() and not trainer.step:
+        notify(f"{run.out} is there already; the new checkpoint will replace it.")
+    if trainer.step:
+        typer.echo(f"going on after step {trainer.step:,} of {trainer.config.steps:,}")
+    typer.echo(f"{'step':>7}{'train':>9}{'validation':>12}{'tokens/s':>11}{'left':>8}")
+    speed = _Speed(trainer.tokens, trainer.seconds, trainer.step)
+
+    def show(report: Report) -> None:
+        typer.echo(_line(report, speed, trainer.config.steps))
+
+    with StopWish() as stop:
+        outcome = trainer.run(
+            on_report=show,
+            save=run.save,
+            stop=stop,
+            max_seconds=math.inf if max_time is None else 60 * max_time,
+        )
+    _show_end(run, outcome)
+    return outcome
+
+
+class _Speed:
+    """Tokens and steps a second since the last evaluation."""
+
+    def __init__(self, tokens: int, seconds: float, step: int) -> None:
+        self._last = (tokens, seconds, step)
+
+    def take(self, report: Report) -> tuple[float, float]:
+        tokens, seconds, step = self._last
+        self._last = (report.tokens, report.seconds, report.step)
+        passed = max(1e-9, report.seconds - seconds)
+        return (report.tokens - tokens) / passed, (report.step - step) / passed
+
+
+def _show_start(run: Run) -> None:
+    corpus, config = run.trainer.corpus, run.trainer.model.config
+    unknown = float(np.mean(corpus.train.ids == corpus.tokenizer.unk_id))
+    typer.echo(
+        f"corpus  {len(corpus.train):,} lines to train on, {len(corpus.val):,} to validate; "
+        f"{len(corpus.tokenizer):,} words ({unknown:.1%} of the text outside them)"
+    )
+    if run.table is not None:
+        names = ", ".join(run.table.channels)
+        typer.echo(f"scores  {names}: {run.coverage:.1%} of the attention is scored")
+    typer.echo(
+        f"model   {config.attention} attention, {config.n_layer} layers, {config.n_head} heads, "
+        f"width {config.n_embd}: {run.trainer.model.parameter_count():,} parameters"
+    )
+
+
+def _line(report: Report, speed: _Speed, steps: int) -> str:
+    tokens_a_second, steps_a_second = speed.take(report)
+    train = "" if report.train_loss is None else f"{report.train_loss:.4f}"
+    line = f"{report.step:>7}{train:>9}{report.val_loss:>12.4f}"
+    if report.step:
+        left = (steps - report.step) / max(1e-9, steps_a_second)
+        line += f"{tokens_a_second:>11,.0f}{_clock(left):>8}"
+        line += "  best" if report.is_best else ""
+    return line
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02} h"
+
+
+def _show_end(run: Run, outcome: str) -> None:
+    trainer, out = run.trainer, run.out
+    again = f"python -m llmattn.train --resume --out {out}"
+    if outcome == "interrupted":
+        notify(f"Stopped after step {trainer.step}; {out} is written. Go on with: {again}")
+        return
+    if outcome == "time":
+        typer.echo(f"The time is up after step {trainer.step}. Go on with: {again}")
+    if outcome == "patience":
+        typer.echo(f"No new best in {trainer.config.patience} evaluations: stopped early.")
+    typer.echo(
+        f"Best validation loss: {trainer.best_loss:.4f} nats a token (perplexity "
+        f"{math.exp(trainer.best_loss):.1f}), at step {trainer.best_step}; kept in {out}"
+    )
+    typer.echo(f"Now try: python -m llmattn.sample --checkpoint {out}")

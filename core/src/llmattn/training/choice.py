@@ -1,0 +1,24 @@
+"""Which scores a run reads. Light: imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import field, frozen
+
+from llmattn.scoring.options import ScoringOptions
+
+__all__ = ["ScoreChoice"]
+
+
+@frozen
+class ScoreChoice:
+    """Where scores come from, as ``llmattn.scoring.source.open_sources`` takes it."""
+
+    providers: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(factory=dict)
+    model: str | None = None
+    cache: str = "lmdb"
+    cache_dir: Path | None = None
+    scoring: ScoringOptions = ScoringOptions()

@@ -1,0 +1,204 @@
+"""A run from its settings to its checkpoint: begun anew, or taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from attrs import frozen
+
+from llmattn.data.corpus import Corpus, load_corpus
+from llmattn.data.feed import NoScores, ScoreFeed, TableFeed
+from llmattn.data.table import ScoreTable
+from llmattn.devices import choose_device
+from llmattn.errors import CheckpointError, CorpusError
+from llmattn.model.attn_gpt import AttnGPT, match_parameters
+from llmattn.model.config import ModelConfig
+from llmattn.notices import notify
+from llmattn.scoring.source import open_sources
+from llmattn.training.checkpoint import (
+    Checkpoint,
+    Scored,
+    check_writable,
+    load_checkpoint,
+    save_checkpoint,
+)
+from llmattn.training.choice import ScoreChoice
+from llmattn.training.config import TrainConfig
+from llmattn.training.loop import Trainer
+from llmattn.training.scores import channel_names, check_scope, score_corpus
+
+__all__ = ["Run", "begin", "resume"]
+
+
+@frozen(eq=False)
+class Run:
+    """A trainer with what its checkpoint says besides."""
+
+    trainer: Trainer
+    out: Path
+    corpus_path: str
+    table: ScoreTable | None
+    scored: tuple[Scored, ...]
+    coverage: float
+
+    def save(self) -> None:
+        """Write the checkpoint. Raises CheckpointError."""
+        trainer = self.trainer
+        save_checkpoint(
+            self.out,
+            Checkpoint(
+                model_config=trainer.model.config,
+                train_config=trainer.config,
+                tokenizer=trainer.corpus.tokenizer,
+                weights=trainer.best_weights,
+                best={"loss": trainer.best_loss, "step": trainer.best_step},
+                last=trainer.state(),
+                table=self.table,
+                scored=self.scored,
+                coverage=self.coverage,
+                corpus=self.corpus_path,
+                corpus_digest=trainer.corpus.digest,
+            ),
+        )
+
+
+def begin(
+    corpus_path: Path,
+    out: Path,
+    config: TrainConfig,
+    shape: Mapping[str, Any],
+    *,
+    scores: ScoreChoice | None = None,
+    device: str = "auto",
+    match_params: bool = False,
+) -> Run:
+    """A new run. What can be wrong with the settings is found before a score is asked for.
+
+    ``shape``: fields of ModelConfig, but for ``vocab_size`` and ``channels``.
+    ``match_params``: give the model as many parameters as ``learned`` attention would have.
+    """
+    scores = scores or ScoreChoice()
+    chosen = choose_device(device)
+    check_writable(out)
+    # A placeholder vocabulary and channel: every other setting is checked here.
+    uses_scores = ModelConfig(vocab_size=2, channels=("any",), **shape).uses_scores
+    corpus = load_corpus(
+        corpus_path,
+        preset=config.tokenizer,
+        min_count=config.min_count,
+        val_fraction=config.val_fraction,
+    )
+    table: ScoreTable | None = None
+    scored: tuple[Scored, ...] = ()
+    coverage = 1.0
+    channels: tuple[str, ...] = ()
+    with ExitStack() as stack:
+        sources = []
+        if uses_scores:
+            sources = [
+                stack.enter_context(source)
+                for source in open_sources(
+                    scores.providers,
+                    options=scores.options,
+                    model=scores.model,
+                    cache=scores.cache,
+                    cache_dir=scores.cache_dir,
+                    scoring=scores.scoring,
+                    text=corpus.train_words(),
+                )
+            ]
+            check_scope(sources)
+            channels = channel_names(sources)
+        model_config = ModelConfig(vocab_size=len(corpus.tokenizer), channels=channels, **shape)
+        if match_params:
+            learned = attrs.evolve(model_config, attention="learned", mlp_width=0)
+            model_config = match_parameters(model_config, learned)
+        if uses_scores:
+            block_size = model_config.block_size
+            table, coverage = score_corpus(sources, corpus, block_size=block_size, device=chosen)
+            scored = tuple(Scored(s.identity, s.local) for s in sources)
+    torch.manual_seed(config.seed)
+    model = AttnGPT(model_config).to(chosen)
+    trainer = _trainer(model, corpus, config, table)
+    return Run(trainer, out, str(corpus_path), table, scored, coverage)
+
+
+def resume(
+    out: Path,
+    *,
+    corpus_path: Path | None = None,
+    given: Mapping[str, Any] | None = None,
+    device: str = "auto",
+) -> Run:
+    """Take up the run whose checkpoint is ``out``; its further course is that of an unbroken run.
+
+    ``given``: settings that the user states again, by the names of TrainConfig and ModelConfig;
+    only ``steps`` may differ. Raises CheckpointError if another does, or the corpus has changed.
+    """
+    chosen = choose_device(device)
+    check_writable(out)
+    checkpoint = load_checkpoint(out, device=chosen)
+    config = _agreed(checkpoint, given or {})
+    path = corpus_path or Path(checkpoint.corpus)
+    try:
+        corpus = load_corpus(path, val_fraction=config.val_fraction, tokenizer=checkpoint.tokenizer)
+    except CorpusError as error:
+        raise CheckpointError(f"{out} was trained on {checkpoint.corpus}. {error}") from None
+    if corpus.digest != checkpoint.corpus_digest:
+        raise CheckpointError(
+            f"{path} is not the text that {out} was trained on: name that one with --corpus, or "
+            "train anew without --resume."
+        )
+    model = AttnGPT(checkpoint.model_config).to(chosen)
+    trainer = _trainer(model, corpus, config, checkpoint.table)
+    try:
+        trainer.load_state(
+            checkpoint.last, {**checkpoint.best, "weights": dict(checkpoint.weights)}
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{out} does not hold a whole training state ({type(error).__name__}: {error}); "
+            "train anew without --resume."
+        ) from None
+    return Run(trainer, out, str(path), checkpoint.table, checkpoint.scored, checkpoint.coverage)
+
+
+def _trainer(
+    model: AttnGPT, corpus: Corpus, config: TrainConfig, table: ScoreTable | None
+) -> Trainer:
+    feed: ScoreFeed = TableFeed(table) if table else NoScores()
+    return Trainer(model, corpus, config, train_feed=feed, val_feed=feed)
+
+
+def _agreed(checkpoint: Checkpoint, given: Mapping[str, Any]) -> TrainConfig:
+    """The checkpoint's settings, with another number of steps if one is given."""
+    known = {**attrs.asdict(checkpoint.model_config), **attrs.asdict(checkpoint.train_config)}
+    known["provider"] = [scored.identity.provider for scored in checkpoint.scored]
+    for name, value in given.items():
+        if name != "steps" and value != known[name]:
+            option = name.replace("_", "-")
+            raise CheckpointError(
+                f"--{option} {_shown(value)} contradicts the checkpoint, which was trained with "
+                f"{_shown(known[name])}: leave it out, or train anew without --resume."
+            )
+    steps = given.get("steps", checkpoint.train_config.steps)
+    done = int(checkpoint.last.get("step", 0))
+    if steps < done:
+        raise CheckpointError(
+            f"--steps {steps} is less than the {done} that the checkpoint has behind it."
+        )
+    if steps != checkpoint.train_config.steps:
+        notify(
+            f"The run now ends at step {steps} instead of {checkpoint.train_config.steps}; the "
+            "learning rate falls along the longer curve from here on."
+        )
+    return attrs.evolve(checkpoint.train_config, steps=steps)
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)
