@@ -98,7 +98,6 @@ def build_prompt(
     exact_rows = {
         "type": "array",
         "prefixItems": one_row,
-        "items": False,
         "minItems": len(rows),
         "maxItems": len(rows),
     }
