@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import attrs
 import typer
 
+from llmattn.cli import options as o
 from llmattn.cli.parsing import explicit_options, parse_options, use_threads
 from llmattn.errors import ConfigError
 from llmattn.model.config import ATTENTION, ModelConfig
-from llmattn.scoring.options import ScoringOptions
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.config import PRECISIONS, TrainConfig
 
@@ -22,17 +22,22 @@ _M = ModelConfig(vocab_size=2, channels=("any",))
 _TRAIN_FIELDS = {f.name for f in attrs.fields(TrainConfig)}
 _MODEL_FIELDS = {f.name for f in attrs.fields(ModelConfig)}
 
-_ONLY_NEW = (
-    "match_params",
-    "model",
-    "option",
-    "cache",
-    "cache_dir",
+_LIMITS = (
     "max_cost",
     "max_requests",
+    "price_in",
+    "price_out",
+    "rpm",
+    "tpm",
+    "requests_at_once",
+    "max_degenerate",
+)
+_ONLY_NEW = (
+    *("match_params", "model", "option", "cache", "cache_dir", "coverage", "min_pair_count"),
+    *_LIMITS,
 )
 
-TEXT, MODEL, COURSE, SCORES, MACHINE = "Text", "Model", "Course of training", "Scores", "Machine"
+TEXT, MODEL, COURSE, MACHINE = "The text", "The model", "The course of training", "The machine"
 
 
 def train(
@@ -107,31 +112,21 @@ def train(
         typer.Option(help="Stop after so many minutes of training.", rich_help_panel=COURSE),
     ] = None,
     seed: Annotated[int, typer.Option(rich_help_panel=COURSE)] = _T.seed,
-    provider: Annotated[
-        list[str] | None,
-        typer.Option(help="Where scores come from; may be repeated.", rich_help_panel=SCORES),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="The provider's model.", rich_help_panel=SCORES)
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--option",
-            "-o",
-            metavar="NAME.KEY=VALUE",
-            help="A setting of a provider or cache; see llmattn plugins.",
-            rich_help_panel=SCORES,
-        ),
-    ] = None,
-    cache: Annotated[str, typer.Option(rich_help_panel=SCORES)] = "lmdb",
-    cache_dir: Annotated[Path | None, typer.Option(rich_help_panel=SCORES)] = None,
-    max_cost: Annotated[
-        float | None, typer.Option(help="US dollars for scores.", rich_help_panel=SCORES)
-    ] = None,
-    max_requests: Annotated[
-        int | None, typer.Option(help="Requests for scores.", rich_help_panel=SCORES)
-    ] = None,
+    provider: o.Provider = None,
+    model: o.Model = None,
+    option: o.Option = None,
+    cache: o.CacheName = "lmdb",
+    cache_dir: o.CacheDir = None,
+    coverage: o.Coverage = 1.0,
+    min_pair_count: o.MinPairCount = 1,
+    max_cost: o.MaxCost = None,
+    max_requests: o.MaxRequests = None,
+    price_in: o.PriceIn = None,
+    price_out: o.PriceOut = None,
+    rpm: o.Rpm = None,
+    tpm: o.Tpm = None,
+    requests_at_once: o.RequestsAtOnce = None,
+    max_degenerate: o.MaxDegenerate = 0.5,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=MACHINE)
     ] = "auto",
@@ -183,7 +178,9 @@ def _score_choice(values: dict[str, Any]) -> ScoreChoice:
         model=values["model"],
         cache=values["cache"],
         cache_dir=values["cache_dir"],
-        scoring=ScoringOptions(max_cost=values["max_cost"], max_requests=values["max_requests"]),
+        coverage=values["coverage"],
+        min_pair_count=values["min_pair_count"],
+        scoring=o.scoring_options(**{name: values[name] for name in _LIMITS}),
     )
 
 

@@ -127,14 +127,16 @@ class ScoreTable:
             picked = torch.where(hit, self._scores.index_select(1, where), fill)
         return picked.view(len(self.channels), batch, rows, length).transpose(0, 1)
 
-    def is_known(self, query_ids: ArrayLike, key_ids: ArrayLike) -> NDArray[np.bool_]:
-        """Which pairs have been scored in every channel; the ids are broadcast."""
+    def is_known(
+        self, query_ids: ArrayLike, key_ids: ArrayLike, channels: slice = slice(None)
+    ) -> NDArray[np.bool_]:
+        """Which pairs have been scored in all of ``channels``; the ids are broadcast."""
         codes = np.asarray(query_ids, np.int64) * self.vocab_size + np.asarray(key_ids, np.int64)
         if not len(self._codes):
             return np.zeros(codes.shape, np.bool_)
         where = np.minimum(np.searchsorted(self._codes, codes), len(self._codes) - 1)
         there: NDArray[np.bool_] = self._codes[where] == codes
-        return there & ~np.isnan(self.known.scores[:, where]).any(axis=0)
+        return there & ~np.isnan(self.known.scores[channels, where]).any(axis=0)
 
     def add(self, query_id: int, key_ids: Sequence[int], scores: NDArray[Any]) -> None:
         """Take in scores ``(C, N)`` of one query, replacing what was known of these pairs.

@@ -35,7 +35,7 @@ class ModelConfig:
     """
 
     vocab_size: int
-    block_size: int = 128
+    block_size: int = 64
     n_layer: int = 3
     n_head: int = 4
     n_embd: int = 128

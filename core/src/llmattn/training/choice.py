@@ -14,11 +14,15 @@ __all__ = ["ScoreChoice"]
 
 @frozen
 class ScoreChoice:
-    """Where scores come from, as ``llmattn.scoring.source.open_sources`` takes it."""
+    """Where scores come from, as ``llmattn.scoring.source.open_sources`` takes it, and for how
+    much of the text: see ``llmattn.data.selection.select_pairs``.
+    """
 
     providers: tuple[str, ...] = ()
     options: Mapping[str, str] = field(factory=dict)
     model: str | None = None
     cache: str = "lmdb"
     cache_dir: Path | None = None
+    coverage: float = 1.0
+    min_pair_count: int = 1
     scoring: ScoringOptions = ScoringOptions()

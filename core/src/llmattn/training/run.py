@@ -119,8 +119,14 @@ def begin(
             learned = attrs.evolve(model_config, attention="learned", mlp_width=0)
             model_config = match_parameters(model_config, learned)
         if uses_scores:
-            block_size = model_config.block_size
-            table, coverage = score_corpus(sources, corpus, block_size=block_size, device=chosen)
+            table, coverage = score_corpus(
+                sources,
+                corpus,
+                block_size=model_config.block_size,
+                coverage=scores.coverage,
+                min_pair_count=scores.min_pair_count,
+                device=chosen,
+            )
             scored = tuple(Scored(s.identity, s.local) for s in sources)
     torch.manual_seed(config.seed)
     model = AttnGPT(model_config).to(chosen)

@@ -8,14 +8,16 @@ import torch
 
 from llmattn.cache.bulk import load_pairs
 from llmattn.data.corpus import Corpus
-from llmattn.data.pairs import PairCounts, count_pairs, merge_counts
+from llmattn.data.corpus_pairs import corpus_pairs
+from llmattn.data.fill import fill_pairs
+from llmattn.data.selection import select_pairs
 from llmattn.data.table import KnownPairs, ScoreTable, join_channels
 from llmattn.errors import ConfigError, ProviderError
 from llmattn.notices import notify
 from llmattn.rows import Scope
 from llmattn.scoring.source import ScoreSource
 
-__all__ = ["channel_names", "check_scope", "corpus_pairs", "score_corpus"]
+__all__ = ["channel_names", "check_scope", "score_corpus"]
 
 
 def check_scope(sources: Sequence[ScoreSource]) -> None:
@@ -35,43 +37,31 @@ def channel_names(sources: Sequence[ScoreSource]) -> tuple[str, ...]:
     return tuple(f"{s.name}.{channel}" for s in sources for channel in s.identity.channels)
 
 
-def corpus_pairs(corpus: Corpus, block_size: int) -> tuple[PairCounts, PairCounts]:
-    """The pairs of the training lines, and of both parts together."""
-    size = len(corpus.tokenizer)
-    train, val = (
-        count_pairs(
-            split,
-            special_ids=corpus.tokenizer.special_ids,
-            block_size=block_size,
-            vocab_size=size,
-        )
-        for split in (corpus.train, corpus.val)
-    )
-    return train, merge_counts([train, val], size)
-
-
 def score_corpus(
     sources: Sequence[ScoreSource],
     corpus: Corpus,
     *,
     block_size: int,
+    coverage: float = 1.0,
+    min_pair_count: int = 1,
     device: torch.device | str = "cpu",
 ) -> tuple[ScoreTable, float]:
     """Ask for what the caches lack, and load the table of the corpus's vocabulary.
 
-    Returns it with the coverage: the share of the training lines' attention positions whose
+    ``coverage`` and ``min_pair_count`` leave out rare pairs (``select_pairs``). Returns the table
+    and what came of it: the share of the training lines' attention positions whose
     pair is scored. Raises ProviderError if nothing is, and what ``ScoreSource.fill`` raises.
     """
     check_scope(sources)
     vocabulary = corpus.tokenizer.vocabulary
     train, both = corpus_pairs(corpus, block_size)
-    rows = both.rows(vocabulary)
+    wanted = select_pairs(both, coverage=coverage, min_pair_count=min_pair_count)
     parts: list[KnownPairs] = []
     absent: list[float | None] = []
     for source in sources:
-        notify(source.summary(source.fill(rows)))
+        notify(source.summary(fill_pairs(source, wanted, vocabulary)))
         query_ids, key_ids, scores = load_pairs(source.cache, source.identity, vocabulary)
-        if not len(query_ids) and len(both):
+        if not len(query_ids) and len(wanted):
             raise ProviderError(
                 f"The provider {source.name!r} gave no score for any pair of this corpus, so "
                 "there is nothing to train with."

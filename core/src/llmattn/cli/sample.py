@@ -1,0 +1,161 @@
+"""``llmattn sample``: continue a prompt with a checkpoint, once or line by line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import platformdirs
+import typer
+
+from llmattn.cli import options as o
+from llmattn.cli.parsing import parse_options, use_threads
+from llmattn.notices import notify
+from llmattn.sampling.options import SampleOptions
+from llmattn.training.choice import ScoreChoice
+
+if TYPE_CHECKING:
+    from llmattn.sampling.sampler import Sampler
+
+__all__ = ["sample"]
+
+_D = SampleOptions()
+
+
+def sample(
+    checkpoint: Annotated[Path, typer.Option(help="What training wrote.")] = Path("checkpoint.pt"),
+    prompt: Annotated[
+        str | None,
+        typer.Option(help='Start of the line; "" for none. Without it, lines are asked for.'),
+    ] = None,
+    max_new: Annotated[int, typer.Option(help="Most tokens to add.")] = _D.max_new,
+    temperature: Annotated[
+        float, typer.Option(help="Higher is wilder; 0 takes the likeliest word.")
+    ] = _D.temperature,
+    top_k: Annotated[int, typer.Option(help="Only the k likeliest words; 0 for all.")] = _D.top_k,
+    top_p: Annotated[
+        float, typer.Option(help="Only the likeliest words that make up this share.")
+    ] = _D.top_p,
+    num: Annotated[int, typer.Option(help="How many samples.")] = _D.num,
+    seed: Annotated[int | None, typer.Option(help="The same seed draws the same.")] = None,
+    block_size: Annotated[
+        int | None, typer.Option(help="Look fewer tokens back than the model can.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Threads of the processor.")] = None,
+    ask: Annotated[
+        bool,
+        typer.Option(
+            "--ask",
+            help="Ask the checkpoint's provider to score new word pairs (may cost money).",
+            rich_help_panel="Where the scores come from",
+        ),
+    ] = False,
+    option: o.Option = None,
+    cache: o.CacheName = "lmdb",
+    cache_dir: o.CacheDir = None,
+    max_cost: o.MaxCost = None,
+    max_requests: o.MaxRequests = None,
+    price_in: o.PriceIn = None,
+    price_out: o.PriceOut = None,
+) -> None:
+    """Continue lines of text with a trained model.
+
+    With --prompt, prints the samples and ends; else asks for one start of a line after
+    another. Works offline: a pair of words that was never scored counts as the mean of its row.
+    """
+    options = SampleOptions(max_new, temperature, top_k, top_p, num)
+    choice = ScoreChoice(
+        options=parse_options(option or ()),
+        cache=cache,
+        cache_dir=cache_dir,
+        scoring=o.scoring_options(
+            max_cost=max_cost, max_requests=max_requests, price_in=price_in, price_out=price_out
+        ),
+    )
+
+    from llmattn.devices import choose_device
+    from llmattn.sampling.sampler import Sampler
+    from llmattn.training.checkpoint import load_checkpoint
+
+    use_threads(threads)
+    where = choose_device(device)
+    loaded = load_checkpoint(checkpoint, device=where)
+    with Sampler(
+        loaded, device=where, block_size=block_size, seed=seed, ask=ask, choice=choice
+    ) as sampler:
+        told = _Notices(sampler, [s.identity.provider for s in loaded.scored if not s.local])
+        prompts = [prompt] if prompt is not None else _prompts()
+        for text in prompts:
+            told.unknown_words(text)
+            try:
+                _show(sampler, text, options)
+            except KeyboardInterrupt:
+                if prompt is not None:
+                    raise
+                typer.echo()
+            told.unscored()
+
+
+def _show(sampler: Sampler, prompt: str, options: SampleOptions) -> None:
+    """Print the samples of one prompt; a single one as its words come."""
+    if options.num > 1:
+        for line in sampler.sample(prompt, options):
+            typer.echo(line)
+        return
+    for piece in sampler.stream(prompt, options):
+        typer.echo(piece, nl=False)
+        sys.stdout.flush()
+    typer.echo()
+
+
+def _prompts() -> Iterator[str]:
+    """The lines that a person types, with history and editing; else those of stdin."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        for line in sys.stdin:
+            yield line.rstrip("\n")
+        return
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+
+    notify("Type the start of a line and press Enter; Ctrl-D ends.")
+    history: History = InMemoryHistory()
+    with suppress(OSError):
+        folder = platformdirs.user_state_path("llmattn", appauthor=False, ensure_exists=True)
+        history = FileHistory(str(folder / "sample_history"))
+    session: PromptSession[str] = PromptSession(history=history)
+    with suppress(EOFError):
+        while True:
+            with suppress(KeyboardInterrupt):
+                yield session.prompt("> ")
+
+
+class _Notices:
+    """What a user should know about a prompt and its scores, each thing once."""
+
+    def __init__(self, sampler: Sampler, paid: list[str]) -> None:
+        self._sampler = sampler
+        self._paid = paid
+        self._told = False
+
+    def unknown_words(self, prompt: str) -> None:
+        """Name the words that the model does not know."""
+        words = self._sampler.unknown_words(prompt)
+        if words:
+            notify(f"Not in the vocabulary, read as <unk>: {', '.join(words)}")
+
+    def unscored(self) -> None:
+        """Tell the share of word pairs that no provider has scored."""
+        scores = self._sampler.scores
+        filled, read = getattr(scores, "filled", 0), getattr(scores, "read", 0)
+        if not filled or self._told:
+            return
+        self._told = True
+        how = f" --ask has {' and '.join(self._paid)} score them." if self._paid else ""
+        notify(
+            f"{filled / read:.1%} of the word pairs read were never scored; each counts as the "
+            f"mean of its row.{how}"
+        )

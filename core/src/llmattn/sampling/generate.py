@@ -1,0 +1,107 @@
+"""Draws tokens one after another; each step computes the new row of attention alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from llmattn.model.attn_gpt import AttnGPT
+from llmattn.sampling.options import SampleOptions
+
+__all__ = ["Decoder", "RowScores", "draw", "generate"]
+
+
+class RowScores(Protocol):
+    """Gives the scores of the newest rows of texts."""
+
+    def rows(self, ids: Tensor, last: int) -> Tensor | None:
+        """``ids``: ``(B, T)``. Returns ``(B, C, last, T)``, or None for models without scores."""
+        ...
+
+
+class Decoder:
+    """B texts that grow by one token at a time.
+
+    Up to ``block_size`` tokens it keeps each layer's values, so that a token costs one row.
+    When the window is full it goes on from the newer half of it, read anew: the result is
+    always that of a full forward pass over :attr:`window`.
+    """
+
+    def __init__(self, model: AttnGPT, scores: RowScores, *, block_size: int | None = None) -> None:
+        self._model = model
+        self._scores = scores
+        self._block_size = block_size or model.config.block_size
+        self._cache: list[tuple[Tensor, ...]] | None = None
+        device = model.token_embedding.weight.device
+        self.window = torch.zeros((1, 0), dtype=torch.int64, device=device)
+        """The tokens that the next one depends on, ``(B, T)``."""
+
+    @torch.no_grad()
+    def push(self, ids: Tensor) -> Tensor:
+        """Append ``ids`` ``(B, n)``; returns the logits of what follows, ``(B, V)``."""
+        new = ids.to(self.window.device)
+        before = self.window.expand(len(new), -1)
+        self.window = torch.cat([before, new], dim=1)
+        if self._cache is None or self.window.shape[1] > self._block_size:
+            keep = self._block_size if self._cache is None else max(1, self._block_size // 2)
+            self.window = self.window[:, -keep:]
+            self._cache, new = None, self.window
+        rows = new.shape[1]
+        scores = self._scores.rows(self.window, rows)
+        hidden, self._cache = self._model.hidden(new, scores, self._cache)
+        return self._model.logits(hidden[:, -1])
+
+
+def draw(logits: Tensor, options: SampleOptions, randoms: Sequence[torch.Generator]) -> Tensor:
+    """One token a row of ``logits`` ``(B, V)``, each with its own generator; ``(B,)``."""
+    logits = logits.float().cpu()
+    if options.temperature == 0:
+        return logits.argmax(dim=-1)
+    logits = logits / options.temperature
+    if options.top_k:
+        least = logits.topk(min(options.top_k, logits.shape[-1])).values[:, -1:]
+        logits = logits.masked_fill(logits < least, float("-inf"))
+    if options.top_p < 1:
+        ranked, order = logits.sort(dim=-1, descending=True)
+        share = ranked.softmax(dim=-1)
+        # A token stays while those before it have not filled top_p: the first always does.
+        beyond = share.cumsum(dim=-1) - share >= options.top_p
+        logits = logits.masked_fill(beyond.gather(-1, order.argsort(dim=-1)), float("-inf"))
+    shares = logits.softmax(dim=-1)
+    drawn = [
+        torch.multinomial(row, 1, generator=random)
+        for row, random in zip(shares, randoms, strict=True)
+    ]
+    return torch.cat(drawn)
+
+
+def generate(
+    decoder: Decoder,
+    prompt: Sequence[int],
+    options: SampleOptions,
+    randoms: Sequence[torch.Generator],
+    *,
+    unk_id: int,
+    eol_id: int,
+) -> Iterator[list[int]]:
+    """``options.num`` continuations of a line that begins with ``prompt``.
+
+    Yields the next token of each sample; ``eol_id`` from the end of its line on. Stops when
+    all lines have ended, or after ``options.max_new`` tokens. Never yields ``unk_id``.
+    """
+    start = torch.tensor([[eol_id, *prompt]]).expand(options.num, -1)
+    logits = decoder.push(start)
+    ended = torch.zeros(options.num, dtype=torch.bool)
+    for place in range(options.max_new):
+        logits[:, unk_id] = float("-inf")
+        if place == 0 and not prompt:
+            logits[:, eol_id] = float("-inf")  # a line has at least one word
+        tokens = draw(logits, options, randoms).masked_fill(ended, eol_id)
+        ended |= tokens == eol_id
+        yield tokens.tolist()
+        if ended.all() or place + 1 == options.max_new:
+            return
+        logits = decoder.push(tokens[:, None])

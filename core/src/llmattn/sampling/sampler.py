@@ -1,0 +1,140 @@
+"""A checkpoint ready to continue lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+
+import torch
+
+from llmattn.data.tokenizer import UNK, join_tokens
+from llmattn.errors import CheckpointError
+from llmattn.sampling.generate import Decoder, generate
+from llmattn.sampling.options import SampleOptions
+from llmattn.sampling.scores import NoRows, TableRows, open_askers
+from llmattn.training.checkpoint import Checkpoint
+from llmattn.training.choice import ScoreChoice
+
+__all__ = ["Sampler"]
+
+
+class Sampler:
+    """Continues prompts with a checkpoint's best model. A context manager.
+
+    ``ask``: let the checkpoint's provider score word pairs that the table lacks; ``choice``
+    holds what its settings need besides. ``block_size``: a smaller window than the model's.
+    Raises CheckpointError for a larger one.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: torch.device | str = "cpu",
+        block_size: int | None = None,
+        seed: int | None = None,
+        ask: bool = False,
+        choice: ScoreChoice | None = None,
+    ) -> None:
+        most = checkpoint.model_config.block_size
+        if block_size is not None and not 1 <= block_size <= most:
+            raise CheckpointError(
+                f"--block-size {block_size} does not fit the checkpoint, whose model looks at "
+                f"most {most} tokens back: choose 1 to {most}, or train with a larger one."
+            )
+        self.tokenizer = checkpoint.tokenizer
+        self.model = checkpoint.model(device)
+        self._block_size = block_size
+        self._seed = torch.seed() if seed is None else seed
+        self._randoms: list[torch.Generator] = []
+        self._askers = open_askers(checkpoint, choice or ScoreChoice(), ask=ask)
+        self.scores: TableRows | NoRows = NoRows()
+        if checkpoint.table is not None:
+            self.scores = TableRows(
+                checkpoint.table,
+                self.tokenizer.vocabulary,
+                self.tokenizer.special_ids,
+                self._askers,
+            )
+
+    def unknown_words(self, prompt: str) -> list[str]:
+        """The words of ``prompt`` that the model reads as ``<unk>``, each once."""
+        words = dict.fromkeys(self.tokenizer.words(prompt))
+        known = set(self.tokenizer.vocabulary) - {UNK}
+        return [word for word in words if word not in known]
+
+    def tokens(self, prompt: str, options: SampleOptions) -> Iterator[list[int]]:
+        """The next token of each of ``options.num`` samples; see ``generate``."""
+        while len(self._randoms) < options.num:
+            seed = (self._seed + len(self._randoms)) % 2**63
+            self._randoms.append(torch.Generator().manual_seed(seed))
+        return generate(
+            Decoder(self.model, self.scores, block_size=self._block_size),
+            self.tokenizer.encode(prompt),
+            options,
+            self._randoms[: options.num],
+            unk_id=self.tokenizer.unk_id,
+            eol_id=self.tokenizer.eol_id,
+        )
+
+    def stream(self, prompt: str, options: SampleOptions) -> Iterator[str]:
+        """One sample, prompt included, in pieces of text as they come."""
+        line = Line(self.tokenizer.words(prompt))
+        yield line.text()
+        for (token,) in self.tokens(prompt, options):
+            if token != self.tokenizer.eol_id:
+                yield line.add(self.tokenizer.vocabulary[token])
+        yield line.rest()
+
+    def sample(self, prompt: str, options: SampleOptions) -> list[str]:
+        """``options.num`` continuations, prompt included, one line each."""
+        words = [self.tokenizer.words(prompt) for _ in range(options.num)]
+        for tokens in self.tokens(prompt, options):
+            for line, token in zip(words, tokens, strict=True):
+                if token != self.tokenizer.eol_id:
+                    line.append(self.tokenizer.vocabulary[token])
+        return [join_tokens(line) for line in words]
+
+    def close(self) -> None:
+        """Close the sources that were asked."""
+        for asker in self._askers:
+            asker.source.close()
+
+    def __enter__(self) -> Sampler:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Line:
+    """A line of text that grows by words; spaces depend on the neighbours."""
+
+    def __init__(self, words: list[str]) -> None:
+        self._words = words
+        self._shown = 0
+
+    def text(self) -> str:
+        """What has not been shown yet and will not change any more."""
+        # An apostrophe sticks to the word before it or after it, which the next word tells.
+        settled = self._words[:-1] if self._words[-1:] == ["'"] else self._words
+        return self._show(settled)
+
+    def add(self, word: str) -> str:
+        """Append a word; what can now be shown."""
+        self._words.append(word)
+        return self.text()
+
+    def rest(self) -> str:
+        """What :meth:`text` held back."""
+        return self._show(self._words)
+
+    def _show(self, words: list[str]) -> str:
+        whole = join_tokens(words)
+        new, self._shown = whole[self._shown :], len(whole)
+        return new

@@ -1,0 +1,164 @@
+"""Scores while sampling: from the checkpoint's table, and on wish from the provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+from torch import Tensor
+
+from llmattn.data.table import ScoreTable
+from llmattn.errors import ConfigError, LlmattnError
+from llmattn.identity import Identity
+from llmattn.plugins import load_plugins
+from llmattn.rows import Row
+from llmattn.scoring.source import ScoreSource, open_source
+from llmattn.training.checkpoint import Checkpoint, Scored
+from llmattn.training.choice import ScoreChoice
+
+__all__ = ["NoRows", "TableRows", "open_askers"]
+
+
+class NoRows:
+    """For models that take no scores."""
+
+    def rows(self, ids: Tensor, last: int) -> None:
+        """Nothing."""
+
+
+@frozen
+class Asker:
+    """A source that may be asked for its channels of the table."""
+
+    source: ScoreSource
+    channels: slice
+
+
+class TableRows:
+    """Rows from a table. Pairs that it lacks are asked of ``askers``; the others are filled."""
+
+    def __init__(
+        self,
+        table: ScoreTable,
+        vocabulary: Sequence[str],
+        special_ids: Sequence[int],
+        askers: Sequence[Asker] = (),
+    ) -> None:
+        self._table = table
+        self._vocabulary = vocabulary
+        self._special = np.array(special_ids)
+        self._askers = askers
+        # Where a provider states what an absent pair is worth, nothing is missing.
+        self._open = [c for c, value in enumerate(table.absent) if value is None]
+        self.read = 0
+        """Word pairs read so far."""
+        self.filled = 0
+        """How many of them no provider has scored."""
+
+    def rows(self, ids: Tensor, last: int) -> Tensor:
+        """``ids``: ``(B, T)``. Returns float16 ``(B, C, last, T)``."""
+        if self._open:
+            query, key = self._word_pairs(ids, last)
+            for asker in self._askers:
+                self._ask(asker, query, key)
+            self.read += len(query)
+            known = np.ones(len(query), np.bool_)
+            for channel in self._open:
+                known &= self._table.is_known(query, key, slice(channel, channel + 1))
+            self.filled += int((~known).sum())
+        return self._table.gather(ids, last)
+
+    def _word_pairs(self, ids: Tensor, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The causal pairs of the last rows, without those of special tokens."""
+        tokens = ids.cpu().numpy()
+        length = tokens.shape[1]
+        i, j = np.tril_indices(length)
+        i, j = i[i >= length - last], j[i >= length - last]
+        query, key = tokens[:, i].ravel(), tokens[:, j].ravel()
+        words = ~(np.isin(query, self._special) | np.isin(key, self._special))
+        return query[words], key[words]
+
+    def _ask(self, asker: Asker, query: NDArray[np.int64], key: NDArray[np.int64]) -> None:
+        """Bring the pairs that the table lacks from one source into the table."""
+        lacking = ~self._table.is_known(query, key, asker.channels)
+        wanted: dict[int, list[int]] = {}
+        for q, k in sorted(set(zip(query[lacking].tolist(), key[lacking].tolist(), strict=True))):
+            wanted.setdefault(q, []).append(k)
+        if not wanted:
+            return
+        words = self._vocabulary
+        rows = [Row(words[q], tuple(words[k] for k in keys)) for q, keys in wanted.items()]
+        for (q, keys), scores in zip(wanted.items(), asker.source.scores(rows), strict=True):
+            spread = np.full((len(self._table.channels), len(keys)), np.nan, np.float16)
+            spread[asker.channels] = scores
+            self._table.add(q, keys, spread)
+
+
+def open_askers(checkpoint: Checkpoint, choice: ScoreChoice, *, ask: bool) -> list[Asker]:
+    """The sources that may be asked while sampling; the caller closes them.
+
+    Local providers are always asked (it costs nothing, and nothing is kept), unless they cannot
+    be opened; others only if ``ask``. Raises ConfigError if a provider that is to be asked
+    would not give the scores that the checkpoint was trained on.
+    """
+    askers: list[Asker] = []
+    first = 0
+    try:
+        for scored in checkpoint.scored:
+            channels = slice(first, first + len(scored.identity.channels))
+            first = channels.stop
+            table = checkpoint.table
+            if table is None or None not in table.absent[channels]:
+                continue
+            if scored.local:
+                try:
+                    askers.append(
+                        Asker(_open(scored, attrs.evolve(choice, cache="memory")), channels)
+                    )
+                except LlmattnError:
+                    if ask:
+                        raise
+            elif ask:
+                askers.append(Asker(_open(scored, choice), channels))
+    except BaseException:
+        for asker in askers:
+            asker.source.close()
+        raise
+    return askers
+
+
+def _open(scored: Scored, choice: ScoreChoice) -> ScoreSource:
+    """The source of the checkpoint's provider with the checkpoint's settings."""
+    wanted = scored.identity
+    settings = attrs.fields_dict(load_plugins().provider(wanted.provider).settings)
+    options: Mapping[str, str] = {
+        f"{wanted.provider}.{name}": str(value)
+        for name, value in wanted.details
+        if name in settings and value is not None
+    }
+    source = open_source(
+        wanted.provider,
+        options={**options, **choice.options},
+        model=choice.model,
+        cache=choice.cache,
+        cache_dir=None if choice.cache == "memory" else choice.cache_dir,
+        scoring=attrs.evolve(choice.scoring, quiet=True),
+    )
+    if source.identity != wanted:
+        source.close()
+        raise ConfigError(
+            f"The provider {wanted.provider!r} would now give other scores than the checkpoint "
+            f"was trained on ({_difference(wanted, source.identity)}): set it up as it was "
+            "then, or sample without --ask."
+        )
+    return source
+
+
+def _difference(then: Identity, now: Identity) -> str:
+    """What changed between two identities, in words."""
+    a, b = ({**i.to_dict(), **dict(i.details)} for i in (then, now))
+    changed = sorted(name for name in {*a, *b} - {"details"} if a.get(name) != b.get(name))
+    return "; ".join(f"{name} was {a.get(name)!r}, is {b.get(name)!r}" for name in changed)
