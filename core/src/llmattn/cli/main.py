@@ -12,7 +12,7 @@ from typing import NoReturn
 import typer
 
 from llmattn import __version__
-from llmattn.cli import cache, plugins, sample, train
+from llmattn.cli import cache, plan, plugins, sample, score, train
 from llmattn.errors import LlmattnError
 from llmattn.notices import notify
 from llmattn.secrets import RedactingFilter
@@ -44,6 +44,8 @@ def _root(
     pass
 
 
+app.command("plan")(plan.plan)
+app.command("score")(score.score)
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("plugins")(plugins.plugins)

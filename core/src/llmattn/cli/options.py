@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +31,6 @@ __all__ = [
     "TokenizerPreset",
     "Tpm",
     "ValFraction",
-    "parse_options",
     "scoring_options",
 ]
 
@@ -137,17 +135,6 @@ MaxDegenerate = Annotated[
         rich_help_panel=_LIMITS,
     ),
 ]
-
-
-def parse_options(given: Sequence[str] | None) -> dict[str, str]:
-    """``["lmdb.sync=false"]`` as ``{"lmdb.sync": "false"}``. Raises ConfigError."""
-    parsed = {}
-    for text in given or ():
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise ConfigError(f"An option is written NAME.KEY=VALUE, not {text!r}.")
-        parsed[name.strip()] = value
-    return parsed
 
 
 def scoring_options(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmattn.cli import options as o
+from llmattn.cli.parsing import parse_options
 
 if TYPE_CHECKING:
     from llmattn.planning import Plan
@@ -45,7 +46,7 @@ def plan(
     text = load_corpus(corpus, preset=tokenizer, min_count=min_count, val_fraction=val_fraction)
     sources = open_sources(
         provider or (),
-        options=o.parse_options(option),
+        options=parse_options(option or ()),
         model=model,
         cache=cache,
         cache_dir=cache_dir,

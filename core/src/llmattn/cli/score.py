@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from llmattn.cli import options as o
+from llmattn.cli.parsing import parse_options
 
 __all__ = ["score"]
 
@@ -38,9 +39,9 @@ def score(
     """
     from llmattn.data.corpus import load_corpus
     from llmattn.data.corpus_pairs import corpus_pairs
+    from llmattn.data.fill import fill_pairs
     from llmattn.data.selection import select_pairs
     from llmattn.scoring.source import open_sources
-    from llmattn.training.scores import fill_pairs
 
     scoring = o.scoring_options(
         max_cost=max_cost,
@@ -57,7 +58,7 @@ def score(
     wanted = select_pairs(pairs, coverage=coverage, min_pair_count=min_pair_count)
     sources = open_sources(
         provider or (),
-        options=o.parse_options(option),
+        options=parse_options(option or ()),
         model=model,
         cache=cache,
         cache_dir=cache_dir,

@@ -25,6 +25,7 @@ __all__ = ["ChatProvider", "Completion"]
 
 log = logging.getLogger(__name__)
 
+_BYTES_A_TOKEN = 3.6  # of prompts as built here, in common tokenizers
 _TEMPLATE_TOKENS = 64  # what a chat template adds around the texts, at most
 
 
@@ -115,6 +116,18 @@ class ChatProvider(abc.ABC):
         texts = (prompt.system, prompt.user, json.dumps(prompt.schema))
         size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
         return Usage(1, size + _TEMPLATE_TOKENS, prompt.max_output_tokens)
+
+    def expect(self, rows: Sequence[Row]) -> Usage:
+        """The tokens that ``score(rows)`` is likely to be billed, reasoning aside."""
+        prompt = self.prompt(rows)
+        size = len((prompt.system + prompt.user).encode("utf-8", "surrogatepass"))
+        each = 1 if self.settings.reply == "digits" else 2
+        scores = each * sum(len(row.keys) for row in rows) + len(rows)
+        return Usage(
+            1,
+            round(size / _BYTES_A_TOKEN) + _TEMPLATE_TOKENS // 4,
+            len(self.channels) * (scores + 4) + 4,
+        )
 
     async def score(self, rows: Sequence[Row]) -> Reply:
         prompt = self.prompt(rows)

@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 import anyio
-from attrs import field, frozen, validators
-
 from llmattn.errors import BudgetExceeded
+from llmattn.providers.prices import Price
 from llmattn.usage import Usage
 
-__all__ = ["Budget", "Price"]
-
-
-@frozen
-class Price:
-    """US dollars a million tokens."""
-
-    prompt: float = field(validator=validators.ge(0))
-    completion: float = field(validator=validators.ge(0))
-
-    def of(self, usage: Usage) -> float:
-        """US dollars for the tokens of ``usage``."""
-        tokens = usage.prompt_tokens * self.prompt + usage.completion_tokens * self.completion
-        return tokens / 1e6
+__all__ = ["Budget"]
 
 
 class Budget:

@@ -24,7 +24,9 @@ class FillReport:
     usage: Usage = field(factory=Usage)
     retries: int = 0
     judged_rows: int = 0
+    """Rows long enough to judge, since the source was opened."""
     degenerate_rows: int = 0
+    """Those of them that carry nothing: all scores the same, or counting up."""
     models: set[str] = field(factory=set)
     stopped: str | None = None
     """Why the run ended early, in words; None if it did not."""
@@ -33,3 +35,18 @@ class FillReport:
     def left(self) -> int:
         """Pairs still unknown."""
         return self.pairs - self.cached - self.scored
+
+    def __add__(self, other: FillReport) -> FillReport:
+        return FillReport(
+            rows=self.rows + other.rows,
+            pairs=self.pairs + other.pairs,
+            cached=self.cached + other.cached,
+            scored=self.scored + other.scored,
+            requests_planned=self.requests_planned + other.requests_planned,
+            usage=self.usage + other.usage,
+            retries=self.retries + other.retries,
+            judged_rows=max(self.judged_rows, other.judged_rows),
+            degenerate_rows=max(self.degenerate_rows, other.degenerate_rows),
+            models=self.models | other.models,
+            stopped=other.stopped or self.stopped,
+        )

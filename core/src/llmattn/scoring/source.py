@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,10 +16,10 @@ from llmattn.errors import ConfigError
 from llmattn.identity import Identity
 from llmattn.notices import notify
 from llmattn.plugins import load_plugins
-from llmattn.providers.prices import price_of
+from llmattn.providers.prices import Price, price_of
 from llmattn.providers.protocol import AttentionProvider, LocalProvider, NeedsText
 from llmattn.rows import Row, Scores
-from llmattn.scoring.budget import Budget, Price
+from llmattn.scoring.budget import Budget
 from llmattn.scoring.choose import build_provider, check_owners, choose_provider, options_of
 from llmattn.scoring.limiter import AdaptiveLimiter
 from llmattn.scoring.options import ScoringOptions
@@ -56,6 +57,7 @@ class ScoreSource:
         self.local = isinstance(provider, LocalProvider) and provider.local
         self.absent_score = provider.absent_score if isinstance(provider, LocalProvider) else None
         self.price = self._find_price()
+        self._starting = threading.Lock()
         self._portal_manager: Any = None
         self._portal: BlockingPortal | None = None
         self._scorer: Scorer | None = None
@@ -102,6 +104,9 @@ class ScoreSource:
             text += f", {report.left:,} left"
         if report.usage.requests and not self.local:
             text += f" ({describe(report, priced=self.price is not None)})"
+        if report.degenerate_rows:
+            share = report.degenerate_rows / report.judged_rows
+            text += f". Warning: {share:.0%} of the rows carry nothing (constant or counting up)"
         if report.stopped:
             text += f". Stopped early: {report.stopped}"
         return text
@@ -128,12 +133,12 @@ class ScoreSource:
         self.close()
 
     def _start(self) -> tuple[BlockingPortal, Scorer]:
-        if self._portal is None:
-            self._portal_manager = start_blocking_portal("asyncio")
-            self._portal = self._portal_manager.__enter__()
-            self._scorer = self._portal.call(self._new_scorer)
-        assert self._scorer is not None
-        return self._portal, self._scorer
+        with self._starting:
+            if self._portal is None or self._scorer is None:
+                self._portal_manager = start_blocking_portal("asyncio")
+                self._portal = self._portal_manager.__enter__()
+                self._scorer = self._portal.call(self._new_scorer)
+            return self._portal, self._scorer
 
     def _new_scorer(self) -> Scorer:
         options = self.options

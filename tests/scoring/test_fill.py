@@ -1,0 +1,187 @@
+"""Filling a cache from a provider over real HTTP: nothing lost, nothing asked twice."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from llmattn.errors import (
+    BadReply,
+    DegenerateReplies,
+    ProviderRejected,
+    ProviderUnavailable,
+)
+from llmattn.rows import Row
+from llmattn.scoring.options import ScoringOptions
+from llmattn.testing.faults import FAULTS, FaultPlan
+from llmattn.testing.server import ScoreServer
+from support_scoring import assert_scored, custom_source, some_rows
+
+# Faults that take a time-out each are tested one by one, not by the hundred.
+QUICK = tuple(name for name in FAULTS if name not in ("stall", "loading"))
+
+
+def test_every_pair_is_scored_and_the_second_run_asks_nothing(tmp_path: Path) -> None:
+    rows = some_rows(50, 20)
+    with ScoreServer() as server, custom_source(server, tmp_path) as source:
+        report = source.fill(rows)
+        assert (report.pairs, report.scored, report.left) == (1000, 1000, 0)
+        assert_scored(source, rows)
+        requests = len(server.log.requests)
+        assert source.fill(rows).cached == 1000
+        assert len(server.log.requests) == requests
+
+
+def test_only_the_missing_keys_of_a_row_are_asked(tmp_path: Path) -> None:
+    with ScoreServer() as server, custom_source(server, tmp_path) as source:
+        source.fill([Row("cat", ["the", "a"])])
+        source.fill([Row("cat", ["the", "a", "black"])])
+        assert server.log.summary()["most_times_one_pair"] == 1
+        assert server.log.summary()["distinct_pairs"] == 3
+
+
+def test_with_a_third_of_all_replies_faulty_every_pair_ends_scored_once(tmp_path: Path) -> None:
+    rows = some_rows(250, 40)
+    with ScoreServer() as server, custom_source(server, tmp_path / "clean") as source:
+        source.fill(rows)
+        clean = len(server.log.requests)
+    faults = FaultPlan.evenly(0.3, names=QUICK, seed=3)
+    with ScoreServer(faults=faults) as server:
+        # Many small requests, so that the share of faulty ones is near 30%.
+        with custom_source(server, tmp_path / "a", pairs_per_request=100) as source:
+            report = source.fill(rows)
+            assert report.left == 0
+            assert_scored(source, rows)
+        requests = len(server.log.requests)
+        assert len(server.log.faults) >= len(QUICK) - 4
+    assert clean <= 10000 / 512
+    assert requests <= 1.6 * 100
+
+
+@pytest.mark.parametrize("fault", sorted(FAULTS))
+def test_a_first_reply_with_this_fault_is_asked_again(fault: str, tmp_path: Path) -> None:
+    class FirstOnly(FaultPlan):
+        def draw(self, number: int) -> str | None:
+            return fault if number == 0 else None
+
+    rows = some_rows(3, 5)
+    with (
+        ScoreServer(faults=FirstOnly()) as server,
+        custom_source(server, tmp_path, timeout=0.5) as source,
+    ):
+        source.fill(rows)
+        assert_scored(source, rows)
+        assert len(server.log.requests) <= 3
+
+
+def test_a_row_wanted_twice_at_once_is_asked_once(tmp_path: Path) -> None:
+    rows = some_rows(40, 20)
+    with ScoreServer(latency=0.1) as server, custom_source(server, tmp_path) as source:
+        threads = [threading.Thread(target=source.fill, args=(rows,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert server.log.summary()["most_times_one_pair"] == 1
+        assert_scored(source, rows)
+
+
+def test_a_wrong_key_ends_at_once_and_names_the_variable(tmp_path: Path) -> None:
+    with (
+        ScoreServer(api_key="right") as server,
+        custom_source(server, tmp_path, api_key="wrong-key") as source,
+        pytest.raises(ProviderRejected, match="CUSTOM_API_KEY") as caught,
+    ):
+        source.fill(some_rows(100, 32))
+    assert "wrong-key" not in str(caught.value)
+
+
+def test_a_server_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmattn.scoring.retry.TRIES_BEFORE_CONTACT", 2)
+    with (
+        custom_source("http://user:hunter22@127.0.0.1:9/v1", tmp_path) as source,
+        pytest.raises(ProviderUnavailable, match=r"127\.0\.0\.1:9") as caught,
+    ):
+        source.fill(some_rows(1, 3))
+    assert "hunter22" not in str(caught.value)
+
+
+def test_max_requests_counts_every_request_sent(tmp_path: Path) -> None:
+    faults = FaultPlan({"server_error": 0.3}, seed=1)
+    options = ScoringOptions(quiet=True, max_requests=10)
+    with (
+        ScoreServer(faults=faults) as server,
+        custom_source(server, tmp_path, options, pairs_per_request=20) as source,
+    ):
+        report = source.fill(some_rows(50, 20))
+        assert len(server.log.requests) == 10
+        assert report.stopped is not None
+        assert 0 < report.scored < report.pairs
+
+
+def test_max_cost_is_never_passed_also_with_faults_and_many_at_once(tmp_path: Path) -> None:
+    faults = FaultPlan.evenly(0.3, names=QUICK, seed=5)
+    options = ScoringOptions(quiet=True, max_cost=0.05, price_in=1.0, price_out=4.0)
+    with (
+        ScoreServer(faults=faults) as server,
+        custom_source(server, tmp_path, options, pairs_per_request=50) as source,
+    ):
+        report = source.fill(some_rows(400, 20))
+        assert 0 < report.usage.cost <= 0.05
+        assert report.stopped is not None
+        (info,) = source.cache.namespaces()
+        assert info.usage.cost <= 0.05
+
+
+def test_what_was_spent_is_kept_with_the_scores(tmp_path: Path) -> None:
+    options = ScoringOptions(quiet=True, price_in=1.0, price_out=4.0)
+    with ScoreServer() as server, custom_source(server, tmp_path, options) as source:
+        report = source.fill(some_rows(10, 10))
+        (info,) = source.cache.namespaces()
+        assert info.usage == report.usage
+        assert info.usage.cost > 0
+
+
+def test_a_model_that_cannot_score_is_found_out_before_the_money_is_gone(tmp_path: Path) -> None:
+    with (
+        ScoreServer(answers="counting") as server,
+        custom_source(server, tmp_path, pairs_per_request=20, requests_at_once=4) as source,
+    ):
+        rows = some_rows(100, 20)
+        with pytest.raises(DegenerateReplies, match="carry nothing"):
+            source.fill(rows)
+        assert len(server.log.requests) <= 20 + 4
+        assert source.missing(rows) == rows
+
+
+def test_a_small_run_of_nothing_but_empty_rows_fails_too(tmp_path: Path) -> None:
+    with (
+        ScoreServer(answers="constant") as server,
+        custom_source(server, tmp_path) as source,
+        pytest.raises(DegenerateReplies),
+    ):
+        source.fill(some_rows(3, 20))
+
+
+def test_empty_rows_are_kept_when_the_user_allows_them(tmp_path: Path) -> None:
+    options = ScoringOptions(quiet=True, max_degenerate=1.0)
+    rows = some_rows(3, 20)
+    with (
+        ScoreServer(answers="constant") as server,
+        custom_source(server, tmp_path, options) as source,
+    ):
+        report = source.fill(rows)
+        assert report.scored == 60
+        assert "100% of the rows carry nothing" in source.summary(report)
+
+
+def test_replies_that_never_hold_scores_end_in_one_error(tmp_path: Path) -> None:
+    with (
+        ScoreServer(faults=FaultPlan({"empty": 1.0})) as server,
+        custom_source(server, tmp_path) as source,
+        pytest.raises(BadReply, match="no usable scores"),
+    ):
+        source.fill(some_rows(2, 4))

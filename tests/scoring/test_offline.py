@@ -1,0 +1,95 @@
+"""The providers that need no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+import numpy as np
+import pytest
+from llmattn.errors import ConfigError
+from llmattn.providers.cooccurrence import CooccurrenceProvider
+from llmattn.providers.random import RandomProvider
+from llmattn.providers.settings import CooccurrenceSettings, RandomSettings
+from llmattn.rows import Row
+from llmattn.scoring.source import open_source
+
+LINES = [line.split() for line in ["the cat eats fish", "the dog eats meat", "a cat eats fish"] * 4]
+
+
+def cooccurrence(lines: Sequence[Sequence[str]], **settings: int) -> CooccurrenceProvider:
+    provider = CooccurrenceProvider(CooccurrenceSettings(**settings))
+    provider.read_text(lines)
+    return provider
+
+
+def score(provider: CooccurrenceProvider | RandomProvider, query: str, key: str) -> float:
+    reply = anyio.run(provider.score, [Row(query, [key])])
+    return float(reply.scores[0][0, 0])
+
+
+def test_words_that_go_together_score_above_words_that_do_not() -> None:
+    provider = cooccurrence(LINES)
+    assert score(provider, "fish", "cat") > score(provider, "fish", "the") > -1
+    assert score(provider, "meat", "cat") == 0
+
+
+def test_order_counts_the_key_stands_before_the_query() -> None:
+    provider = cooccurrence(LINES)
+    assert score(provider, "fish", "cat") > 0
+    assert score(provider, "cat", "fish") == 0
+
+
+def test_a_line_is_never_scored_by_its_own_words() -> None:
+    once = [*LINES, ["a", "green", "idea"]]
+    assert score(cooccurrence(once), "idea", "green") == 0
+    twice = [*once, ["the", "green", "idea"]]
+    assert score(cooccurrence(twice), "idea", "green") > 0
+
+
+def test_leaving_a_line_out_gives_the_score_of_all_other_lines() -> None:
+    """The discounted score of a pair in a line is the plain score without that line."""
+    provider = cooccurrence(LINES)
+    others = LINES[1:]  # the first line holds (fish, cat)
+    n = len(others)
+    n_qk = sum("cat" in line and "fish" in line for line in others)
+    n_q = sum("fish" in line for line in others)
+    n_k = sum("cat" in line for line in others)
+    pmi = np.log(n_qk * n / (n_q * n_k)) / -np.log(n_qk / n)
+    least = min(n_q, n_k)
+    plain = pmi * n_qk / (n_qk + 1) * least / (least + 1)
+    assert score(provider, "fish", "cat") == pytest.approx(plain, abs=1e-6)
+
+
+def test_the_window_limits_the_distance() -> None:
+    assert score(cooccurrence(LINES, window=1), "fish", "cat") == 0
+    assert score(cooccurrence(LINES, window=2), "fish", "cat") > 0
+
+
+def test_another_text_is_another_namespace() -> None:
+    first, second = cooccurrence(LINES), cooccurrence(LINES[1:])
+    assert first.identity().namespace != second.identity().namespace
+
+
+def test_cooccurrence_without_a_text_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="give it one"):
+        open_source("cooccurrence", cache_dir=tmp_path)
+
+
+def test_random_scores_are_stable_and_spread_over_the_range() -> None:
+    provider = RandomProvider(RandomSettings())
+    assert score(provider, "cat", "the") == pytest.approx(0.90317, abs=1e-5)
+    scores = [score(provider, "cat", f"k{i}") for i in range(300)]
+    assert 0 <= min(scores) < 0.05
+    assert 0.95 < max(scores) <= 1
+    assert score(RandomProvider(RandomSettings(seed=1)), "cat", "the") != score(
+        provider, "cat", "the"
+    )
+
+
+def test_offline_providers_go_through_the_cache(tmp_path: Path) -> None:
+    rows = [Row("fish", ["cat", "the"])]
+    with open_source("cooccurrence", cache_dir=tmp_path, text=LINES) as source:
+        assert source.scores(rows)[0].shape == (1, 2)
+        assert source.missing(rows) == []

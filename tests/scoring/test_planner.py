@@ -1,0 +1,67 @@
+"""Packing rows into requests."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+from llmattn.providers.protocol import Limits
+from llmattn.rows import Row, Scope, pair_rows, prefix_rows
+from llmattn.scoring.planner import merge_rows, pack
+
+words = st.text(min_size=1, max_size=4)
+pair_row = st.builds(Row, words, st.lists(words, min_size=1, max_size=40, unique=True))
+limits = st.builds(
+    Limits,
+    pairs_per_request=st.integers(1, 50),
+    rows_per_request=st.integers(1, 10),
+    keys_per_row=st.integers(1, 20),
+)
+
+
+@given(st.lists(pair_row, max_size=20), limits)
+def test_every_pair_is_packed_exactly_once(rows: list[Row], limits: Limits) -> None:
+    packed = pack(rows, limits, Scope.PAIR)
+    wanted = Counter((row.query, key) for row in rows for key in row.keys)
+    assert Counter((row.query, key) for r in packed for row in r for key in row.keys) == wanted
+
+
+@given(st.lists(pair_row, max_size=20), limits)
+def test_no_request_passes_a_limit(rows: list[Row], limits: Limits) -> None:
+    for request in pack(rows, limits, Scope.PAIR):
+        assert 1 <= len(request) <= limits.rows_per_request
+        assert sum(len(row.keys) for row in request) <= limits.pairs_per_request
+        assert all(len(row.keys) <= limits.keys_per_row for row in request)
+
+
+@given(st.lists(st.lists(words, min_size=1, max_size=8), max_size=8))
+def test_texts_in_one_request_never_show_each_other_the_future(texts: list[list[str]]) -> None:
+    rows = merge_rows(row for text in texts for row in prefix_rows(text))
+    packed = pack(rows, Limits(), Scope.PREFIX)
+    assert Counter(row for request in packed for row in request) == Counter(rows)
+    for request in packed:
+        for shorter in request:
+            for longer in request:
+                assert longer.keys[: len(shorter.keys)] != shorter.keys or longer == shorter
+
+
+def test_a_long_row_is_cut_into_parts_of_nearly_equal_length() -> None:
+    row = Row("q", [f"k{i}" for i in range(33)])
+    (request,) = pack([row], Limits(keys_per_row=32), Scope.PAIR)
+    assert [len(part.keys) for part in request] == [16, 17]
+
+
+def test_equal_queries_are_asked_as_one_row() -> None:
+    assert merge_rows([Row("a", ["x", "y"]), Row("b", ["x"]), Row("a", ["z", "x"])]) == [
+        Row("a", ["x", "y", "z"]),
+        Row("b", ["x"]),
+    ]
+
+
+def test_a_text_needs_each_pair_once_and_no_pair_with_a_later_word() -> None:
+    assert pair_rows(["the", "cat", "the"]) == [
+        Row("the", ["cat", "the"]),
+        Row("cat", ["cat", "the"]),
+    ]
+    assert pair_rows(["a", "b"]) == [Row("a", ["a"]), Row("b", ["a", "b"])]
