@@ -1,0 +1,110 @@
+"""Finding plugins: one that is broken never harms the others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support_plugins import GOOD, install, listed, run
+
+
+def test_a_good_plugin_is_listed_with_its_distribution(tmp_path: Path) -> None:
+    install(tmp_path, "good-plugin", "good", GOOD.format(name="good"))
+    row = listed(tmp_path)["good"]
+    assert (row["kind"], row["distribution"], row["version"], row["state"]) == (
+        "provider",
+        "good-plugin",
+        "1.2",
+        "loaded",
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "state", "reason"),
+    [
+        ("raise RuntimeError('boom')", "failed", "RuntimeError: boom"),
+        ("import no_such_module", "failed", "no_such_module"),
+        ("def nothing(): pass", "incompatible", "no hook"),
+        (
+            "from llmattn.hookspecs import hookimpl\n"
+            "@hookimpl\ndef llmattn_register_provider(registry): pass",
+            "incompatible",
+            "llmattn_register_provider",
+        ),
+        (
+            "from llmattn.hookspecs import hookimpl\n"
+            "@hookimpl\ndef llmattn_register_providers(registry, extra=1): pass",
+            "incompatible",
+            "default",
+        ),
+        (
+            "from llmattn.hookspecs import hookimpl\n"
+            "@hookimpl\ndef llmattn_register_providers(registry, other): pass",
+            "incompatible",
+            "other",
+        ),
+    ],
+)
+def test_a_broken_plugin_is_told_and_the_others_go_on(
+    tmp_path: Path, code: str, state: str, reason: str
+) -> None:
+    install(tmp_path, "bad-plugin", "bad", code)
+    install(tmp_path, "good-plugin", "good", GOOD.format(name="good"))
+    rows = listed(tmp_path)
+    assert rows["good"]["state"] == "loaded"
+    assert rows["bad"]["state"] == state
+    assert reason in rows["bad"]["reason"]
+
+
+def test_a_plugin_for_another_core_is_incompatible(tmp_path: Path) -> None:
+    install(tmp_path, "old-plugin", "old", GOOD.format(name="old"), "llmattn-core<0.0.1")
+    assert listed(tmp_path)["old"]["state"] == "incompatible"
+
+
+def test_a_disabled_plugin_is_not_imported(tmp_path: Path) -> None:
+    install(tmp_path, "bad-plugin", "bad", "raise SystemExit('imported')")
+    assert listed(tmp_path, LLMATTN_DISABLE_PLUGINS="bad")["bad"]["state"] == "disabled"
+    assert listed(tmp_path, LLMATTN_DISABLE_PLUGINS="bad-plugin")["bad"]["state"] == "disabled"
+
+
+def test_asking_for_a_failed_plugin_says_why(tmp_path: Path) -> None:
+    install(tmp_path, "bad-plugin", "bad", "raise RuntimeError('boom')")
+    (tmp_path / "c.txt").write_text("a b\n" * 20)
+    done = run(tmp_path, "score", "c.txt", "--provider", "bad")
+    assert done.returncode == 1
+    assert "bad-plugin 1.2" in done.stderr
+    assert "boom" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_two_plugins_with_one_name_are_an_error_that_names_both(tmp_path: Path) -> None:
+    install(tmp_path, "one-plugin", "one", GOOD.format(name="twice"))
+    install(tmp_path, "two-plugin", "two", GOOD.format(name="twice"))
+    (tmp_path / "c.txt").write_text("a b\n" * 20)
+    assert listed(tmp_path)["twice"]["state"] == "clash"
+    done = run(tmp_path, "score", "c.txt", "--provider", "twice")
+    assert done.returncode == 1
+    assert "one-plugin" in done.stderr
+    assert "two-plugin" in done.stderr
+
+
+def test_an_unknown_provider_names_the_installed_ones_and_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "c.txt").write_text("a b\n" * 20)
+    done = run(tmp_path, "score", "c.txt", "--provider", "transformers")
+    assert done.returncode == 1
+    assert "cooccurrence" in done.stderr
+    assert "pip install llmattn-transformers" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["plugins"], ["train", "--help"]])
+def test_help_and_listings_import_neither_torch_nor_openai(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom llmattn.cli.main import main\n"
+        f"try:\n    main({arguments!r})\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print(sorted({'torch', 'openai', 'numpy.testing'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("[]")

@@ -1,0 +1,36 @@
+"""Keys never print."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+
+import pytest
+from llmattn.secrets import RedactingFilter, Secret, redact, strip_credentials
+
+
+def test_a_secret_shows_nothing_of_itself() -> None:
+    secret = Secret("sk-planted-123")
+    assert "planted" not in f"{secret} {secret!r} {[secret]}"
+    assert secret.reveal() == "sk-planted-123"
+    with pytest.raises(TypeError):
+        pickle.dumps(secret)
+
+
+def test_a_known_secret_is_removed_from_texts_that_come_from_elsewhere() -> None:
+    Secret("sk-planted-456")
+    assert redact("Incorrect API key provided: sk-planted-456.") == (
+        "Incorrect API key provided: [hidden]."
+    )
+
+
+def test_credentials_in_urls_are_removed() -> None:
+    assert "hunter2" not in redact("POST http://me:hunter2@host:8080/v1 failed")
+    assert strip_credentials("HTTP://me:hunter2@Host:8080/v1/") == "http://host:8080/v1"
+
+
+def test_logs_are_redacted(caplog: pytest.LogCaptureFixture) -> None:
+    Secret("sk-planted-789")
+    record = logging.LogRecord("x", 10, "f", 1, "header %s", ("Bearer sk-planted-789",), None)
+    RedactingFilter().filter(record)
+    assert record.getMessage() == "header Bearer [hidden]"

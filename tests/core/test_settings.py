@@ -1,0 +1,101 @@
+"""Settings from options, environment, .env and defaults; which provider is chosen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+from llmattn.errors import ConfigError, MissingSetting
+from llmattn.plugins import load_plugins
+from llmattn.scoring.choose import check_owners, choose_provider, options_of
+from llmattn.secrets import Secret
+from llmattn.settings import environment, identity_details, resolve, setting
+
+
+@frozen
+class Example:
+    """Settings of the tests' provider."""
+
+    key: Secret = setting(env="EXAMPLE_KEY", harmless=True, help="a key")
+    url: str = setting("http://me:pw@Host.example/v1/", env="EXAMPLE_URL", help="where")
+    times: int = setting(3, help="how often")
+    strict: bool = setting(False, help="yes or no")
+    folder: Path | None = setting(None, harmless=True, help="a folder")
+
+
+def test_options_win_over_the_environment_and_that_over_the_default() -> None:
+    environ = {"EXAMPLE_KEY": "k", "EXAMPLE_URL": "http://env"}
+    assert resolve(Example, owner="e", options={}, environ=environ).url == "http://env"
+    found = resolve(Example, owner="e", options={"url": "http://opt"}, environ=environ)
+    assert found.url == "http://opt"
+    assert resolve(Example, owner="e", options={}, environ={"EXAMPLE_KEY": "k"}).times == 3
+
+
+def test_a_missing_setting_names_its_variable() -> None:
+    with pytest.raises(MissingSetting, match="EXAMPLE_KEY"):
+        resolve(Example, owner="example", options={}, environ={})
+
+
+def test_values_get_the_type_of_their_field() -> None:
+    options = {"key": "k", "times": "7", "strict": "yes", "folder": "/x"}
+    found = resolve(Example, owner="e", options=options, environ={})
+    assert (found.times, found.strict, found.folder) == (7, True, Path("/x"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"times": "many"}, "option times takes a value of type int, not 'many'"),
+        ({"strict": "perhaps"}, "type bool"),
+        ({"tiems": "3"}, "no option 'tiems'; its options are: key, url, times"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_error(options: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        resolve(Example, owner="e", options={"key": "k", **options}, environ={})
+
+
+def test_identity_leaves_out_what_is_harmless_and_credentials() -> None:
+    details = identity_details(Example(key=Secret("sekrit")))
+    assert details == {"url": "http://host.example/v1", "times": 3, "strict": False}
+
+
+def test_dotenv_is_found_upward_and_the_environment_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("LLM_PROVIDER=custom\nLLM_MODEL=from-file\nEMPTY=\n")
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    monkeypatch.delenv("LLM_PROVIDER", raising=False)
+    monkeypatch.setenv("LLM_MODEL", "from-environment")
+    found = environment()
+    assert found["LLM_PROVIDER"] == "custom"
+    assert found["LLM_MODEL"] == "from-environment"
+    assert "EMPTY" not in found
+
+
+@pytest.mark.parametrize(
+    ("environ", "provider", "fallback"),
+    [
+        ({}, "cooccurrence", True),
+        ({"LLM_PROVIDER": "OpenAI"}, "openai", False),
+        ({"OPENAI_API_KEY": "k"}, "openai", False),
+        ({"OPENAI_API_KEY": "k", "CEREBRAS_API_KEY": "k"}, "cerebras", False),
+        ({"CUSTOM_BASE_URL": "http://h/v1", "LLM_MODEL": "m"}, "custom", False),
+        ({"CUSTOM_API_KEY": "k"}, "cooccurrence", True),
+    ],
+)
+def test_the_provider_is_chosen_as_the_environment_says(
+    environ: dict[str, str], provider: str, fallback: bool
+) -> None:
+    assert choose_provider(load_plugins(), environ) == (provider, fallback)
+
+
+def test_options_go_to_their_owner_and_none_is_ignored() -> None:
+    options = {"window": "5", "lmdb.sync": "false", "custom.model": "m"}
+    assert options_of("custom", options, default_owner=True) == {"window": "5", "model": "m"}
+    assert options_of("lmdb", options, default_owner=False) == {"sync": "false"}
+    with pytest.raises(ConfigError, match=r"'custom\.model' is for 'custom'"):
+        check_owners(options, ["openai", "lmdb"])
