@@ -74,7 +74,7 @@ class ChatSettings:
         1024, harmless=True, help="most scores asked at once", validator=validators.ge(1)
     )
     rows_per_request: int = setting(
-        64, harmless=True, help="most rows asked at once", validator=validators.ge(1)
+        128, harmless=True, help="most rows asked at once", validator=validators.ge(1)
     )
     keys_per_row: int = setting(
         32,

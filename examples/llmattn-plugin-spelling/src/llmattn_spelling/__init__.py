@@ -1,0 +1,19 @@
+"""A plugin for llmattn: the provider `spelling`."""
+
+from __future__ import annotations
+
+from llmattn.hookspecs import hookimpl
+from llmattn.registry import ProviderRegistry
+
+from llmattn_spelling.settings import SpellingSettings
+
+
+@hookimpl
+def llmattn_register_providers(registry: ProviderRegistry) -> None:
+    # The provider is named by a string, so that it is imported only when a user chooses it.
+    registry.add(
+        "spelling",
+        "llmattn_spelling.provider:SpellingProvider",
+        SpellingSettings,
+        "how alike two words are spelt (offline)",
+    )
