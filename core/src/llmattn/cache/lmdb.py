@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -12,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from attrs import asdict, evolve, frozen
 from numpy.typing import NDArray
 
 from llmattn.cache.batch import checked_halves, has_positions, key_counts, unknown
@@ -28,6 +25,7 @@ from llmattn.cache.lmdb_rows import (
     scan_pairs,
     scan_texts,
 )
+from llmattn.cache.lmdb_spaces import Space, note_put, read_space
 from llmattn.cache.lmdb_store import Replaced, Store, Transaction, acquire, release
 from llmattn.cache.protocol import NamespaceInfo, Pairs
 from llmattn.cache.settings import LmdbSettings
@@ -40,39 +38,6 @@ from llmattn.usage import Usage
 __all__ = ["LmdbCache"]
 
 T = TypeVar("T")
-_LAST_SPACE = b"last namespace"
-
-
-@frozen
-class _Space:
-    """A namespace's record in the file."""
-
-    id: int
-    identity: Identity
-    created: float
-    updated: float
-    usage: Usage
-
-    @classmethod
-    def from_json(cls, value: bytes) -> _Space:
-        data = json.loads(value)
-        return cls(
-            data["id"],
-            Identity.from_dict(data["identity"]),
-            data["created"],
-            data["updated"],
-            Usage(**data["usage"]),
-        )
-
-    def to_json(self) -> bytes:
-        data = {
-            "id": self.id,
-            "identity": self.identity.to_dict(),
-            "created": self.created,
-            "updated": self.updated,
-            "usage": asdict(self.usage),
-        }
-        return json.dumps(data).encode()
 
 
 class LmdbCache:
@@ -102,7 +67,7 @@ class LmdbCache:
         texts = [has_positions(identity, row) for row in rows]
 
         def work(txn: Transaction, store: Store) -> list[Scores]:
-            space = _read_space(txn, store, identity.namespace)
+            space = read_space(txn, store, identity.namespace)
             if space is None:
                 return [unknown(identity, row) for row in rows]
             of_words = [row for row, text in zip(rows, texts, strict=True) if not text]
@@ -136,7 +101,7 @@ class LmdbCache:
                 jobs.append((put, part, halves[np.repeat(chosen, counts)]))
 
         def work(txn: Transaction, interning: Interning, store: Store) -> None:
-            space = _updated_space(txn, store, identity, usage)
+            space = note_put(txn, store, identity, usage)
             for put, part, values in jobs:
                 put(txn, store, interning, space.id, part, values)
 
@@ -151,7 +116,7 @@ class LmdbCache:
                 def work(
                     txn: Transaction, store: Store, after: bytes = after, portion: Any = portion
                 ) -> tuple[list[tuple[Row, Scores]], bytes | None]:
-                    space = _read_space(txn, store, namespace)
+                    space = read_space(txn, store, namespace)
                     if space is None:
                         return [], None
                     found: tuple[list[tuple[Row, Scores]], bytes | None] = portion(
@@ -167,7 +132,7 @@ class LmdbCache:
         channels = len(identity.channels)
 
         def work(txn: Transaction, store: Store) -> Pairs:
-            space = _read_space(txn, store, identity.namespace)
+            space = read_space(txn, store, identity.namespace)
             if space is None:
                 none = np.empty(0, np.int64)
                 return none, none, np.empty((channels, 0), np.float16)
@@ -185,7 +150,7 @@ class LmdbCache:
             return matrix
 
         def work(txn: Transaction, store: Store) -> NDArray[np.float32]:
-            space = _read_space(txn, store, identity.namespace)
+            space = read_space(txn, store, identity.namespace)
             if space is None:
                 return np.full((channels, size, size), np.nan, np.float32)
             return load_matrix(txn, store, space.id, channels, tokens)
@@ -198,7 +163,7 @@ class LmdbCache:
         def work(txn: Transaction, store: Store) -> list[NamespaceInfo]:
             listed = []
             for name, value in txn.cursor(store.namespaces):
-                space = _Space.from_json(value)
+                space = Space.from_json(value)
                 rows, pairs, size = measure(txn, store, space.id, len(space.identity.channels))
                 listed.append(
                     NamespaceInfo(
@@ -220,7 +185,7 @@ class LmdbCache:
         """See ``ScoreCache.purge``. The file keeps its size until it is compacted."""
 
         def work(txn: Transaction, _: Interning, store: Store) -> None:
-            space = _read_space(txn, store, namespace)
+            space = read_space(txn, store, namespace)
             if space is None:
                 return
             for table in (store.pairs, store.prefixes):
@@ -243,7 +208,7 @@ class LmdbCache:
         while not done:
             store = self._current()
             with suppress(Replaced):
-                store.rewrite(store.contents)
+                store.rewrite(store.packed)
                 done = True
         return before, self._path.stat().st_size
 
@@ -291,21 +256,3 @@ def _any_in_row(known: NDArray[np.bool_], counts: NDArray[np.int64]) -> NDArray[
         return np.zeros(0, bool)
     starts = np.cumsum(counts) - counts
     return np.logical_or.reduceat(known, starts)
-
-
-def _read_space(txn: Transaction, store: Store, namespace: str) -> _Space | None:
-    value = txn.get(namespace.encode(), db=store.namespaces)
-    return None if value is None else _Space.from_json(value)
-
-
-def _updated_space(txn: Transaction, store: Store, identity: Identity, usage: Usage) -> _Space:
-    """Note a put in the namespace's record, made if it is not there."""
-    now = time.time()
-    space = _read_space(txn, store, identity.namespace)
-    if space is None:
-        number = int(txn.get(_LAST_SPACE, b"0", db=store.meta)) + 1  # no number serves twice
-        txn.put(_LAST_SPACE, str(number).encode(), db=store.meta)
-        space = _Space(number, identity, now, now, Usage())
-    space = evolve(space, updated=now, usage=space.usage + usage)
-    txn.put(identity.namespace.encode(), space.to_json(), db=store.namespaces)
-    return space

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 import struct
 import sys
 from pathlib import Path
 
+from llmattn.cache.settings import LmdbSettings
 from llmattn.errors import CacheError
+from llmattn.notices import notify
+from llmattn.settings import environment, resolve
 
-__all__ = ["ELSEWHERE", "FILE_NAME", "check_file", "prepare_folder"]
+__all__ = ["ELSEWHERE", "FILE_NAME", "cache_file", "check_file", "prepare_folder"]
 
 FILE_NAME = "scores.mdb"
 ELSEWHERE = "name another folder with --cache-dir or LLMATTN_CACHE_DIR"
 
-_log = logging.getLogger(__name__)
 _MAGIC = 0xBEEFC0DE
 _DATA_VERSION = 1
 _META_PAGE = 0x08
@@ -27,6 +28,13 @@ _META = struct.Struct("=IIQQ 48s 48s QQ")
 """magic, version, address, map size, free list, main tree, last page, transaction."""
 _TREE = struct.Struct("=IHHQQQQQ")
 """pad (the page size in the free list), flags, depth, pages of three kinds, entries, root."""
+
+
+def cache_file(folder: Path | None = None) -> Path:
+    """Where the LMDB cache keeps its file, by folder, environment or default; it need not exist."""
+    options = {"dir": str(folder)} if folder else {}
+    settings = resolve(LmdbSettings, owner="lmdb", options=options, environ=environment())
+    return settings.dir.expanduser() / FILE_NAME
 
 
 def prepare_folder(folder: Path) -> Path:
@@ -45,7 +53,7 @@ def prepare_folder(folder: Path) -> Path:
             f"The cache folder {folder} cannot be made ({error.strerror}); {ELSEWHERE}."
         ) from None
     if folder.is_symlink():
-        _log.warning("The cache folder %s is a link to %s.", folder, folder.resolve())
+        notify(f"The cache folder {folder} is a link to {folder.resolve()}.")
     folder = folder.resolve()
     _announce_owner(folder, os.stat(folder))
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -86,7 +94,7 @@ def check_file(path: Path) -> bool:
 
 def _announce_owner(path: Path, found: os.stat_result) -> None:
     if hasattr(os, "geteuid") and found.st_uid not in (os.geteuid(), 0):
-        _log.warning("%s belongs to another user (uid %d).", path, found.st_uid)
+        notify(f"{path} belongs to another user (uid {found.st_uid}).")
 
 
 def _check_head(path: Path) -> None:

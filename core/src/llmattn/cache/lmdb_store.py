@@ -15,7 +15,7 @@ from llmattn.cache.lmdb_env import open_environment, open_tables, translated
 from llmattn.cache.lmdb_file import check_file
 from llmattn.cache.lmdb_layout import DATABASES
 from llmattn.cache.lmdb_swap import Contents, folder_lock, swap_in
-from llmattn.cache.vocabulary import Interning, Vocabulary
+from llmattn.cache.vocabulary import Interning, Vocabulary, word_lists
 
 __all__ = ["Replaced", "Store", "Transaction", "acquire", "release"]
 
@@ -99,9 +99,14 @@ class Store:
             try:
                 if not self.is_current():
                     raise Replaced
+                self.vocabulary.refresh(txn, self.tokens)
                 swap_in(self.path, contents(txn))
             finally:
                 txn.abort()
+
+    def packed(self, txn: Transaction) -> Contents:
+        """Like :meth:`contents`, with the words in full lists."""
+        return {**self.contents(txn), b"tokens": word_lists(self.vocabulary.words, 0)}
 
     def contents(self, txn: Transaction) -> Contents:
         """Every record of the file, in order, by database."""

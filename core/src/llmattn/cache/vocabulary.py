@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from llmattn.cache.lmdb_layout import ID_KEY, check, pack_words, unpack_words
 from llmattn.errors import CacheError
 
-__all__ = ["Interning", "Vocabulary"]
+__all__ = ["Interning", "Vocabulary", "word_lists"]
+
+_WORDS_A_LIST = 64
 
 
 class Vocabulary:
@@ -56,17 +58,17 @@ class Vocabulary:
 
     def save(self, txn: Any, table: Any, interning: Interning) -> None:
         """Write the words that came in with ``interning``."""
-        if interning.new:
-            first = ID_KEY.pack(len(self.words))
-            txn.put(first, pack_words(interning.new), db=table, append=True)
+        for key, value in word_lists(interning.new, len(self.words)):
+            txn.put(key, value, db=table, append=True)
+            interning.last_key = key
 
     def commit(self, interning: Interning) -> None:
         """Keep the new words; call it when the transaction that wrote them is durable."""
         new = interning.new
         with self._lock:
             if new and new[0] not in self._ids:
-                self._last_key = ID_KEY.pack(len(self.words))
                 self._extend(new)
+                self._last_key = interning.last_key
 
     def _extend(self, words: list[str]) -> None:
         first = len(self.words)
@@ -80,6 +82,8 @@ class Interning(dict[str, int]):
     def __init__(self, known: dict[str, int]) -> None:
         super().__init__()
         self.new: list[str] = []
+        self.last_key: bytes | None = None
+        """Key of the last list that was written."""
         self._known = known
 
     def __missing__(self, word: str) -> int:
@@ -93,3 +97,9 @@ class Interning(dict[str, int]):
     def ids(self, words: Sequence[str]) -> NDArray[np.int64]:
         """Ids of ``words``, all of which get one."""
         return np.fromiter(map(self.__getitem__, words), np.int64, len(words))
+
+
+def word_lists(words: Sequence[str], first: int) -> Iterator[tuple[bytes, bytes]]:
+    """Records for ``words``, numbered from ``first`` on. Lists are short: a damaged one is lost."""
+    for start in range(0, len(words), _WORDS_A_LIST):
+        yield ID_KEY.pack(first + start), pack_words(words[start : start + _WORDS_A_LIST])

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -15,10 +12,11 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
+from llmattn.cache.lmdb_file import cache_file
 from llmattn.cache.names import describe, find_namespace
-from llmattn.cache.open import open_cache
 from llmattn.cache.protocol import NamespaceInfo, ScoreCache
-from llmattn.cli.cache_options import CacheDir, CacheName, Json
+from llmattn.cli import cache_files
+from llmattn.cli.cache_options import CacheDir, CacheName, Json, opened
 from llmattn.errors import CacheError, ConfigError
 
 __all__ = ["app"]
@@ -28,20 +26,10 @@ app = typer.Typer(
 )
 
 
-@contextmanager
-def opened(name: str, folder: Path | None) -> Iterator[ScoreCache]:
-    """The cache, closed at the end."""
-    cache = open_cache(name, cache_dir=folder)
-    try:
-        yield cache
-    finally:
-        cache.close()
-
-
 @app.command()
 def path(cache_dir: CacheDir = None, as_json: Json = False) -> None:
     """Print where the LMDB cache keeps its file."""
-    file = _file(cache_dir)
+    file = cache_file(cache_dir)
     typer.echo(json.dumps({"path": str(file), "exists": file.exists()}) if as_json else str(file))
 
 
@@ -77,7 +65,7 @@ def stats(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json =
     """Tell what each namespace holds, where its scores come from and what they cost."""
     with opened(cache, cache_dir) as store:
         listed = store.namespaces()
-    file = _file(cache_dir) if cache == "lmdb" else None
+    file = cache_file(cache_dir) if cache == "lmdb" else None
     size = file.stat().st_size if file else sum(info.bytes for info in listed)
     totals = {
         "cache": str(file or cache),
@@ -162,17 +150,6 @@ def purge(
             typer.echo("The file keeps its size until: llmattn cache compact")
 
 
-def _file(folder: Path | None) -> Path:
-    """The LMDB file, which need not exist."""
-    from llmattn.cache.lmdb_file import FILE_NAME
-    from llmattn.cache.settings import LmdbSettings
-    from llmattn.settings import environment, resolve
-
-    options = {"dir": str(folder)} if folder else {}
-    settings = resolve(LmdbSettings, owner="lmdb", options=options, environ=environment())
-    return settings.dir.expanduser() / FILE_NAME
-
-
 def _strongest(
     cache: ScoreCache, info: NamespaceInfo, word: str
 ) -> tuple[dict[str, list[tuple[str, float]]], int]:
@@ -239,3 +216,6 @@ def _plain(info: NamespaceInfo) -> dict[str, Any]:
         "updated": info.updated,
         "usage": attrs.asdict(info.usage),
     }
+
+
+cache_files.register(app)

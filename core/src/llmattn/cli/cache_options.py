@@ -1,13 +1,18 @@
-"""Options that all ``llmattn cache`` commands share."""
+"""What all ``llmattn cache`` commands share."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-__all__ = ["CacheDir", "CacheName", "Json"]
+from llmattn.cache.open import open_cache
+from llmattn.cache.protocol import ScoreCache
+
+__all__ = ["CacheDir", "CacheName", "Json", "opened"]
 
 # Typer reads these at run time, and on Python 3.10 a union of Path and None must be written so.
 CacheDir = Annotated[
@@ -16,3 +21,13 @@ CacheDir = Annotated[
 ]
 CacheName = Annotated[str, typer.Option(help="Which cache: lmdb, or one that a plugin offers.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@contextmanager
+def opened(name: str, folder: Path | None) -> Iterator[ScoreCache]:
+    """The cache, closed at the end."""
+    cache = open_cache(name, cache_dir=folder)
+    try:
+        yield cache
+    finally:
+        cache.close()

@@ -1,0 +1,186 @@
+"""Scores as files to exchange: Parquet and JSON Lines, the identity included, bit-exact."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from attrs import asdict
+
+from llmattn.cache.transfer import Portion
+from llmattn.errors import CacheError
+from llmattn.identity import Identity
+from llmattn.rows import Row, Scores
+from llmattn.usage import Usage
+
+__all__ = ["FORMAT", "VERSION", "check_format", "describe_portion", "make_row", "read", "write"]
+
+FORMAT = "llmattn-scores"
+VERSION = 1
+
+
+def write(path: Path, portions: Iterable[Portion]) -> tuple[int, int]:
+    """Write ``portions`` to ``path``, whole or not at all; returns rows and pairs.
+
+    The name's end chooses the form: ``.parquet`` (needs pyarrow) or ``.jsonl``.
+    """
+    writer = _form(path)[0]
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        counts = writer(fresh, portions)
+        os.replace(fresh, path)
+    except OSError as error:
+        raise CacheError(f"{path} cannot be written ({error.strerror or error}).") from None
+    finally:
+        fresh.unlink(missing_ok=True)
+    return counts
+
+
+def read(path: Path) -> Iterator[Portion]:
+    """What ``path`` holds. Nothing in it is run, and what does not fit is a CacheError."""
+    reader = _form(path)[1]
+    if not path.is_file():
+        raise CacheError(f"There is no file {path} to import.")
+    try:
+        yield from reader(path)
+    except OSError as error:
+        raise CacheError(f"{path} cannot be read ({error.strerror or error}).") from None
+
+
+def _form(path: Path) -> tuple[Callable[..., tuple[int, int]], Callable[..., Iterator[Portion]]]:
+    if path.suffix == ".parquet":
+        try:
+            from llmattn.cache import parquet
+        except ImportError:
+            raise CacheError(
+                "Parquet needs pyarrow: pip install 'llmattn-core[parquet]', or name a file "
+                "that ends in .jsonl."
+            ) from None
+        return parquet.write, parquet.read
+    if path.suffix == ".jsonl":
+        return _write_lines, _read_lines
+    raise CacheError(f"{path}: the name of a score file ends in .parquet or .jsonl.")
+
+
+def describe_portion(portion: Portion) -> dict[str, Any]:
+    """A namespace as JSON data, without its rows."""
+    return {
+        "namespace": portion.identity.namespace,
+        "identity": portion.identity.to_dict(),
+        "usage": asdict(portion.usage),
+    }
+
+
+def read_description(data: Mapping[str, Any]) -> tuple[Identity, Usage]:
+    """What :func:`describe_portion` described.
+
+    Raises KeyError, TypeError or ValueError if it is not that.
+    """
+    identity = Identity.from_dict(data["identity"])
+    if identity.namespace != data["namespace"]:
+        raise ValueError(f"namespace {data['namespace']} does not belong to its identity")
+    usage = Usage(**data["usage"])
+    if not all(isinstance(v, (int, float)) and v >= 0 for v in asdict(usage).values()):
+        raise ValueError("the usage is not made of numbers")
+    return identity, usage
+
+
+def check_format(data: object) -> None:
+    """Raise ValueError unless ``data`` is the head of a score file of a known version."""
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise ValueError("it is not a score file of llmattn")
+    if data.get("version") != VERSION:
+        raise ValueError(
+            f"its version is {data.get('version')}, and this llmattn reads {VERSION}: upgrade "
+            "llmattn-core"
+        )
+
+
+def make_row(query: object, keys: object, context: object, scores: Scores) -> tuple[Row, Scores]:
+    """A row from what a file says, with scores ``(C, n)``; raises ValueError if it is none."""
+    if not isinstance(query, str) or not isinstance(keys, list) or not isinstance(context, list):
+        raise ValueError("a row needs a query, a list of keys and a list as context")
+    if not all(isinstance(word, str) for word in (*keys, *context)):
+        raise ValueError(f"the words of the row of {query!r} are not all strings")
+    row = Row(query, tuple(keys), tuple(context))
+    if scores.ndim != 2 or scores.shape[1] != len(keys):
+        raise ValueError(f"the row of {query!r} has {len(keys)} keys, but not as many scores")
+    outside = (scores < 0) | (scores > 1)
+    if outside.any():
+        raise ValueError(f"the row of {query!r} has the score {scores[outside][0]}, not in [0, 1]")
+    return row, scores
+
+
+def _write_lines(path: Path, portions: Iterable[Portion]) -> tuple[int, int]:
+    rows = pairs = 0
+    with open(path, "w", encoding="ascii") as file:
+        file.write(json.dumps({"format": FORMAT, "version": VERSION}) + "\n")
+        for portion in portions:
+            file.write(json.dumps(describe_portion(portion)) + "\n")
+            for row, scores in portion.rows:
+                line: dict[str, Any] = {"query": row.query, "keys": row.keys}
+                if row.context:
+                    line["context"] = row.context
+                line["scores"] = [
+                    [None if math.isnan(v) else v for v in channel] for channel in scores.tolist()
+                ]
+                file.write(json.dumps(line) + "\n")
+                rows += 1
+                pairs += len(row.keys)
+    return rows, pairs
+
+
+class _Lines:
+    """The lines of a file as JSON, one line to look ahead; errors name the line."""
+
+    def __init__(self, path: Path, lines: Iterator[str]) -> None:
+        self._path = path
+        self._lines = enumerate(lines, start=1)
+        self.number = 0
+        self.next: dict[str, Any] | None = None
+        self.advance()
+
+    def advance(self) -> None:
+        try:
+            self.number, text = next(self._lines, (self.number, ""))
+            self.next = json.loads(text) if text else None
+        except ValueError as error:
+            raise self.wrong(error) from None
+        if self.next is not None and not isinstance(self.next, dict):
+            raise self.wrong("it is not a JSON object")
+
+    def wrong(self, why: object) -> CacheError:
+        return CacheError(f"{self._path}, line {self.number}: {why}.")
+
+
+def _read_lines(path: Path) -> Iterator[Portion]:
+    with open(path, encoding="utf-8") as file:
+        lines = _Lines(path, file)
+        try:
+            check_format(lines.next)
+        except ValueError as error:
+            raise lines.wrong(error) from None
+        lines.advance()
+        while lines.next is not None:
+            try:
+                identity, usage = read_description(lines.next)
+            except (KeyError, TypeError, ValueError) as error:
+                raise lines.wrong(f"no namespace can be read here ({error})") from None
+            lines.advance()
+            yield Portion(identity, usage, _read_rows(lines))
+
+
+def _read_rows(lines: _Lines) -> Iterator[tuple[Row, Scores]]:
+    while lines.next is not None and "query" in lines.next:
+        data = lines.next
+        try:
+            scores = np.array(data["scores"], np.float32)
+            yield make_row(data["query"], data["keys"], data.get("context", []), scores)
+        except (KeyError, TypeError, ValueError) as error:
+            raise lines.wrong(error) from None
+        lines.advance()

@@ -1,0 +1,142 @@
+"""``llmattn cache export | import | merge | compact | verify``: the cache as files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import attrs
+import typer
+from rich.filesize import decimal
+
+from llmattn.cache.names import find_namespace
+from llmattn.cache.open import open_cache
+from llmattn.cache.transfer import TransferReport, contents, copy_into
+from llmattn.cli.cache_options import CacheDir, CacheName, Json, opened
+from llmattn.errors import CacheError
+
+__all__ = ["register"]
+
+_Replace = Annotated[
+    bool, typer.Option("--replace", help="Where scores differ, take the newcomer's.")
+]
+_SHOWN_PROBLEMS = 20
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``llmattn cache``."""
+    app.command("export")(export)
+    app.command("import")(import_)
+    app.command()(merge)
+    app.command()(compact)
+    app.command()(verify)
+
+
+def export(
+    file: Path = typer.Argument(help="Ends in .parquet or .jsonl."),
+    namespace: list[str] = typer.Option([], "--namespace", "-n", help="Only this one; repeat."),
+    cache: CacheName = "lmdb",
+    cache_dir: CacheDir = None,
+    as_json: Json = False,
+) -> None:
+    """Write the scores to FILE, with what they are scores of."""
+    from llmattn.cache import files
+
+    with opened(cache, cache_dir) as store:
+        chosen = [find_namespace(store, name).namespace for name in namespace] or None
+        rows, pairs = files.write(file, contents(store, chosen))
+    if as_json:
+        typer.echo(json.dumps({"file": str(file), "rows": rows, "pairs": pairs}))
+    else:
+        typer.echo(f"{file}: {rows:,} rows, {pairs:,} pairs, {decimal(file.stat().st_size)}")
+
+
+def import_(
+    file: Path = typer.Argument(help="What `llmattn cache export` has written."),
+    replace: _Replace = False,
+    cache: CacheName = "lmdb",
+    cache_dir: CacheDir = None,
+    as_json: Json = False,
+) -> None:
+    """Merge the scores of FILE into the cache."""
+    from llmattn.cache import files
+
+    with opened(cache, cache_dir) as store:
+        report = copy_into(store, files.read(file), replace=replace)
+    _tell(report, as_json)
+
+
+def merge(
+    other: Path = typer.Argument(help="Folder of another LMDB cache."),
+    replace: _Replace = False,
+    cache: CacheName = "lmdb",
+    cache_dir: CacheDir = None,
+    as_json: Json = False,
+) -> None:
+    """Merge the scores of the cache in folder OTHER into this one."""
+    from llmattn.cache.lmdb_file import FILE_NAME
+
+    if not (other / FILE_NAME).exists():
+        raise CacheError(f"There is no cache in {other}: {FILE_NAME} is missing.")
+    with opened(cache, cache_dir) as store:
+        source = open_cache("lmdb", cache_dir=other)
+        try:
+            report = copy_into(store, contents(source), replace=replace)
+        finally:
+            source.close()
+    _tell(report, as_json)
+
+
+def compact(cache_dir: CacheDir = None, as_json: Json = False) -> None:
+    """Pack the file anew, without the room that purged scores have left."""
+    from llmattn.cache.lmdb import LmdbCache
+
+    with opened("lmdb", cache_dir) as store:
+        assert isinstance(store, LmdbCache)
+        before, after = store.compact()
+    if as_json:
+        typer.echo(json.dumps({"before": before, "after": after}))
+    else:
+        typer.echo(f"{decimal(before)} before, {decimal(after)} now")
+
+
+def verify(
+    drop: bool = typer.Option(
+        False, "--drop", help="Keep a copy of a damaged file, and go on with its good records."
+    ),
+    cache_dir: CacheDir = None,
+    as_json: Json = False,
+) -> None:
+    """Read every record and tell which are damaged; exits with 1 if any is left."""
+    from llmattn.cache.lmdb_file import cache_file
+    from llmattn.cache.lmdb_verify import verify as check
+
+    report = check(cache_file(cache_dir).parent, drop=drop)
+    if as_json:
+        typer.echo(json.dumps(attrs.asdict(report), default=str, indent=2))
+    else:
+        for problem in report.problems[:_SHOWN_PROBLEMS]:
+            typer.echo(problem)
+        if len(report.problems) > _SHOWN_PROBLEMS:
+            typer.echo(f"... and {len(report.problems) - _SHOWN_PROBLEMS} more")
+        found = f"{len(report.problems)} problems" if report.problems else "all well"
+        typer.echo(f"{report.path}: {report.records:,} records, {found}")
+        if report.kept_copy:
+            typer.echo(f"The damaged file was kept as {report.kept_copy}")
+        elif report.problems:
+            typer.echo("Go on with the good records by: llmattn cache verify --drop")
+    if report.problems and not report.kept_copy:
+        raise typer.Exit(1)
+
+
+def _tell(report: TransferReport, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(attrs.asdict(report)))
+        return
+    typer.echo(f"{report.added:,} scores added, {report.same:,} were here already")
+    if report.conflicts:
+        settled = "replaced" if report.replaced else "kept as they were; --replace takes the others"
+        typer.echo(f"{report.conflicts:,} differ ({settled}), such as:")
+        for example in report.examples:
+            typer.echo(f"  {example}")
