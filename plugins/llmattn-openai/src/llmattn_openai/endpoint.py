@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import anyio
 import httpx2
@@ -65,11 +67,11 @@ class Endpoint:
         self.model = model
         self.agreement = Agreement(form)
         self.shown_url = strip_credentials(base_url)
-        self._base_url = base_url
         self._api_key = api_key
         self._key_variable = key_variable
         self._timeout = timeout
-        self._headers = headers
+        # Sent as a header: httpx2 logs the whole URL, credentials and all.
+        self._headers = {**headers, **_basic_auth(base_url)}
         self._client: openai.AsyncOpenAI | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -82,7 +84,7 @@ class Endpoint:
             self._client = openai.AsyncOpenAI(
                 # Without a key the SDK would take OPENAI_API_KEY and send it to any server.
                 api_key=self._api_key.reveal() if self._api_key else "none",
-                base_url=self._base_url,
+                base_url=self.shown_url,
                 timeout=self._timeout,
                 max_retries=0,
                 default_headers=self._headers,  # type: ignore[arg-type]  # Omit is taken
@@ -223,6 +225,15 @@ class Endpoint:
             f"{redact(', '.join(names[:_LISTED_MODELS]))}{more}. Name one with --model or "
             "in LLM_MODEL."
         )
+
+
+def _basic_auth(url: str) -> dict[str, str]:
+    """The header for a URL's user name and password; it goes before the key's."""
+    parts = urlsplit(url)
+    if parts.username is None and parts.password is None:
+        return {}
+    both = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    return {"Authorization": f"Basic {b64encode(both.encode()).decode()}"}
 
 
 class _Redacted:

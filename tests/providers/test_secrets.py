@@ -1,0 +1,73 @@
+"""Keys and passwords show up nowhere."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+
+import pytest
+from llmattn.errors import ConfigError, ProviderError
+from llmattn.testing.faults import FaultPlan
+from llmattn.testing.server import ScoreServer
+from support_providers import KEY, NAMES, ask, make
+
+PASSWORD = "pass-word%2Fplanted"  # percent-encoded, as a URL has it
+PLANTED = (KEY, PASSWORD, "pass-word/planted")
+
+every_plugin = pytest.mark.parametrize("name", NAMES)
+
+
+def with_credentials(server: ScoreServer) -> str:
+    return server.url.replace("://", f"://somebody:{PASSWORD}@")
+
+
+@every_plugin
+def test_credentials_in_the_url_are_sent(name: str) -> None:
+    with ScoreServer(basic_auth="somebody:pass-word/planted") as server:
+        assert len(ask(make(name, with_credentials(server))).scores) == 2
+
+
+@every_plugin
+def test_settings_and_identity_show_no_secret(name: str) -> None:
+    with ScoreServer() as server:
+        provider = make(name, with_credentials(server))
+    shown = repr(provider.settings) + str(provider.identity().to_dict()) + repr(provider)
+    assert not [secret for secret in PLANTED if secret in shown]
+
+
+@every_plugin
+def test_the_namespace_does_not_depend_on_credentials(name: str) -> None:
+    with ScoreServer() as server:
+        plain, other = make(name, server.url), make(name, with_credentials(server))
+    assert plain.identity() == other.identity()
+
+
+@every_plugin
+@pytest.mark.parametrize("fault", ["reset", "server_error", "content_type", "rate_limit"])
+def test_debug_log_and_tracebacks_show_no_secret(
+    name: str, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with ScoreServer(faults=FaultPlan({fault: 1.0})) as server:
+        try:
+            ask(make(name, with_credentials(server)))
+        except ProviderError as error:
+            shown = "".join(traceback.format_exception(error))
+    assert f"{name}: POST" in caplog.text
+    assert not [secret for secret in PLANTED if secret in shown + caplog.text]
+
+
+@every_plugin
+def test_an_echoed_header_is_hidden(name: str) -> None:
+    with (
+        ScoreServer(basic_auth="other:password") as server,
+        pytest.raises(ProviderError, match=r"Incorrect API key provided: \[hidden\]"),
+    ):
+        ask(make(name, with_credentials(server)))
+
+
+@pytest.mark.parametrize("url", ["ftp://me:hunter22@host/v1", "http://me:hunter22@/v1", "host/v1"])
+def test_a_base_url_that_is_none_is_refused_without_showing_its_password(url: str) -> None:
+    with pytest.raises(ConfigError, match="base URL") as caught:
+        make("custom", url)
+    assert "hunter22" not in str(caught.value)
