@@ -171,5 +171,6 @@ def _check_causality(
     half = len(text) // 2
     changed = (*text[:half], *(f"{word}x" for word in text[half:]))
     provider = _ready(make, text)
-    other = asyncio.run(_ask(provider, _rows(provider.scope, changed)))
+    # From the end, so that a provider which keeps what it has seen has seen the future.
+    other = asyncio.run(_ask(provider, _rows(provider.scope, changed)[::-1]))
     _same(scores, other, "another word after the query")
