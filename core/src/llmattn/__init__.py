@@ -10,34 +10,69 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from llmattn.data.corpus import Corpus, load_corpus
+    from llmattn.data.table import ScoreTable
+    from llmattn.data.tokenizer import WordTokenizer
     from llmattn.hookspecs import hookimpl
     from llmattn.identity import Identity
+    from llmattn.matrix import get_attention_matrix
+    from llmattn.model.attention import LLMAttention
+    from llmattn.model.attn_gpt import AttnGPT
+    from llmattn.model.config import ModelConfig
     from llmattn.providers.protocol import AttentionProvider, Limits, Reply
     from llmattn.rows import Row, Scope
+    from llmattn.sampling.options import SampleOptions
+    from llmattn.sampling.sampler import Sampler
+    from llmattn.training.checkpoint import load_checkpoint
+    from llmattn.training.config import TrainConfig
     from llmattn.usage import Usage
 
 __version__ = _version("llmattn-core")
 
 _HOME = {
     "AttentionProvider": "llmattn.providers.protocol",
+    "AttnGPT": "llmattn.model.attn_gpt",
+    "Corpus": "llmattn.data.corpus",
     "Identity": "llmattn.identity",
+    "LLMAttention": "llmattn.model.attention",
     "Limits": "llmattn.providers.protocol",
+    "ModelConfig": "llmattn.model.config",
     "Reply": "llmattn.providers.protocol",
     "Row": "llmattn.rows",
+    "SampleOptions": "llmattn.sampling.options",
+    "Sampler": "llmattn.sampling.sampler",
     "Scope": "llmattn.rows",
+    "ScoreTable": "llmattn.data.table",
+    "TrainConfig": "llmattn.training.config",
     "Usage": "llmattn.usage",
+    "WordTokenizer": "llmattn.data.tokenizer",
+    "get_attention_matrix": "llmattn.matrix",
     "hookimpl": "llmattn.hookspecs",
+    "load_checkpoint": "llmattn.training.checkpoint",
+    "load_corpus": "llmattn.data.corpus",
 }
 
 __all__ = [
     "AttentionProvider",
+    "AttnGPT",
+    "Corpus",
     "Identity",
+    "LLMAttention",
     "Limits",
+    "ModelConfig",
     "Reply",
     "Row",
+    "SampleOptions",
+    "Sampler",
     "Scope",
+    "ScoreTable",
+    "TrainConfig",
     "Usage",
+    "WordTokenizer",
+    "get_attention_matrix",
     "hookimpl",
+    "load_checkpoint",
+    "load_corpus",
 ]
 
 

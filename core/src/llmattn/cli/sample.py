@@ -76,12 +76,12 @@ def sample(
             max_cost=max_cost, max_requests=max_requests, price_in=price_in, price_out=price_out
         ),
     )
+    use_threads(threads)
 
     from llmattn.devices import choose_device
     from llmattn.sampling.sampler import Sampler
     from llmattn.training.checkpoint import load_checkpoint
 
-    use_threads(threads)
     where = choose_device(device)
     loaded = load_checkpoint(checkpoint, device=where)
     with Sampler(

@@ -153,10 +153,11 @@ def train(
     if resume:
         _refuse_with_resume(explicit)
 
+    use_threads(threads)
+
     from llmattn.cli.train_show import run_and_show
     from llmattn.training import run as runs
 
-    use_threads(threads)
     if resume:
         kept = _TRAIN_FIELDS | _MODEL_FIELDS | {"provider"}
         given = {name: values[name] for name in explicit if name in kept}

@@ -1,0 +1,61 @@
+"""LLM-Computing's function: the attention matrix of a text, from a provider's scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llmattn.cache.bulk import load_matrix
+from llmattn.errors import ConfigError
+from llmattn.rows import Scope, pair_rows, prefix_rows
+from llmattn.scoring.source import open_source
+
+__all__ = ["get_attention_matrix"]
+
+
+def get_attention_matrix(
+    tokens: Sequence[str],
+    *,
+    provider: str | None = None,
+    model: str | None = None,
+    temperature: float = 1.0,
+    options: Mapping[str, str] | None = None,
+    cache: str = "lmdb",
+    cache_dir: Path | None = None,
+    text: Sequence[Sequence[str]] | None = None,
+) -> Tensor:
+    """Causal attention weights ``(T, T)``: row i is a softmax over the scores of tokens 0 to i.
+
+    Scores that the cache lacks are asked of ``provider`` (None: LLM_PROVIDER, else the first
+    one that is set up). Several channels are averaged; a score that remains unknown counts as
+    the mean of its row. Scores lie in [0, 1], so at ``temperature`` 1 the largest weight of a
+    row is at most e times the smallest: choose a lower one, such as 0.1, for a sharper matrix.
+    ``text``: lines of tokens for providers that count in a text, such as ``cooccurrence``.
+
+    Returns float32; rows sum to 1, entries right of the diagonal are 0. Raises ConfigError,
+    PluginError, ProviderError or CacheError.
+    """
+    if isinstance(tokens, str):
+        raise TypeError("get_attention_matrix takes a list of tokens, such as text.split()")
+    if temperature <= 0:
+        raise ConfigError(f"The temperature must be above 0, not {temperature}.")
+    if not tokens:
+        return torch.zeros(0, 0)
+    with open_source(
+        provider, options=options, model=model, cache=cache, cache_dir=cache_dir, text=text
+    ) as source:
+        pairs = source.identity.scope is Scope.PAIR
+        source.scores(pair_rows(tokens) if pairs else prefix_rows(tokens))
+        scores = load_matrix(source.cache, source.identity, list(tokens))
+    future = np.triu_indices(len(tokens), 1)
+    scores[:, future[0], future[1]] = np.nan
+    known = ~np.isnan(scores)
+    total = np.where(known, scores, 0).sum(axis=-1, keepdims=True)
+    mean = total / np.maximum(known.sum(axis=-1, keepdims=True), 1)
+    mixed = np.where(known, scores, mean).mean(axis=0) / temperature
+    mixed[future] = -np.inf
+    return torch.from_numpy(mixed.astype(np.float32)).softmax(dim=-1)
