@@ -111,6 +111,13 @@ def test_an_unknown_batch_is_an_error() -> None:
         run(server, lambda provider: provider.batch_status("batch_of_another"))
 
 
+def test_a_server_that_is_gone_is_an_error_of_ours() -> None:
+    with ScoreServer() as server:
+        pass
+    with pytest.raises(ProviderUnavailable, match="cannot be reached"):
+        run(server, lambda provider: provider.batch_status("batch_0"))
+
+
 def test_what_the_model_takes_is_found_out_before_the_batch_is_sent() -> None:
     with ScoreServer(refuse=("temperature",)) as server:
         batch_id = submit(server)

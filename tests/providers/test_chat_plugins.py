@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 
@@ -171,13 +172,16 @@ def test_a_lost_answer_may_have_been_billed(name: str, fault: str, billed: bool)
     assert caught.value.reached
 
 
+# The connections of the first loop can no longer be closed in order.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @every_plugin
 def test_one_provider_serves_several_event_loops(name: str) -> None:
     with ScoreServer() as server:
         provider = make(name, server.url)
-        ask(provider)
+        asyncio.run(provider.score(ROWS))  # without closing, as in a notebook
         ask(provider)
         assert len(server.log.requests) == 2
+    gc.collect()
 
 
 @every_plugin

@@ -31,9 +31,10 @@ def test_words_without_white_space_are_one_string() -> None:
     assert user == '{"rows":[["eats","the cat"]]}'
 
 
-def test_words_with_white_space_are_an_array() -> None:
-    user = prompt([Row("eats", ("a cat", "the"))]).user
-    assert user == '{"rows":[["eats",["a cat","the"]]]}'
+@pytest.mark.parametrize("key", ["a cat", "a\tcat", "a\u2003cat", ""])
+def test_keys_that_one_string_cannot_hold_are_an_array(key: str) -> None:
+    user = prompt([Row("eats", (key, "the"))]).user
+    assert json.loads(user) == {"rows": [["eats", [key, "the"]]]}
 
 
 def test_the_constant_text_does_not_depend_on_the_words() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import pytest
@@ -39,6 +40,18 @@ def test_a_refused_format_is_stepped_down_from_once(name: str, status: int) -> N
     assert asked[:steps] == ladder[ladder.index(STRICTEST[name]) :]
     assert asked[steps:] == ["text"]
     assert (got.scores[0] == expected(ROWS[0])).all()
+
+
+@every_plugin
+def test_many_refused_at_once_step_down_no_further_than_one(name: str) -> None:
+    async def all_at_once() -> None:
+        await asyncio.gather(*(provider.score(ROWS) for _ in range(10)))
+        await provider.aclose()
+
+    with ScoreServer(refuse=("exact_schema", "json_schema"), latency=0.05) as server:
+        provider = make(name, server.url)
+        asyncio.run(all_at_once())
+        assert set(formats(server)[-10:]) == {"json_object"}
 
 
 @every_plugin

@@ -7,6 +7,7 @@ import traceback
 
 import pytest
 from llmattn.errors import ConfigError, ProviderError
+from llmattn.rows import Row
 from llmattn.testing.faults import FaultPlan
 from llmattn.testing.server import ScoreServer
 from support_providers import KEY, NAMES, ask, make
@@ -55,6 +56,15 @@ def test_debug_log_and_tracebacks_show_no_secret(
             shown = "".join(traceback.format_exception(error))
     assert f"{name}: POST" in caplog.text
     assert not [secret for secret in PLANTED if secret in shown + caplog.text]
+
+
+@every_plugin
+def test_a_key_among_the_words_is_not_logged(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with ScoreServer() as server:
+        ask(make(name, server.url), [Row(KEY, ("export", KEY))])
+    assert "export" in caplog.text
+    assert KEY not in caplog.text
 
 
 @every_plugin
