@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from llmattn.errors import DegenerateReplies
+from llmattn.rows import Scores
 from llmattn.scoring.quality import Trial, degenerate
 
 
-def row(*digits: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return np.array([digits], np.float32) / 9
+def row(*digits: int) -> Scores:
+    return np.array([digits], np.float32) / np.float32(9)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support_wheels import Environment
 
 pytestmark = pytest.mark.wheels
 
@@ -21,7 +22,9 @@ def test_each_wheel_carries_types_licence_and_no_tests(wheels: Path) -> None:
         assert not any(name.startswith("tests/") for name in names), wheel.name
 
 
-def test_core_alone_works_offline_and_then_plugins_join_it(environment, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_core_alone_works_offline_and_then_plugins_join_it(
+    environment: Environment, tmp_path: Path
+) -> None:
     """One story in one environment, since installing torch twice would take minutes."""
     listed = environment.run("llmattn", "plugins", "--json", cwd=tmp_path)
     assert listed.returncode == 0, listed.stderr

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
 from llmattn.cli import options as o
 from llmattn.cli.parsing import parse_options
+from llmattn.errors import ConfigError
+from llmattn.notices import notify
+
+if TYPE_CHECKING:
+    from llmattn.data.corpus import Corpus
+    from llmattn.data.pairs import PairCounts
+    from llmattn.scoring.source import ScoreSource
 
 __all__ = ["score"]
 
+_HOW = "How to ask"
+
 
 def score(
-    corpus: o.CorpusArgument,
+    corpus: Annotated[
+        Path | None,
+        typer.Argument(metavar="[CORPUS]", help="A text file, one sentence a line."),
+    ] = None,
     min_count: o.MinCount = 1,
     tokenizer: o.TokenizerPreset = "words",
     block_size: o.BlockSize = 64,
@@ -21,6 +36,23 @@ def score(
     option: o.Option = None,
     cache: o.CacheName = "lmdb",
     cache_dir: o.CacheDir = None,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe",
+            help="Score 60 word triples whose order is plain, and show how many agree.",
+            rich_help_panel=_HOW,
+        ),
+    ] = False,
+    batch: Annotated[
+        bool,
+        typer.Option(
+            "--batch",
+            help="Hand everything over as a batch (half price, up to a day); the same command "
+            "later collects it.",
+            rich_help_panel=_HOW,
+        ),
+    ] = False,
     max_cost: o.MaxCost = None,
     max_requests: o.MaxRequests = None,
     price_in: o.PriceIn = None,
@@ -35,14 +67,16 @@ def score(
     """Ask for the scores that CORPUS needs and the cache lacks, most frequent pairs first.
 
     Stop it at any time: what was answered is kept, and the same command goes on from there.
-    See `llmattn plan` for what it will cost.
+    `llmattn plan` tells beforehand what it will cost. Under torchrun each process asks for its
+    own share of the rows.
     """
     from llmattn.data.corpus import load_corpus
-    from llmattn.data.corpus_pairs import corpus_pairs
-    from llmattn.data.fill import fill_pairs
-    from llmattn.data.selection import select_pairs
     from llmattn.scoring.source import open_sources
 
+    if probe and batch:
+        raise ConfigError("--probe asks at once; leave out --batch.")
+    if corpus is None and not probe:
+        raise ConfigError("Name the corpus to score: llmattn score CORPUS (or use --probe).")
     scoring = o.scoring_options(
         max_cost=max_cost,
         max_requests=max_requests,
@@ -53,22 +87,93 @@ def score(
         requests_at_once=requests_at_once,
         max_degenerate=max_degenerate,
     )
-    text = load_corpus(corpus, preset=tokenizer, min_count=min_count, val_fraction=val_fraction)
-    _, pairs = corpus_pairs(text, block_size)
-    wanted = select_pairs(pairs, coverage=coverage, min_pair_count=min_pair_count)
+    text = corpus and load_corpus(
+        corpus, preset=tokenizer, min_count=min_count, val_fraction=val_fraction
+    )
     sources = open_sources(
         provider or (),
         options=parse_options(option or ()),
         model=model,
         cache=cache,
         cache_dir=cache_dir,
-        text=text.train_words(),
+        text=text.train_words() if text else None,
         scoring=scoring,
     )
     try:
         for source in sources:
-            report = fill_pairs(source, wanted, text.tokenizer.vocabulary)
-            typer.echo(source.summary(report))
+            if probe:
+                _probe(source)
+            elif text and batch:
+                pairs = _pairs(text, block_size, coverage, min_pair_count)
+                _batch(source, pairs, text, cache_dir)
+            elif text:
+                _fill(source, _pairs(text, block_size, coverage, min_pair_count), text)
     finally:
         for source in sources:
             source.close()
+
+
+def _pairs(text: Corpus, block_size: int, coverage: float, min_pair_count: int) -> PairCounts:
+    from llmattn.data.corpus_pairs import corpus_pairs
+    from llmattn.data.selection import select_pairs
+
+    _, pairs = corpus_pairs(text, block_size)
+    return select_pairs(pairs, coverage=coverage, min_pair_count=min_pair_count)
+
+
+def _fill(source: ScoreSource, pairs: PairCounts, text: Corpus) -> None:
+    from llmattn.data.fill import fill_pairs
+    from llmattn.scoring.shard import Shard
+
+    shard = Shard.from_environment()
+    report = fill_pairs(source, pairs, text.tokenizer.vocabulary, shard)
+    who = f"[{shard.rank + 1} of {shard.world}] " if shard.world > 1 else ""
+    typer.echo(who + source.summary(report))
+
+
+def _probe(source: ScoreSource) -> None:
+    from llmattn.scoring.probe import probe
+
+    for found in probe(source):
+        low, high = found.chance
+        typer.echo(
+            f"{source.name}, {found.channel}: {found.agreed:g} of {found.triples} triples in "
+            f"order ({found.share:.0%}); chance is {low:.0%} to {high:.0%}: {found.verdict}."
+        )
+
+
+def _batch(source: ScoreSource, pairs: PairCounts, text: Corpus, cache_dir: Path | None) -> None:
+    from llmattn.cache.settings import LmdbSettings
+    from llmattn.scoring.batch import Batches
+    from llmattn.settings import environment, resolve
+
+    options = {"dir": str(cache_dir)} if cache_dir else {}
+    folder = resolve(LmdbSettings, owner="lmdb", options=options, environ=environment()).dir
+    batches = Batches(source, folder)
+    running = 0
+    for pending in batches.pending():
+        status = batches.status(pending)
+        if status.state == "running":
+            running += 1
+            typer.echo(
+                f"batch {pending.batch_id}: {status.completed:,} of {status.total:,} requests done"
+            )
+            continue
+        if status.message:
+            notify(f"batch {pending.batch_id}: {status.message}")
+        got = batches.collect(pending)
+        cost = f", ${got.usage.cost:.4f}" if source.price else ""
+        typer.echo(
+            f"batch {got.batch_id} {got.state}: {got.scored:,} pairs kept, {got.failed:,} "
+            f"requests to ask again{cost}"
+        )
+    handed = batches.submit(pairs.rows(text.tokenizer.vocabulary))
+    if handed:
+        typer.echo(
+            f"batch {handed.batch_id}: {len(handed.requests):,} requests handed over. Run the "
+            "same command later to collect it."
+        )
+    elif running:
+        typer.echo("Run the same command later to collect it.")
+    else:
+        typer.echo("Everything is scored.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import anyio
+
 from llmattn.errors import BudgetExceeded
 from llmattn.providers.prices import Price
 from llmattn.usage import Usage

@@ -75,6 +75,7 @@ def build_provider(
         if "model" not in names:
             raise ConfigError(f"The provider {registered.name!r} has no models; leave out --model.")
         options["model"] = model
-    settings = resolve(registered.settings, owner=registered.name, options=options, environ=environ)
+    kind: type[object] = registered.settings
+    settings = resolve(kind, owner=registered.name, options=options, environ=environ)
     provider: AttentionProvider = registered.build(settings)
     return provider

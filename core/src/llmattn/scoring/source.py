@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -30,6 +30,8 @@ from llmattn.scoring.scorer import Scorer, missing_rows
 from llmattn.settings import environment
 
 __all__ = ["ScoreSource", "open_source", "open_sources"]
+
+T = TypeVar("T")
 
 _GRACE = 5.0
 """Seconds that answers under way are awaited after Ctrl-C."""
@@ -95,6 +97,11 @@ class ScoreSource:
         if self.missing(rows):
             self.fill(rows)
         return self.cache.get(self.identity, rows)
+
+    def call(self, function: Callable[..., Awaitable[T]], *arguments: object) -> T:
+        """Await ``function(*arguments)`` on the provider's event loop."""
+        portal, _ = self._start()
+        return portal.call(function, *arguments)
 
     def summary(self, report: FillReport) -> str:
         """One line on what a run did and cost."""
@@ -162,16 +169,16 @@ class ScoreSource:
         options = self.options
         if self.local:
             return Price(0.0, 0.0)
-        known = price_of(self.name, str(dict(self.identity.details).get("model", "")))
-        prompt = options.price_in if options.price_in is not None else known and known.prompt
-        completion = (
-            options.price_out if options.price_out is not None else known and known.completion
-        )
+        model = str(dict(self.identity.details).get("model", ""))
+        known = price_of(self.name, model)
+        prompt, completion = options.price_in, options.price_out
+        if known is not None:
+            prompt = known.prompt if prompt is None else prompt
+            completion = known.completion if completion is None else completion
         if prompt is None or completion is None:
             if options.max_cost is not None:
                 raise ConfigError(
-                    f"The price of {self.name} {dict(self.identity.details).get('model', '')} is "
-                    "not known, so --max-cost cannot be kept: pass --price-in and --price-out "
+                    f"The price of {self.name} {model} is not known, so --max-cost cannot be kept: pass --price-in and --price-out "
                     "(US dollars a million tokens)."
                 )
             return None

@@ -1,0 +1,86 @@
+"""`llmattn score --batch`: handed over by one process, collected by another."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from llmattn.testing.faults import FaultPlan
+from llmattn.testing.server import ScoreServer
+
+CORPUS = "the cat eats fish .\nthe dog eats meat .\nthe cat sees the dog .\n" * 10
+
+
+def score(
+    tmp_path: Path, server: ScoreServer, *arguments: str, provider: str = "openai"
+) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "corpus.txt").write_text(CORPUS)
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "llmattn.score", "corpus.txt", "-p", provider),
+            *("--cache-dir", "cache", *arguments),
+        ],
+        env={**os.environ, "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-planted-batch"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_later_process_collects_and_nothing_is_left_to_ask(tmp_path: Path) -> None:
+    with ScoreServer(batch_polls=2) as server:
+        first = score(tmp_path, server, "--batch")
+        assert "handed over" in first.stdout, first.stderr
+        assert list((tmp_path / "cache" / "batches").rglob("*.json"))
+        texts = [
+            path.read_text()
+            for path in (tmp_path / "cache" / "batches").rglob("*")
+            if path.is_file()
+        ]
+        assert "sk-planted-batch" not in "".join(texts)
+        second = score(tmp_path, server, "--batch")
+        assert "requests done" in second.stdout, second.stderr
+        for _ in range(3):
+            last = score(tmp_path, server, "--batch")
+        assert "Everything is scored." in last.stdout, last.stderr
+        assert not list((tmp_path / "cache" / "batches").rglob("*.json"))
+        before = server.log.summary()["distinct_pairs"]
+        assert ", 0 scored now" in score(tmp_path, server).stdout
+        assert server.log.summary()["most_times_one_pair"] == 1
+        assert server.log.summary()["distinct_pairs"] == before
+
+
+@pytest.mark.parametrize("end", ["expired", "failed", "cancelled"])
+def test_what_a_batch_did_not_answer_is_asked_again(tmp_path: Path, end: str) -> None:
+    small = ("--batch", "-o", "pairs_per_request=8")
+    with ScoreServer(batch_end=end) as server:
+        score(tmp_path, server, *small)
+        for _ in range(2):
+            ended = score(tmp_path, server, *small)
+        server.change(batch_end="completed")
+        for _ in range(4):
+            last = score(tmp_path, server, *small)
+        assert "Everything is scored." in last.stdout, (ended.stderr, last.stdout, last.stderr)
+        assert server.log.summary()["most_times_one_pair"] == 1
+
+
+def test_bad_answers_in_a_batch_are_asked_again(tmp_path: Path) -> None:
+    small = ("--batch", "-o", "pairs_per_request=8")
+    with ScoreServer(faults=FaultPlan({"truncated": 0.5}, seed=4)) as server:
+        for _ in range(3):
+            score(tmp_path, server, *small)
+        server.change(faults=FaultPlan())
+        for _ in range(3):
+            last = score(tmp_path, server, *small)
+        assert "Everything is scored." in last.stdout, last.stderr
+
+
+def test_a_provider_without_batches_says_so(tmp_path: Path) -> None:
+    with ScoreServer() as server:
+        done = score(tmp_path, server, "--batch", provider="cooccurrence")
+    assert done.returncode == 1
+    assert "has no batches" in done.stderr

@@ -1,0 +1,40 @@
+"""A fresh virtual environment to install wheels into."""
+
+from __future__ import annotations
+
+import subprocess
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+class Environment:
+    """A fresh virtual environment that has nothing but what is installed into it."""
+
+    def __init__(self, folder: Path, wheels: Path) -> None:
+        self.bin = folder / "bin"
+        self._wheels = wheels
+        venv.create(folder, with_pip=True)
+
+    def install(self, *names: str) -> None:
+        """pip install, ours from the wheels and everything else as the constraints say."""
+        python = str(self.bin / "python")
+        pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-q"]
+        more = ["--constraint", str(ROOT / "constraints.txt"), "--find-links", str(self._wheels)]
+        done = subprocess.run(
+            [*pip, *more, *names], capture_output=True, text=True, timeout=280, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    def run(self, *command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        """Run an installed command, with none of our source tree on the path."""
+        return subprocess.run(
+            [self.bin / command[0], *command[1:]],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=cwd,
+            env={"PATH": str(self.bin), "HOME": str(cwd), "COLUMNS": "200"},
+            check=False,
+        )
