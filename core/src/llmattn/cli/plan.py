@@ -87,10 +87,10 @@ def _show(plan: Plan) -> None:
     for name, value in plan.facts():
         facts.add_row(name, value)
     curve = Table(
-        "most frequent pairs",
+        "most frequent",
         "pairs",
-        "attention covered",
-        "of them cached",
+        "attention",
+        "cached",
         "requests",
         "tokens",
         "US dollars",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from llmattn.data.pairs import PairCounts
 from llmattn.errors import ConfigError
 
-__all__ = ["SHARES", "CoveragePoint", "coverage_curve", "select_pairs", "tiers"]
+__all__ = ["SHARES", "CoveragePoint", "coverage_curve", "most_frequent", "select_pairs", "tiers"]
 
 SHARES = (0.01, 0.05, 0.10, 0.25, 0.50, 1.0)
 """Shares of the pairs, most frequent first, at which coverage is told and asking is staged."""
@@ -34,6 +34,11 @@ def _by_frequency(pairs: PairCounts) -> NDArray[np.int64]:
 def _take(pairs: PairCounts, chosen: NDArray[np.int64]) -> PairCounts:
     chosen = np.sort(chosen)
     return PairCounts(pairs.query_ids[chosen], pairs.key_ids[chosen], pairs.counts[chosen])
+
+
+def most_frequent(pairs: PairCounts, n: int) -> PairCounts:
+    """The ``n`` most frequent pairs."""
+    return _take(pairs, _by_frequency(pairs)[:n])
 
 
 def coverage_curve(pairs: PairCounts, shares: Sequence[float] = SHARES) -> list[CoveragePoint]:

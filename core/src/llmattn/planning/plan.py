@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -12,8 +11,7 @@ from attrs import frozen
 from llmattn.data.corpus import Corpus
 from llmattn.data.corpus_pairs import corpus_pairs
 from llmattn.data.pairs import PairCounts
-from llmattn.data.selection import coverage_curve, select_pairs, tiers
-from llmattn.rows import Row
+from llmattn.data.selection import coverage_curve, most_frequent, select_pairs
 from llmattn.scoring.plan import expected_usage
 from llmattn.scoring.source import ScoreSource
 from llmattn.usage import Usage
@@ -114,18 +112,16 @@ def make_plan(
     price = None if source.local else source.price
     share_of_all = pairs.counts.sum() / max(1, everything.counts.sum())
     points = []
-    cached, usage = 0, Usage()
-    for tier, point in zip(tiers(pairs), coverage_curve(pairs), strict=False):
-        rows = tier.rows(vocabulary)
+    for point in coverage_curve(pairs):
+        rows = most_frequent(pairs, point.pairs).rows(vocabulary)
         missing = source.missing(rows)
-        cached += len(tier) - _n_pairs(missing)
-        usage += expected_usage(source.provider, missing)
+        usage = expected_usage(source.provider, missing)
         points.append(
             PlanPoint(
                 share=point.share,
                 pairs=point.pairs,
                 coverage=float(point.coverage * share_of_all),
-                cached=cached,
+                cached=point.pairs - sum(len(row.keys) for row in missing),
                 usage=usage,
                 cost=price.of(usage) if price else None,
             )
@@ -140,16 +136,12 @@ def make_plan(
         rows=_n_rows(pairs),
         pairs=len(pairs),
         positions=int(everything.counts.sum()),
-        cached=cached,
+        cached=points[-1].cached,
         curve=tuple(points),
         price_in=price.prompt if price else None,
         price_out=price.completion if price else None,
         rpm=source.options.rpm,
     )
-
-
-def _n_pairs(rows: Sequence[Row]) -> int:
-    return sum(len(row.keys) for row in rows)
 
 
 def _n_rows(pairs: PairCounts) -> int:

@@ -43,7 +43,7 @@ def plot_plan(plans: Sequence[Plan], path: Path) -> None:
     axes.set_xlabel("most frequent pairs")
     axes.set_ylabel("attention positions covered (%)")
     axes.set_ylim(0, 105)
-    axes.set_xlim(0.8, 190)
+    axes.set_xlim(0.8, 250)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     try:

@@ -25,7 +25,7 @@ __all__ = ["ChatProvider", "Completion"]
 
 log = logging.getLogger(__name__)
 
-_BYTES_A_TOKEN = 3.6  # of prompts as built here, in common tokenizers
+_BYTES_A_TOKEN = 4.4  # of prompts as built here, by SmolLM2's tokenizer
 _TEMPLATE_TOKENS = 64  # what a chat template adds around the texts, at most
 
 
