@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LISTED_MODELS = 20
+_CONNECT = 15.0  # seconds for a connection to come about
 
 
 @frozen
@@ -85,7 +87,7 @@ class Endpoint:
                 # Without a key the SDK would take OPENAI_API_KEY and send it to any server.
                 api_key=self._api_key.reveal() if self._api_key else "none",
                 base_url=self.shown_url,
-                timeout=self._timeout,
+                timeout=httpx2.Timeout(self._timeout, connect=min(self._timeout, _CONNECT)),
                 max_retries=0,
                 default_headers=self._headers,  # type: ignore[arg-type]  # Omit is taken
             )
@@ -138,14 +140,10 @@ class Endpoint:
         try:
             with anyio.fail_after(self._timeout):
                 return await use(self.client)
-        except (openai.APITimeoutError, TimeoutError):
-            raise ProviderUnavailable(
-                f"{self.name}: {self.shown_url} gave no answer within {self._timeout:g} s "
-                f"(-o {self.name}.timeout=... allows more).",
-                billed=True,
-            ) from None
         except openai.APIConnectionError as error:
-            raise self._no_connection(error) from None
+            raise self._no_answer(error) from None
+        except TimeoutError:
+            raise self._too_late() from None
         except openai.APIStatusError:
             raise
         except openai.OpenAIError as error:
@@ -165,11 +163,20 @@ class Endpoint:
         if client is not None and self._loop is asyncio.get_running_loop():
             await client.close()
 
-    def _no_connection(self, error: openai.APIConnectionError) -> ProviderUnavailable:
+    def _too_late(self) -> ProviderUnavailable:
+        return ProviderUnavailable(
+            f"{self.name}: {self.shown_url} gave no answer within {self._timeout:g} s "
+            f"(-o {self.name}.timeout=... allows more).",
+            billed=True,
+        )
+
+    def _no_answer(self, error: openai.APIConnectionError) -> ProviderUnavailable:
         cause = error.__cause__
         unreached = isinstance(cause, (httpx2.ConnectError, httpx2.ConnectTimeout))
+        if isinstance(error, openai.APITimeoutError) and not unreached:
+            return self._too_late()
         what = "cannot be reached" if unreached else "broke the connection off"
-        words = redact(str(cause or error)) or type(cause).__name__
+        words = redact(_innermost(cause or error)) or type(cause).__name__
         return ProviderUnavailable(
             f"{self.name}: {self.shown_url} {what} ({words}). Is the server running, and the "
             "address right?",
@@ -234,6 +241,17 @@ def _basic_auth(url: str) -> dict[str, str]:
         return {}
     both = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
     return {"Authorization": f"Basic {b64encode(both.encode()).decode()}"}
+
+
+def _innermost(error: BaseException) -> str:
+    """The operating system's words beneath a connection error, if there are any."""
+    words, below = str(error), error.__cause__ or error.__context__
+    while below is not None:
+        if isinstance(below, OSError) and below.strerror:
+            # asyncio puts its own words in strerror; the resolver's numbers are negative.
+            words = os.strerror(below.errno) if below.errno and below.errno > 0 else below.strerror
+        below = below.__cause__ or below.__context__
+    return words
 
 
 class _Redacted:
