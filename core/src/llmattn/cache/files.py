@@ -34,6 +34,11 @@ def write(path: Path, portions: Iterable[Portion]) -> tuple[int, int]:
     try:
         counts = writer(fresh, portions)
         os.replace(fresh, path)
+    except UnicodeEncodeError as error:
+        raise CacheError(
+            f"{path.suffix} files hold UTF-8, and a word is not ({error}): export to a name that "
+            "ends in .jsonl."
+        ) from None
     except OSError as error:
         raise CacheError(f"{path} cannot be written ({error.strerror or error}).") from None
     finally:
@@ -179,8 +184,18 @@ def _read_rows(lines: _Lines) -> Iterator[tuple[Row, Scores]]:
     while lines.next is not None and "query" in lines.next:
         data = lines.next
         try:
-            scores = np.array(data["scores"], np.float32)
+            scores = np.array(_numbers(data["scores"]), np.float32)
             yield make_row(data["query"], data["keys"], data.get("context", []), scores)
         except (KeyError, TypeError, ValueError) as error:
             raise lines.wrong(error) from None
         lines.advance()
+
+
+def _numbers(channels: Any) -> list[list[float | None]]:
+    """``channels`` if it holds numbers and nulls alone; numpy would read texts as well."""
+    for channel in channels:
+        for value in channel:
+            if value is not None and type(value) not in (int, float):
+                raise ValueError(f"a score is {value!r}, not a number")
+    checked: list[list[float | None]] = channels
+    return checked

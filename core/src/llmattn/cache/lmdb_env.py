@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from llmattn.errors import CacheError
 
 __all__ = ["open_environment", "open_tables", "translated"]
 
+_TIGHT = 64 * 2**20
+"""Free bytes below which a disk counts as full."""
 _MAX_READERS = 1024
 _SMALLER = (1, 8, 64, 512)
 """Divisors of the map size, tried in turn where the address space is limited."""
@@ -76,10 +79,7 @@ def translated(path: Path) -> Iterator[None]:
     except (lmdb.MapFullError, lmdb.MapResizedError):
         raise
     except lmdb.DiskError:
-        raise CacheError(
-            f"The disk of {path} is full; what was stored before is safe. Free some space, "
-            f"or {ELSEWHERE}."
-        ) from None
+        raise _disk_full(path) from None
     except lmdb.ReadersFullError:
         raise CacheError(
             f"{path} is read by too many processes at once ({_MAX_READERS}); end some."
@@ -94,7 +94,16 @@ def translated(path: Path) -> Iterator[None]:
             f"{path} is damaged ({error}). Run: llmattn cache verify --cache-dir {path.parent}"
         ) from None
     except (lmdb.Error, OSError) as error:
+        if "Input/output error" in str(error) and shutil.disk_usage(path.parent).free < _TIGHT:
+            raise _disk_full(path) from None  # LMDB's word for a write that was cut short
         raise CacheError(f"{_explain(path, error)}; {ELSEWHERE}.") from None
+
+
+def _disk_full(path: Path) -> CacheError:
+    return CacheError(
+        f"The disk of {path} is full; what was stored before is safe. Free some space, "
+        f"or {ELSEWHERE}."
+    )
 
 
 def _explain(path: Path, error: Exception) -> str:

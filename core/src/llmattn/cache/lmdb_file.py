@@ -8,16 +8,28 @@ import struct
 import sys
 from pathlib import Path
 
+import lmdb.verify
+
 from llmattn.cache.settings import LmdbSettings
 from llmattn.errors import CacheError
 from llmattn.notices import notify
 from llmattn.settings import environment, resolve
 
-__all__ = ["ELSEWHERE", "FILE_NAME", "cache_file", "check_file", "prepare_folder"]
+__all__ = [
+    "ELSEWHERE",
+    "FILE_NAME",
+    "cache_file",
+    "check_file",
+    "prepare_folder",
+    "structure_problems",
+]
 
 FILE_NAME = "scores.mdb"
 ELSEWHERE = "name another folder with --cache-dir or LLMATTN_CACHE_DIR"
 
+_WALKED_AT_OPENING = 64 * 2**20
+"""Bytes up to which all pages are looked at before opening (6 ms a megabyte): LMDB ends the
+process when it meets a page of zeros, such as a power cut may leave. ``verify`` has no limit."""
 _MAGIC = 0xBEEFC0DE
 _DATA_VERSION = 1
 _META_PAGE = 0x08
@@ -65,7 +77,7 @@ def check_file(path: Path) -> bool:
     """Whether ``path`` holds a cache already; False if LMDB may make a new one there.
 
     Raises CacheError for a link, something else than a file, a file that LMDB cannot open
-    safely (another format, damaged head, shorter than its head says), or one not writable.
+    safely (another format, damaged pages, shorter than its head says), or one not writable.
     """
     for part in (path, path.with_name(path.name + "-lock")):
         try:
@@ -89,7 +101,28 @@ def check_file(path: Path) -> bool:
     if not path.exists() or path.stat().st_size == 0:
         return False
     _check_head(path)
+    if path.stat().st_size <= _WALKED_AT_OPENING and (problems := structure_problems(path)):
+        raise _damaged(path, problems[0])
     return True
+
+
+def structure_problems(path: Path, *, tries: int = 5) -> list[str] | None:
+    """What is wrong with the pages of a file, found without LMDB; None if it never rests."""
+    for _ in range(tries):
+        before = _head(path)
+        try:
+            problems: list[str] = lmdb.verify.verify(str(path), subdir=False)  # type: ignore[no-untyped-call]
+        except lmdb.verify.VerifyError as error:
+            problems = [str(error)]
+        if _head(path) == before:
+            return problems
+    return None
+
+
+def _head(path: Path) -> bytes:
+    """Every commit changes one of the two first pages."""
+    with open(path, "rb") as file:
+        return file.read(1 << 17)
 
 
 def _announce_owner(path: Path, found: os.stat_result) -> None:
@@ -151,6 +184,6 @@ _LATER_MAGIC_AT = 24
 
 def _damaged(path: Path, how: str) -> CacheError:
     return CacheError(
-        f"{path} is damaged: {how}. Restore it from a copy or an export, or move it away "
-        f"and start anew; or {ELSEWHERE}."
+        f"{path} is damaged: {how}. Save what is good in it by: llmattn cache verify --drop "
+        f"--cache-dir {path.parent}; or {ELSEWHERE}."
     )

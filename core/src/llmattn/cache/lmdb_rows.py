@@ -88,9 +88,7 @@ def joined(
 
 
 def damaged() -> CacheError:
-    return CacheError(
-        "The cache has a damaged record. Run: llmattn cache verify (with --drop to give it up)"
-    )
+    return CacheError("The cache has a damaged record. Give it up by: llmattn cache verify --drop")
 
 
 def put_pairs(

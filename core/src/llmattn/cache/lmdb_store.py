@@ -37,12 +37,15 @@ class Store:
         self.closed = False
         self.vocabulary = Vocabulary()
         self._gate = _Gate()
-        with translated(path), folder_lock(path.parent):
-            self._env = open_environment(path, map_size, sync=sync, exists=check_file(path))
+        with translated(path):
+            # Not longer than this: a process that swaps the file waits for the lock, and
+            # making the tables waits for that process.
+            with folder_lock(path.parent):
+                self._env = open_environment(path, map_size, sync=sync, exists=check_file(path))
+                self._file = _file_id(path)
             try:
                 tables = open_tables(self._env, path)
                 self._env.reader_check()
-                self._file = _file_id(path)
             except BaseException:
                 self._env.close()
                 raise
@@ -52,13 +55,14 @@ class Store:
         """Whether it is open, and its path still names the same file (compacting swaps it)."""
         return not self.closed and _file_id(self.path) == self._file
 
-    def read(self, work: Callable[[Transaction], T]) -> T:
-        """``work`` in a read transaction that ends with it."""
+    def read(self, work: Callable[[Transaction], T], *, words: bool = True) -> T:
+        """``work`` in a read transaction that ends with it; ``words``: know all words before."""
         while True:
             with translated(self.path):
                 try:
                     with self._gate.shared(), self._env.begin() as txn:
-                        self.vocabulary.refresh(txn, self.tokens)
+                        if words:
+                            self.vocabulary.refresh(txn, self.tokens)
                         return work(txn)
                 except lmdb.MapResizedError:
                     self._resize(0)
@@ -99,13 +103,13 @@ class Store:
             try:
                 if not self.is_current():
                     raise Replaced
-                self.vocabulary.refresh(txn, self.tokens)
                 swap_in(self.path, contents(txn))
             finally:
                 txn.abort()
 
     def packed(self, txn: Transaction) -> Contents:
         """Like :meth:`contents`, with the words in full lists."""
+        self.vocabulary.refresh(txn, self.tokens)
         return {**self.contents(txn), b"tokens": word_lists(self.vocabulary.words, 0)}
 
     def contents(self, txn: Transaction) -> Contents:

@@ -7,12 +7,11 @@ import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import lmdb.verify
 import numpy as np
 from attrs import define, evolve, field
 
 from llmattn.cache.lmdb_env import translated
-from llmattn.cache.lmdb_file import FILE_NAME, check_file
+from llmattn.cache.lmdb_file import FILE_NAME, check_file, structure_problems
 from llmattn.cache.lmdb_layout import (
     ID_KEY,
     PAIR_KEY,
@@ -31,7 +30,6 @@ from llmattn.errors import CacheError
 
 __all__ = ["VerifyReport", "verify"]
 
-_TRIES = 5
 _MAP_SIZE = 1 << 36
 
 
@@ -64,7 +62,7 @@ def verify(folder: Path, *, drop: bool = False) -> VerifyReport:
         return report
     store = acquire(path, _MAP_SIZE, sync=True)
     try:
-        store.read(lambda txn: _consume(_good(store.contents(txn), report)))
+        store.read(lambda txn: _consume(_good(store.contents(txn), report)), words=False)
         if drop and report.problems:
             report.kept_copy = _copy(path)
             again = evolve(report, problems=[], records=0)
@@ -76,22 +74,16 @@ def verify(folder: Path, *, drop: bool = False) -> VerifyReport:
 
 def _structure(path: Path) -> list[str]:
     """What is wrong with the tree of pages; LMDB itself is not trusted with the file before."""
-    for _ in range(_TRIES):
-        before = _head(path)
-        try:
-            with folder_lock(path.parent):
-                check_file(path)
-            problems: list[str] = lmdb.verify.verify(str(path), subdir=False)  # type: ignore[no-untyped-call]
-        except (CacheError, lmdb.verify.VerifyError) as error:
-            problems = [str(error)]
-        if _head(path) == before:
-            return problems
-    raise CacheError(f"{path} is being written all the time; verify it when that has ended.")
-
-
-def _head(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(1 << 17)
+    try:
+        with folder_lock(path.parent):
+            check_file(path)
+    except CacheError as error:
+        found = [str(error)] if path.is_symlink() else structure_problems(path)
+        return found or [str(error)]
+    problems = structure_problems(path)
+    if problems is None:
+        raise CacheError(f"{path} is being written all the time; verify it when that has ended.")
+    return problems
 
 
 def _copy(path: Path) -> Path:

@@ -44,7 +44,10 @@ class Vocabulary:
             for key, value in cursor:
                 first = ID_KEY.unpack(key)[0]
                 if first != len(self.words) or not check(value):
-                    raise CacheError("The cache's word list is damaged. Run: llmattn cache verify")
+                    raise CacheError(
+                        "The cache's word list is damaged. Save what is good in the cache by: "
+                        "llmattn cache verify --drop"
+                    )
                 self._extend(unpack_words(value))
                 self._last_key = key
 

@@ -1,0 +1,273 @@
+"""The LMDB cache beside SQLite, diskcache and a Python dict, on the pairs of a real text.
+
+    python benchmarks/cache.py [CORPUS]      (needs diskcache; default: Tiny Shakespeare)
+
+Pairs: every (query, key) of words that stand in one line, key not after query; scores random.
+Each figure is the best of several runs, in nanoseconds a pair. All stores sync to the disk
+when a put returns, as they do by default or can be told to.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import diskcache  # type: ignore[import-untyped]
+import numpy as np
+from llmattn.cache.lmdb import LmdbCache
+from llmattn.cache.settings import LmdbSettings
+from llmattn.identity import Identity
+from llmattn.rows import Row, Scope
+
+IDENTITY = Identity("benchmark", 1, Scope.PAIR, ("score",))
+DEFAULT = Path(__file__).parents[2] / "shared" / "data" / "tinyshakespeare.txt"
+TOKENS = 512
+
+
+def main() -> None:
+    corpus = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT
+    lines = [re.findall(r"[\w']+|[^\w\s]", line.lower()) for line in corpus.open()]
+    rows = rows_of(lines)
+    pairs = sum(len(row.keys) for row in rows)
+    rng = np.random.default_rng(0)
+    scores = [rng.random((1, len(row.keys)), dtype=np.float32) for row in rows]
+    words = [word for line in lines for word in line]
+    text = words[len(words) // 2 :][:TOKENS]
+    print(f"{corpus.name}: {len(rows):,} queries, {pairs:,} pairs; a text of {len(text)} tokens")
+    folder = Path(tempfile.mkdtemp(prefix="llmattn-benchmark-"))
+    try:
+        stores = [
+            Lmdb(folder, rows, scores),
+            Sqlite(folder, rows, scores),
+            Diskcache(folder, rows, scores),
+            Dictionary(folder, rows, scores),
+        ]
+        report(stores, rows, text, pairs)
+    finally:
+        shutil.rmtree(folder)
+
+
+def rows_of(lines: list[list[str]]) -> list[Row]:
+    keys: dict[str, set[str]] = {}
+    for line in lines:
+        for i, query in enumerate(line):
+            keys.setdefault(query, set()).update(line[: i + 1])
+    return [Row(query, tuple(sorted(found))) for query, found in keys.items()]
+
+
+class Lmdb:
+    name = "llmattn (LMDB)"
+
+    def __init__(self, folder: Path, rows: list[Row], scores: list[Any]) -> None:
+        self.rows, self.scores, self.folder = rows, scores, folder / "lmdb"
+        self.cache = LmdbCache(LmdbSettings(dir=self.folder))
+
+    def put(self) -> None:
+        self.cache.put(IDENTITY, self.rows, self.scores)
+
+    def matrix(self, text: list[str]) -> Any:
+        return self.cache.get_matrix(IDENTITY, text)[0]
+
+    def load(self, vocabulary: list[str]) -> int:
+        return len(self.cache.get_pairs(IDENTITY, vocabulary)[0])
+
+
+class Sqlite:
+    """WITHOUT ROWID on (query, key): the smallest and fastest of the obvious tables."""
+
+    name = "SQLite (WAL)"
+
+    def __init__(self, folder: Path, rows: list[Row], scores: list[Any]) -> None:
+        self.folder = folder / "sqlite"
+        self.folder.mkdir()
+        self.data = [
+            (row.query, key, float(score))
+            for row, values in zip(rows, scores, strict=True)
+            for key, score in zip(row.keys, values[0], strict=True)
+        ]
+        self.db = sqlite3.connect(self.folder / "scores.db", isolation_level=None)
+        self.db.execute("PRAGMA journal_mode=WAL")
+        self.db.execute(
+            "CREATE TABLE scores (query TEXT, key TEXT, score REAL, PRIMARY KEY (query, key)) "
+            "WITHOUT ROWID"
+        )
+
+    def put(self) -> None:
+        self.db.execute("BEGIN")
+        self.db.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?)", self.data)
+        self.db.execute("COMMIT")
+        self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def matrix(self, text: list[str]) -> Any:
+        """One prepared query a row, which is kinder to SQLite than one a pair."""
+        places: dict[str, list[int]] = {}
+        for i, word in enumerate(text):
+            places.setdefault(word, []).append(i)
+        matrix = np.full((len(text), len(text)), np.nan, np.float32)
+        for query, at in places.items():
+            row = np.full(len(text), np.nan, np.float32)
+            found = self.db.execute("SELECT key, score FROM scores WHERE query = ?", (query,))
+            for key, score in found:
+                if key in places:
+                    row[places[key]] = score
+            matrix[at] = row
+        return matrix
+
+    def load(self, vocabulary: list[str]) -> int:
+        index = {word: i for i, word in enumerate(vocabulary)}
+        found = [
+            (index[q], index[k], s)
+            for q, k, s in self.db.execute("SELECT query, key, score FROM scores")
+        ]
+        columns = [np.array(column) for column in zip(*found, strict=True)]
+        return len(columns[0])
+
+
+class SqlitePairs(Sqlite):
+    """The same table asked pair by pair."""
+
+    name = "SQLite, pair by pair"
+
+    def __init__(self, other: Sqlite) -> None:
+        self.db, self.folder = other.db, other.folder
+
+    def matrix(self, text: list[str]) -> Any:
+        matrix = np.full((len(text), len(text)), np.nan, np.float32)
+        ask = "SELECT score FROM scores WHERE query = ? AND key = ?"
+        for i, query in enumerate(text):
+            for j, key in enumerate(text):
+                found = self.db.execute(ask, (query, key)).fetchone()
+                if found:
+                    matrix[i, j] = found[0]
+        return matrix
+
+
+class Diskcache:
+    """A row a key; a pair a key would be several times slower."""
+
+    name = "diskcache, by row"
+
+    def __init__(self, folder: Path, rows: list[Row], scores: list[Any]) -> None:
+        self.rows, self.scores, self.folder = rows, scores, folder / "diskcache"
+        self.cache = diskcache.Cache(str(self.folder), size_limit=1 << 40)
+
+    def put(self) -> None:
+        with self.cache.transact():
+            for row, values in zip(self.rows, self.scores, strict=True):
+                self.cache[row.query] = dict(zip(row.keys, values[0].tolist(), strict=True))
+
+    def matrix(self, text: list[str]) -> Any:
+        return matrix_of(text, self.cache.get)
+
+    def load(self, vocabulary: list[str]) -> int:
+        return sum(len(self.cache[word]) for word in vocabulary)
+
+
+class Dictionary:
+    """In memory: what the others are up against."""
+
+    name = "Python dict, in memory"
+    folder = None
+
+    def __init__(self, folder: Path, rows: list[Row], scores: list[Any]) -> None:
+        self.rows, self.scores = rows, scores
+        self.store: dict[str, dict[str, float]] = {}
+
+    def put(self) -> None:
+        for row, values in zip(self.rows, self.scores, strict=True):
+            self.store[row.query] = dict(zip(row.keys, values[0].tolist(), strict=True))
+
+    def matrix(self, text: list[str]) -> Any:
+        return matrix_of(text, self.store.get)
+
+    def load(self, vocabulary: list[str]) -> int:
+        index = {word: i for i, word in enumerate(vocabulary)}
+        found = [(index[q], index[k], s) for q, row in self.store.items() for k, s in row.items()]
+        columns = [np.array(column) for column in zip(*found, strict=True)]
+        return len(columns[0])
+
+
+def matrix_of(text: list[str], get: Callable[[str], dict[str, float] | None]) -> Any:
+    places: dict[str, list[int]] = {}
+    for i, word in enumerate(text):
+        places.setdefault(word, []).append(i)
+    matrix = np.full((len(text), len(text)), np.nan, np.float32)
+    for query, at in places.items():
+        row = np.full(len(text), np.nan, np.float32)
+        for key, score in (get(query) or {}).items():
+            if key in places:
+                row[places[key]] = score
+        matrix[at] = row
+    return matrix
+
+
+def report(stores: list[Any], rows: list[Row], text: list[str], pairs: int) -> None:
+    vocabulary = sorted({row.query for row in rows})
+    print(f"{'':24}{'bytes/pair':>12}{'put':>10}{'matrix':>10}{'load':>10}   (ns a pair)")
+    figures = {}
+    reference = None
+    for store in [*stores, None]:
+        if store is None:
+            store = SqlitePairs(stores[1])
+            put, size, load = float("nan"), float("nan"), float("nan")
+        else:
+            put = seconds(store.put, 1) / pairs
+            size = disk_bytes(store.folder) / pairs
+            load = seconds(lambda store=store: store.load(vocabulary), 3) / pairs
+        runs = 20 if isinstance(store, Lmdb) else 2
+        matrix = seconds(lambda store=store: store.matrix(text), runs) / len(text) ** 2
+        found = store.matrix(text)
+        reference = found if reference is None else reference
+        np.testing.assert_allclose(found, reference, atol=1e-3)
+        figures[store.name] = (put, matrix)
+        print(
+            f"{store.name:24}{size:12.1f}"
+            + "".join(f"{v * 1e9:10.1f}" for v in (put, matrix, load))
+        )
+    cells = np.ones((len(text), len(text)), np.float32)
+    floor = seconds(lambda: np.copyto(np.empty_like(cells), cells), 50) / cells.size
+    print(f"{'memory floor':24}{'':12}{'':10}{floor * 1e9:10.1f}{'':10}   copying such a matrix")
+    ours = figures[Lmdb.name]
+    for name, (put, matrix) in figures.items():
+        if name != Lmdb.name:
+            print(
+                f"{name}: put {put / ours[0]:.1f} times, matrix {matrix / ours[1]:.1f} times ours"
+            )
+    cache = stores[0].cache
+    batches = LmdbCache(LmdbSettings(dir=stores[0].folder.with_name("batches"), sync=False))
+    for start in range(0, len(rows), 64):
+        batches.put(IDENTITY, rows[start : start + 64], stores[0].scores[start : start + 64])
+    size = disk_bytes(batches.path.parent) / pairs
+    batches.compact()
+    packed = disk_bytes(batches.path.parent) / pairs
+    print(f"put 64 rows at a time: {size:.1f} bytes a pair, {packed:.1f} after compacting")
+    cache.close()
+    batches.close()
+
+
+def seconds(work: Callable[[], object], runs: int) -> float:
+    best = float("inf")
+    for _ in range(runs):
+        start = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def disk_bytes(folder: Path | None) -> float:
+    if folder is None:
+        return float("nan")
+    files = [file for file in folder.rglob("*") if "lock" not in file.name]
+    return sum(os.stat(file).st_blocks * 512 for file in files if file.is_file())
+
+
+if __name__ == "__main__":
+    main()

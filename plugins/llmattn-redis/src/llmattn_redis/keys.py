@@ -1,0 +1,81 @@
+"""How scores lie in Redis, version 1. Hashes merge by themselves, so writers need no locks.
+
+``llmattn:1:spaces``            set of namespaces
+``llmattn:1:NAMESPACE``         hash: identity (JSON), created, updated, what it has cost
+``llmattn:1:NAMESPACE:rows``    set of the names of its rows
+``llmattn:1:NAMESPACE:q:WORD``  hash of a PAIR row: key -> C float16
+``llmattn:1:NAMESPACE:t:HASH``  hash of a PREFIX row: position -> C float16; text -> JSON
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from hashlib import blake2b
+
+from llmattn.rows import Row
+
+__all__ = [
+    "SPACES",
+    "TEXT",
+    "decode",
+    "encode",
+    "fields_of",
+    "key_of",
+    "name_of",
+    "rows_of",
+    "space_key",
+    "text_of",
+]
+
+_ROOT = "llmattn:1"
+SPACES = f"{_ROOT}:spaces"
+TEXT = b"text"
+
+
+def space_key(namespace: str) -> str:
+    """The hash about a namespace."""
+    return f"{_ROOT}:{namespace}"
+
+
+def rows_of(namespace: str) -> str:
+    """The set of a namespace's rows."""
+    return f"{_ROOT}:{namespace}:rows"
+
+
+def key_of(namespace: str, name: bytes) -> bytes:
+    """The hash of a row."""
+    return f"{_ROOT}:{namespace}:".encode() + name
+
+
+def name_of(row: Row, text: bool) -> bytes:
+    """The name of a row within its namespace."""
+    if not text:
+        return b"q:" + encode(row.query)
+    words = json.dumps([*row.context, row.query]).encode("ascii")
+    return b"t:" + blake2b(words, digest_size=16).hexdigest().encode()
+
+
+def fields_of(row: Row, text: bool) -> list[bytes]:
+    """The fields of a row's hash that hold the scores of its keys."""
+    return _numbers(len(row.keys)) if text else [encode(key) for key in row.keys]
+
+
+def _numbers(n: int) -> list[bytes]:
+    return [b"%d" % i for i in range(n)]
+
+
+def encode(word: str) -> bytes:
+    """Any string as bytes, lone surrogates too."""
+    return word.encode("utf-8", "surrogatepass")
+
+
+def decode(word: bytes) -> str:
+    """The string that :func:`encode` was given."""
+    return word.decode("utf-8", "surrogatepass")
+
+
+def text_of(words: bytes) -> Sequence[str]:
+    """The tokens of a PREFIX row."""
+    tokens: list[str] = json.loads(words)
+    return tokens
