@@ -6,7 +6,13 @@ import asyncio
 import socket
 
 import pytest
-from llmattn.errors import MissingSetting, ProviderRejected, ProviderUnavailable, RateLimited
+from llmattn.errors import (
+    ConfigError,
+    MissingSetting,
+    ProviderRejected,
+    ProviderUnavailable,
+    RateLimited,
+)
 from llmattn.testing.faults import FaultPlan
 from llmattn.testing.server import ScoreServer
 from support_providers import KEY, NAMES, ROWS, ask, expected, make
@@ -69,6 +75,18 @@ def test_a_refused_parameter_is_left_out_from_then_on(name: str, part: str) -> N
     ]
 
 
+@pytest.mark.parametrize(
+    ("taken", "asked"), [(("minimal", "low", "high"), "minimal"), (("low", "medium"), "low")]
+)
+def test_the_least_reasoning_that_the_model_has_is_asked_for(
+    taken: tuple[str, ...], asked: str
+) -> None:
+    with ScoreServer(efforts=taken) as server:
+        ask(make("openai", server.url))
+        efforts = [request["body"]["reasoning"]["effort"] for request in server.log.requests]
+    assert efforts == ["none", asked]
+
+
 def test_the_other_name_of_the_token_limit_is_tried() -> None:
     with ScoreServer(refuse=("max_tokens",)) as server:
         ask(make("custom", server.url))
@@ -91,6 +109,14 @@ def test_a_wrong_key_names_its_variable_and_not_the_key(name: str) -> None:
     ):
         ask(make(name, server.url))
     assert KEY not in str(caught.value)
+
+
+@every_plugin
+@pytest.mark.parametrize("key", ["sk-planted\nkey", "sk-plantedключ", "sk planted key"])
+def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(name: str, key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name.upper()}_API_KEY") as caught:
+        make(name, "http://127.0.0.1:1/v1", api_key=key)
+    assert "planted" not in str(caught.value)
 
 
 @every_plugin

@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from attrs import Factory, define, field, frozen
@@ -14,6 +14,7 @@ from attrs import Factory, define, field, frozen
 from llmattn.providers.prompt import read_rows
 from llmattn.providers.reply import last_object
 from llmattn.testing.faults import HTTP_FAULTS, FaultPlan, spoil
+from llmattn.testing.objects import chat_completion, rate_headers, response
 
 __all__ = ["ANSWERS", "REFUSABLE", "Answer", "RequestLog", "ServerOptions", "answer", "digit"]
 
@@ -60,6 +61,8 @@ class ServerOptions:
     """Seconds that a 429 tells the client to wait."""
     refuse: tuple[str, ...] = ()
     refuse_status: int = 400
+    efforts: tuple[str, ...] | None = None
+    """The values of the reasoning effort that are taken; None: all."""
     answers: str | Callable[[str, list[str], str], list[int]] = "hash"
     """A name in ANSWERS, or a function of (query, keys, criterion) to digits."""
     rate_headers: bool = False
@@ -94,6 +97,12 @@ class RequestLog:
                 self.faults[fault] += 1
         return entry
 
+    def count(self, rows: Iterable[tuple[str, tuple[str, ...]]]) -> None:
+        """Note the pairs that are answered with scores."""
+        with self._lock:
+            for query, keys in rows:
+                self.answered.update((query, key) for key in keys)
+
     def summary(self) -> dict[str, Any]:
         """Counts, as the admin URL shows them."""
         with self._lock:
@@ -117,10 +126,12 @@ class Answer:
     headers: Mapping[str, str] = Factory(dict)
 
 
-def error(status: int, message: str, code: str | None = None, **headers: str) -> Answer:
+def error(
+    status: int, message: str, code: str | None = None, param: str | None = None, **headers: str
+) -> Answer:
     """An error in the form that OpenAI's API has."""
     kind = "invalid_request_error" if status < 500 else "server_error"
-    body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
     return Answer(status, body, {name.replace("_", "-"): text for name, text in headers.items()})
 
 
@@ -154,6 +165,11 @@ def answer(
         return error(404, f"The model {body.get('model')!r} does not exist.", "model_not_found")
     if refused := next((part for part in options.refuse if _has(body, part)), None):
         return error(options.refuse_status, f"'{_WORDS[refused]}' is not supported.")
+    effort = body.get("reasoning_effort") or (body.get("reasoning") or {}).get("effort")
+    if effort and options.efforts and effort not in options.efforts:
+        offered = ", ".join(f"'{value}'" for value in options.efforts)
+        refusal = f"Unsupported value: '{effort}' is not supported. Supported values are: {offered}"
+        return error(400, refusal, "unsupported_value", "reasoning.effort")
     system, user = _texts(body)
     try:
         rows = read_rows(user)
@@ -162,12 +178,10 @@ def answer(
     form = last_object(system) or {"relevance": [""]}
     text, finish = spoil(fault, _reply(rows, form, options))
     if fault in (None, "prose"):
-        with log._lock:
-            for query, keys in rows:
-                log.answered.update((query, key) for key in keys)
+        log.count(rows)
     usage = {"prompt": len(system + user) // 4 + 1, "completion": len(text) // 2 + 1}
-    make = _response if path.endswith("/responses") else _chat_completion
-    headers = _rate_headers(len(log.requests)) if options.rate_headers else {}
+    make = response if path.endswith("/responses") else chat_completion
+    headers = rate_headers(len(log.requests)) if options.rate_headers else {}
     return Answer(200, make(str(body["model"]), text, finish, usage), headers)
 
 
@@ -219,75 +233,3 @@ def _texts(body: Mapping[str, Any]) -> tuple[str, str]:
         role = "user" if message["role"] == "user" else "system"
         texts[role] += message["content"]
     return texts["system"], texts["user"]
-
-
-def _chat_completion(model: str, text: str, finish: str, usage: Mapping[str, int]) -> Any:
-    refusal = text if finish == "refusal" else None
-    return {
-        "id": "chatcmpl-test",
-        "object": "chat.completion",
-        "created": 0,
-        "model": model,
-        "choices": [
-            {
-                "index": 0,
-                "finish_reason": "stop" if refusal else finish,
-                "message": {
-                    "role": "assistant",
-                    "content": None if refusal else text,
-                    "refusal": refusal,
-                },
-            }
-        ],
-        "usage": {
-            "prompt_tokens": usage["prompt"],
-            "completion_tokens": usage["completion"],
-            "total_tokens": usage["prompt"] + usage["completion"],
-        },
-    }
-
-
-def _response(model: str, text: str, finish: str, usage: Mapping[str, int]) -> Any:
-    content: dict[str, Any] = {"type": "output_text", "text": text, "annotations": []}
-    if finish == "refusal":
-        content = {"type": "refusal", "refusal": text}
-    reason = {"length": "max_output_tokens", "content_filter": "content_filter"}.get(finish)
-    return {
-        "id": "resp_test",
-        "object": "response",
-        "created_at": 0,
-        "model": model,
-        "status": "incomplete" if reason else "completed",
-        "incomplete_details": {"reason": reason} if reason else None,
-        "error": None,
-        "output": [
-            {
-                "id": "msg_test",
-                "type": "message",
-                "role": "assistant",
-                "status": "incomplete" if reason else "completed",
-                "content": [content],
-            }
-        ],
-        "parallel_tool_calls": True,
-        "tool_choice": "auto",
-        "tools": [],
-        "usage": {
-            "input_tokens": usage["prompt"],
-            "input_tokens_details": {"cached_tokens": 0},
-            "output_tokens": usage["completion"],
-            "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": usage["prompt"] + usage["completion"],
-        },
-    }
-
-
-def _rate_headers(number: int) -> dict[str, str]:
-    return {
-        "x-ratelimit-limit-requests": "10000",
-        "x-ratelimit-remaining-requests": str(max(0, 10_000 - number)),
-        "x-ratelimit-reset-requests": "6ms",
-        "x-ratelimit-limit-tokens": "200000",
-        "x-ratelimit-remaining-tokens": "150000",
-        "x-ratelimit-reset-tokens": "1m30.5s",
-    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ import openai
 from attrs import frozen
 from llmattn.errors import (
     BadReply,
+    ConfigError,
     ProviderError,
     ProviderRejected,
     ProviderUnavailable,
@@ -50,7 +52,7 @@ class Endpoint:
 
     ``name``: the provider's, for messages; ``key_variable``: the environment variable that
     holds the key; ``form``: what is tried first. The client is made on the event loop that
-    first uses it.
+    first uses it. Raises ConfigError for a key that no header can carry.
     """
 
     def __init__(
@@ -65,6 +67,11 @@ class Endpoint:
         form: Form,
         headers: Mapping[str, str | openai.Omit] = {},
     ) -> None:
+        if api_key and not re.fullmatch(r"[!-~]+", api_key.reveal()):
+            raise ConfigError(
+                f"{name}: the key in {key_variable} has white space or letters in it that no key "
+                "has; copy it anew."
+            )
         self.name = name
         self.model = model
         self.agreement = Agreement(form)
@@ -149,14 +156,6 @@ class Endpoint:
         except openai.OpenAIError as error:
             raise BadReply(f"{self.name}: {excerpt(str(error))}") from None
 
-    async def models(self) -> list[str]:
-        """The names of the server's models, sorted; raises ProviderError."""
-        listed = await self.call(lambda client: client.get("/models", cast_to=httpx2.Response))
-        try:
-            return sorted(str(model["id"]) for model in listed.json()["data"])
-        except (ValueError, KeyError, TypeError):
-            raise BadReply(f"{self.name}: {self.shown_url}/models gave no list.") from None
-
     async def aclose(self) -> None:
         """Close the connections."""
         client, self._client = self._client, None
@@ -188,7 +187,7 @@ class Endpoint:
         """Whether a lower form than ``form`` may do, after this error."""
         if error.status_code not in (400, 422, 500, 501):
             return False
-        words = _words(error)
+        words = f"{_words(error)} {error.param or ''}"  # OpenAI may name the part only there
         if self.agreement.refused(form, words):
             return True
         if error.status_code >= 500 or ("model" in words.lower() and await self._unknown_model()):
@@ -220,9 +219,11 @@ class Endpoint:
     async def _unknown_model(self) -> ProviderRejected | None:
         """The error that names the server's models, if ours is not among them."""
         try:
-            response = await self.client.get("/models", cast_to=httpx2.Response)
+            response = await self._within_timeout(
+                lambda client: client.get("/models", cast_to=httpx2.Response)
+            )
             names = sorted(str(model["id"]) for model in response.json()["data"])
-        except (openai.OpenAIError, ValueError, KeyError, TypeError):
+        except (ProviderError, openai.APIStatusError, ValueError, KeyError, TypeError):
             return None
         if self.model in names:
             return None

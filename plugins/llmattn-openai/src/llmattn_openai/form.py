@@ -39,7 +39,9 @@ class Agreement:
     def __init__(self, form: Form) -> None:
         self.form = form
         self._confirmed = False
+        # What has not been refused yet, so that a server cannot send us in circles.
         self._limit_names = ["max_tokens", "max_completion_tokens"]
+        self._efforts = list(_LEAST_EFFORT)
 
     @property
     def confirmed(self) -> bool:
@@ -69,7 +71,7 @@ class Agreement:
         if "temperature" in words and form.temperature:
             return evolve(form, temperature=False)
         if "reasoning" in words and form.effort is not None:
-            return evolve(form, effort=_less_effort(form.effort, words))
+            return evolve(form, effort=self._less_effort(words))
         if form.limit_name in words and _NOT_TAKEN.search(words) and self._other_limit_name():
             return evolve(form, limit_name=self._limit_names[0])
         suspect = suspect and not _OTHER_TROUBLE.search(words)
@@ -86,14 +88,11 @@ class Agreement:
         self._limit_names = left
         return True
 
-
-def _less_effort(effort: str, words: str) -> str | None:
-    """The least effort that the server's ``words`` offer, or None: leave it out."""
-    offered = words.partition("supported values")[2]
-    for least in _LEAST_EFFORT:
-        if f"'{least}'" in offered and least != effort:
-            return least
-    return None
+    def _less_effort(self, words: str) -> str | None:
+        """The least effort that the server's ``words`` offer, or None: leave it out."""
+        offered = words.partition("supported values")[2]
+        self._efforts = [e for e in self._efforts if e != self.form.effort]
+        return next((effort for effort in self._efforts if f"'{effort}'" in offered), None)
 
 
 def response_format(prompt: Prompt, format: str) -> dict[str, Any] | None:
