@@ -16,6 +16,7 @@ __all__ = [
     "CacheName",
     "CorpusArgument",
     "Coverage",
+    "Criteria",
     "MaxCost",
     "MaxDegenerate",
     "MaxRequests",
@@ -79,6 +80,15 @@ Option = Annotated[
         "-o",
         metavar="NAME.KEY=VALUE",
         help="A setting of a provider or cache (see: llmattn plugins --options).",
+        rich_help_panel=_SCORES,
+    ),
+]
+Criteria = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="What a language model is asked to rate, each a channel: relevance, syntax, "
+        "meaning, topic, or a file with your own wording.",
         rich_help_panel=_SCORES,
     ),
 ]

@@ -22,9 +22,12 @@ def explicit_options(ctx: typer.Context) -> list[str]:
     return found
 
 
-def parse_options(texts: Sequence[str]) -> dict[str, str]:
-    """``NAME.KEY=VALUE`` texts as a mapping. Raises ConfigError for any other form."""
-    options: dict[str, str] = {}
+def parse_options(texts: Sequence[str], *, criteria: str | None = None) -> dict[str, str]:
+    """``NAME.KEY=VALUE`` texts as a mapping, with what ``--criteria`` says.
+
+    Raises ConfigError for any other form.
+    """
+    options = {} if criteria is None else {"criteria": criteria}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip(" ."):

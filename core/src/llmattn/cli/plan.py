@@ -26,6 +26,7 @@ def plan(
     provider: o.Provider = None,
     model: o.Model = None,
     option: o.Option = None,
+    criteria: o.Criteria = None,
     cache: o.CacheName = "lmdb",
     cache_dir: o.CacheDir = None,
     price_in: o.PriceIn = None,
@@ -46,7 +47,7 @@ def plan(
     text = load_corpus(corpus, preset=tokenizer, min_count=min_count, val_fraction=val_fraction)
     sources = open_sources(
         provider or (),
-        options=parse_options(option or ()),
+        options=parse_options(option or (), criteria=criteria),
         model=model,
         cache=cache,
         cache_dir=cache_dir,

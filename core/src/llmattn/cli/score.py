@@ -34,6 +34,7 @@ def score(
     provider: o.Provider = None,
     model: o.Model = None,
     option: o.Option = None,
+    criteria: o.Criteria = None,
     cache: o.CacheName = "lmdb",
     cache_dir: o.CacheDir = None,
     probe: Annotated[
@@ -92,7 +93,7 @@ def score(
     )
     sources = open_sources(
         provider or (),
-        options=parse_options(option or ()),
+        options=parse_options(option or (), criteria=criteria),
         model=model,
         cache=cache,
         cache_dir=cache_dir,

@@ -33,7 +33,16 @@ _LIMITS = (
     "max_degenerate",
 )
 _ONLY_NEW = (
-    *("match_params", "model", "option", "cache", "cache_dir", "coverage", "min_pair_count"),
+    *(
+        "match_params",
+        "model",
+        "option",
+        "criteria",
+        "cache",
+        "cache_dir",
+        "coverage",
+        "min_pair_count",
+    ),
     *_LIMITS,
 )
 
@@ -115,6 +124,7 @@ def train(
     provider: o.Provider = None,
     model: o.Model = None,
     option: o.Option = None,
+    criteria: o.Criteria = None,
     cache: o.CacheName = "lmdb",
     cache_dir: o.CacheDir = None,
     coverage: o.Coverage = 1.0,
@@ -175,7 +185,7 @@ def train(
 def _score_choice(values: dict[str, Any]) -> ScoreChoice:
     return ScoreChoice(
         providers=tuple(values["provider"] or ()),
-        options=parse_options(values["option"] or ()),
+        options=parse_options(values["option"] or (), criteria=values["criteria"]),
         model=values["model"],
         cache=values["cache"],
         cache_dir=values["cache_dir"],
