@@ -61,18 +61,17 @@ class WordTokenizer:
             raise ConfigError(
                 f"No tokenizer is called {preset!r}; choose one of: {', '.join(PRESETS)}."
             )
-        tokenizer = Tokenizer(models.WordLevel(unk_token=UNK))
-        tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
-        tokenizer.pre_tokenizer = pre_tokenizers.Split(
-            Regex(PRESETS[preset]), behavior="removed", invert=True
-        )
+        learner = _untrained(models.WordLevel(unk_token=UNK), preset)
         trainer = trainers.WordLevelTrainer(
             vocab_size=2**31 - 1,
             min_frequency=min_count,
             special_tokens=[UNK, EOL],
             show_progress=False,
         )
-        tokenizer.train_from_iterator(lines, trainer)
+        learner.train_from_iterator(lines, trainer)
+        # Made anew from the words: the learner finds special tokens written out in a text.
+        words = models.WordLevel(learner.get_vocab(), unk_token=UNK)
+        tokenizer = _untrained(words, preset)
         if tokenizer.get_vocab_size() <= len(cls.special_ids):
             raise CorpusError(
                 f"No word of the training lines occurs {min_count} times or more: lower "
@@ -117,6 +116,15 @@ class WordTokenizer:
         if built.vocabulary[:2] != (UNK, EOL):
             raise CheckpointError(f"The checkpoint's tokenizer does not start with {UNK}, {EOL}.")
         return built
+
+
+def _untrained(model: models.WordLevel, preset: str) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(
+        Regex(PRESETS[preset]), behavior="removed", invert=True
+    )
+    return tokenizer
 
 
 def join_tokens(tokens: Sequence[str]) -> str:

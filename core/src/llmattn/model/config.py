@@ -39,7 +39,7 @@ class ModelConfig:
     n_layer: int = 3
     n_head: int = 4
     n_embd: int = 128
-    dropout: float = 0.1
+    dropout: float = 0.2
     attention: str = "external"
     distance_bias: bool = False
     mlp_width: int = 0

@@ -1,0 +1,131 @@
+"""Reading a corpus, and the word pairs in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from llmattn.data.corpus import encode_lines, load_corpus
+from llmattn.data.pairs import count_pairs
+from llmattn.data.tokenizer import WordTokenizer
+from llmattn.errors import ConfigError, CorpusError
+from support_engine import small_corpus
+
+
+def write(folder: Path, data: bytes) -> Path:
+    path = folder / "text.txt"
+    path.write_bytes(data)
+    return path
+
+
+def test_missing_corpus_says_where_to_put_one(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="one sentence a line"):
+        load_corpus(tmp_path / "data" / "corpus.txt")
+
+
+def test_folder_as_corpus_is_a_corpus_error(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="directory"):
+        load_corpus(tmp_path)
+
+
+@pytest.mark.parametrize("data", [b"", b"\n \n\t\n", "\ufeff\n".encode()])
+def test_empty_corpus_is_a_corpus_error(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(CorpusError, match="holds no text"):
+        load_corpus(write(tmp_path, data))
+
+
+def test_text_that_is_not_utf8_names_line_and_byte(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"line 3 holds the byte 0xe9 \(byte 9 of"):
+        load_corpus(write(tmp_path, b"one\ntwo\n\xe9t\xe9\n"))
+
+
+@pytest.mark.parametrize(("lines", "fraction"), [(1, 0.5), (4, 0.1), (3, 0.9)])
+def test_corpus_too_small_for_both_parts_says_so(
+    tmp_path: Path, lines: int, fraction: float
+) -> None:
+    path = write(tmp_path, b"a b c\n" * lines)
+    with pytest.raises(CorpusError, match="--val-fraction"):
+        load_corpus(path, val_fraction=fraction)
+
+
+def test_val_fraction_outside_0_to_1_is_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        load_corpus(write(tmp_path, b"a\nb\n"), val_fraction=1.0)
+
+
+def test_validation_takes_the_last_lines(tmp_path: Path) -> None:
+    corpus = load_corpus(write(tmp_path, b"a a\nb b\na b\nb a\n"), val_fraction=0.25)
+    assert [corpus.tokenizer.decode(line) for line in corpus.val.lines()] == [["b", "a"]]
+
+
+def test_vocabulary_comes_from_the_training_lines_alone(tmp_path: Path) -> None:
+    corpus = load_corpus(write(tmp_path, b"a\nb\na\nsecret\n"), val_fraction=0.25)
+    assert "secret" not in corpus.tokenizer.vocabulary
+    assert corpus.val.lines() == [[corpus.tokenizer.unk_id]]
+
+
+def test_unknown_words_are_kept_from_providers(tmp_path: Path) -> None:
+    corpus = load_corpus(write(tmp_path, b"a a rare\na b b\n"), min_count=2, val_fraction=0.5)
+    assert corpus.train_words() == [["a", "a"]]
+
+
+def test_windows_line_ends_and_a_byte_order_mark_leave_no_trace(tmp_path: Path) -> None:
+    corpus = load_corpus(write(tmp_path, "\ufeffa b\r\nb a\r\n".encode()), val_fraction=0.5)
+    assert corpus.train_words() == [["a", "b"]]
+
+
+def test_lines_longer_than_the_block_are_cut_without_losing_a_target() -> None:
+    tokenizer = WordTokenizer.train(["a b c d e f g"])
+    split = encode_lines(["a b c d e f g", "a", "b c d"], tokenizer)
+    pieces = split.pieces(3)
+    assert pieces.lengths.tolist() == [3, 3, 2, 2, 3, 1]
+    targets: list[int] = []
+    for start, length in zip(pieces.starts, pieces.lengths, strict=True):
+        targets += split.ids[start + 1 : start + length + 1].tolist()
+    assert targets == [index for line in split.lines() for index in [*line, tokenizer.eol_id]]
+
+
+words = st.sampled_from(["a", "b", "c", "rare"])
+
+
+@given(
+    st.lists(st.lists(words, min_size=1, max_size=9), min_size=1, max_size=6),
+    st.integers(1, 6),
+)
+def test_pairs_are_those_of_a_plain_double_loop(texts: list[list[str]], block: int) -> None:
+    tokenizer = WordTokenizer.train(["a a b b c c rare"], min_count=2)
+    split = encode_lines([" ".join(text) for text in texts], tokenizer)
+    size = len(tokenizer)
+    found = count_pairs(split, special_ids=tokenizer.special_ids, block_size=block, vocab_size=size)
+    expected = np.zeros((size, size), int)
+    for text in texts:
+        line = [tokenizer.eol_id, *tokenizer.encode(" ".join(text))]
+        for start in range(0, len(line), block):
+            piece = line[start : start + block]
+            for i, query in enumerate(piece):
+                for key in piece[: i + 1]:
+                    expected[query, key] += 1
+    expected[list(tokenizer.special_ids)] = 0
+    expected[:, list(tokenizer.special_ids)] = 0
+    where = np.nonzero(expected)
+    assert found.query_ids.tolist() == where[0].tolist()
+    assert found.key_ids.tolist() == where[1].tolist()
+    assert found.counts.tolist() == expected[where].tolist()
+
+
+def test_rows_ask_each_query_once_and_never_about_special_tokens(tmp_path: Path) -> None:
+    corpus = small_corpus(tmp_path)
+    pairs = count_pairs(
+        corpus.train,
+        special_ids=corpus.tokenizer.special_ids,
+        block_size=64,
+        vocab_size=len(corpus.tokenizer),
+    )
+    rows = pairs.rows(corpus.tokenizer.vocabulary)
+    queries = [row.query for row in rows]
+    assert sorted(queries) == sorted(set(corpus.tokenizer.vocabulary) - {"<unk>", "<eol>"})
+    assert sum(len(row.keys) for row in rows) == len(pairs)
+    assert not {"<unk>", "<eol>"} & {key for row in rows for key in row.keys}

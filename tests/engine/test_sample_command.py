@@ -1,0 +1,107 @@
+"""``llmattn sample`` as a person runs it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support_engine import SMALL, environment, run, write_corpus
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the checkpoint of a short run on the provider ``random``."""
+    folder = tmp_path_factory.mktemp("sample")
+    write_corpus(folder)
+    options = ("--steps", "20", "--provider", "random", "--block-size", "8", *SMALL)
+    done = run(folder, "train", "--corpus", "corpus.txt", *options)
+    assert done.returncode == 0, done.stderr
+    (folder / "corpus.txt").unlink()  # sampling must not need it, and must not train again
+    return folder
+
+
+def test_prompt_is_continued(folder: Path) -> None:
+    done = run(folder, "sample", "--prompt", "The cat", "--seed", "1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("the cat")
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_num_prints_so_many_lines(folder: Path) -> None:
+    done = run(folder, "sample", "--prompt", "the", "--num", "4", "--seed", "1")
+    assert len(done.stdout.splitlines()) == 4
+
+
+def test_unknown_word_is_told_on_stderr_and_sampled_all_the_same(folder: Path) -> None:
+    done = run(folder, "sample", "--prompt", "the zebra sees", "--seed", "1")
+    assert done.returncode == 0
+    assert "read as <unk>: zebra" in done.stderr
+    assert done.stdout.startswith("the zebra sees")
+
+
+def test_piped_lines_are_continued_one_by_one(folder: Path) -> None:
+    done = run(folder, "sample", "--seed", "1", stdin="the cat\nthe dog\n")
+    first, second = done.stdout.splitlines()
+    assert first.startswith("the cat")
+    assert second.startswith("the dog")
+    assert ">" not in done.stdout
+
+
+def test_terminal_gets_a_prompt_and_leaves_with_control_d(folder: Path) -> None:
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "llmattn", "sample", "--seed", "1"],
+        cwd=folder,
+        env={**environment(folder), "TERM": "xterm", "XDG_STATE_HOME": str(folder / "state")},
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        start_new_session=True,
+    )
+    os.close(follower)
+    seen = ""
+    typed = "the dog\r"
+    for _ in range(120):
+        ready, _, _ = select.select([leader], [], [], 0.5)
+        if ready:
+            try:
+                seen += os.read(leader, 4096).decode()
+            except OSError:  # the other side has closed: the process is gone
+                break
+            if "\x1b[6n" in seen:  # the prompt asks where the cursor is
+                os.write(leader, b"\x1b[1;1R")
+                seen = seen.replace("\x1b[6n", "")
+        elif "> " in seen:  # it waits for something to be typed
+            os.write(leader, typed.encode())
+            typed = "\x04"
+    os.close(leader)
+    assert process.wait(timeout=60) == 0
+    assert "the dog" in seen
+    history = folder / "state" / "llmattn" / "sample_history"
+    assert "the dog" in history.read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--checkpoint", "none.pt"), "There is no checkpoint at none.pt"),
+        (("--block-size", "9"), "at most 8 tokens"),
+        (("--temperature", "-1"), "--temperature must be 0 or more"),
+        (("--top-p", "0"), "--top-p must be above 0"),
+        (("--device", "tpu"), "There is no device 'tpu'"),
+        (("--ask", "-o", "random.seed=5"), "seed was 0, is 5"),
+    ],
+)
+def test_wrong_input_gets_one_clear_line_and_a_failure(
+    folder: Path, options: tuple[str, ...], message: str
+) -> None:
+    done = run(folder, "sample", "--prompt", "the", *options)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,227 @@
+"""Sampling: the same as a full forward, offline, and asking for what is new."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from attrs import evolve
+from llmattn.data.table import KnownPairs, ScoreTable
+from llmattn.data.tokenizer import WordTokenizer
+from llmattn.errors import CheckpointError, ConfigError
+from llmattn.sampling.generate import Decoder, draw, generate
+from llmattn.sampling.options import SampleOptions
+from llmattn.sampling.sampler import Sampler
+from llmattn.sampling.scores import NoRows, TableRows
+from llmattn.training.checkpoint import Checkpoint, Scored
+from llmattn.training.choice import ScoreChoice
+from llmattn.training.config import TrainConfig
+from llmattn.training.run import begin, resume
+from support_engine import VARIANTS, full_table, lively_model, small_config, small_corpus
+
+WORDS = WordTokenizer.train(["a b c d e f g h i j"])
+OPEN_ENDED = SampleOptions(max_new=40, temperature=1.0, top_k=0, num=3)
+
+
+def randoms(number: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in range(number)]
+
+
+def rows_of(table: ScoreTable) -> TableRows:
+    return TableRows(table, WORDS.vocabulary, WORDS.special_ids)
+
+
+@pytest.mark.parametrize(("attention", "distance_bias"), VARIANTS)
+@pytest.mark.parametrize("block_size", [16, 5, 1])
+def test_each_step_equals_a_full_forward_over_its_window(
+    attention: str, distance_bias: bool, block_size: int
+) -> None:
+    model = lively_model(small_config(attention, distance_bias))
+    table = full_table()
+    decoder = Decoder(model, rows_of(table), block_size=block_size)
+    torch.manual_seed(1)
+    logits = decoder.push(torch.randint(2, 12, (2, 7)))
+    for _ in range(40):
+        window = decoder.window
+        assert window.shape[1] <= block_size
+        full, _ = model(window, table.gather(window))
+        assert torch.allclose(logits, full[:, -1], atol=1e-5)
+        new = torch.randint(2, 12, (2, 1))
+        logits = decoder.push(new)
+        assert torch.equal(decoder.window[:, -1:], new)
+
+
+def test_unk_is_never_generated_and_an_unprompted_line_is_never_empty() -> None:
+    model = lively_model(small_config("position"))
+    with torch.no_grad():  # make <unk> and <eol> by far the likeliest
+        model.token_embedding.weight[:2] *= 100
+    for seed in range(20):
+        steps = list(
+            generate(
+                Decoder(model, NoRows()),
+                [],
+                OPEN_ENDED,
+                [torch.Generator().manual_seed(seed + i) for i in range(3)],
+                unk_id=0,
+                eol_id=1,
+            )
+        )
+        assert 0 not in {token for step in steps for token in step}
+        assert 1 not in steps[0]
+
+
+def test_a_sample_stays_at_its_end_of_line() -> None:
+    model = lively_model(small_config("position"))
+    steps = list(
+        generate(Decoder(model, NoRows()), [3], OPEN_ENDED, randoms(3), unk_id=0, eol_id=1)
+    )
+    for sample in zip(*steps, strict=True):
+        if 1 in sample:
+            assert set(sample[sample.index(1) :]) == {1}
+
+
+def test_top_k_and_top_p_leave_out_the_unlikely() -> None:
+    shares = torch.tensor([[0.5, 0.3, 0.15, 0.05]])
+    logits = shares.log().repeat(400, 1)
+    few = draw(logits, SampleOptions(temperature=1.0, top_k=2), randoms(400))
+    assert set(few.tolist()) == {0, 1}
+    most = draw(logits, SampleOptions(temperature=1.0, top_k=0, top_p=0.9), randoms(400))
+    assert set(most.tolist()) == {0, 1, 2}
+    one = draw(logits, SampleOptions(temperature=1.0, top_k=0, top_p=0.01), randoms(400))
+    assert set(one.tolist()) == {0}
+
+
+def test_temperature_zero_takes_the_likeliest() -> None:
+    logits = torch.tensor([[0.0, 2.0, 1.0], [3.0, 2.0, 1.0]])
+    assert draw(logits, SampleOptions(temperature=0), randoms(2)).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"temperature": -1.0}, "--temperature"),
+        ({"top_p": 0.0}, "--top-p"),
+        ({"top_k": -1}, "--top-k"),
+        ({"max_new": 0}, "--max-new"),
+        ({"num": 0}, "--num"),
+    ],
+)
+def test_options_out_of_range_name_themselves(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        evolve(SampleOptions(), **changes)
+
+
+def trained(folder: Path, provider: str = "random", **shape: object) -> Checkpoint:
+    """A checkpoint of a short run."""
+    small_corpus(folder)
+    small = {"block_size": 8, "n_layer": 1, "n_head": 2, "n_embd": 16, "dropout": 0.0, **shape}
+    run = begin(
+        folder / "corpus.txt",
+        folder / "checkpoint.pt",
+        TrainConfig(steps=2, batch_size=8, val_fraction=0.2),
+        small,
+        scores=ScoreChoice((provider,), cache_dir=folder / "scores"),
+    )
+    run.trainer.best_weights = run.trainer.model.state_dict()
+    run.save()
+    from llmattn.training.checkpoint import load_checkpoint
+
+    return load_checkpoint(folder / "checkpoint.pt")
+
+
+def without_scores(checkpoint: Checkpoint, *, local: bool) -> Checkpoint:
+    """The checkpoint with an empty table, its provider called local or not."""
+    assert checkpoint.table is not None
+    known = checkpoint.table.known
+    table = ScoreTable(
+        KnownPairs(known.query_ids[:0], known.key_ids[:0], known.scores[:, :0]),
+        vocab_size=checkpoint.table.vocab_size,
+        channels=checkpoint.table.channels,
+        absent=checkpoint.table.absent,
+    )
+    scored = tuple(Scored(s.identity, local) for s in checkpoint.scored)
+    return evolve(checkpoint, table=table, scored=scored)
+
+
+def test_the_same_seed_draws_the_same_lines(tmp_path: Path) -> None:
+    checkpoint = trained(tmp_path)
+    options = SampleOptions(num=3, max_new=10)
+    lines = []
+    for seed in (5, 5, 6):
+        with Sampler(checkpoint, seed=seed) as sampler:
+            lines.append(sampler.sample("the cat", options))
+    assert lines[0] == lines[1] != lines[2]
+    assert all(line.startswith("the cat") for line in lines[0])
+
+
+def test_streamed_pieces_make_up_the_sample(tmp_path: Path) -> None:
+    checkpoint = trained(tmp_path)
+    options = SampleOptions(max_new=20)
+    with Sampler(checkpoint, seed=1) as one, Sampler(checkpoint, seed=1) as other:
+        assert ["".join(one.stream("the '", options))] == other.sample("the '", options)
+
+
+def test_words_outside_the_vocabulary_are_named_and_still_continued(tmp_path: Path) -> None:
+    with Sampler(trained(tmp_path), seed=1) as sampler:
+        assert sampler.unknown_words("the zebra sees the gnu, zebra") == ["zebra", "gnu", ","]
+        (line,) = sampler.sample("the zebra", SampleOptions(max_new=3))
+        assert line.startswith("the zebra ")
+
+
+def test_unscored_pairs_are_filled_and_counted(tmp_path: Path) -> None:
+    checkpoint = without_scores(trained(tmp_path), local=False)
+    with Sampler(checkpoint, seed=1) as sampler:
+        sampler.sample("the cat", SampleOptions(max_new=3))
+        assert isinstance(sampler.scores, TableRows)
+        assert sampler.scores.filled == sampler.scores.read > 0
+
+
+@pytest.mark.parametrize(("local", "ask"), [(True, False), (False, True)])
+def test_asking_gives_the_scores_that_training_had(tmp_path: Path, local: bool, ask: bool) -> None:
+    full = trained(tmp_path)
+    empty = without_scores(full, local=local)
+    choice = ScoreChoice(cache_dir=tmp_path / "other")
+    options = SampleOptions(max_new=20, num=2)
+    with Sampler(full, seed=2) as one:
+        expected = one.sample("the cat", options)
+    with Sampler(empty, seed=2, ask=ask, choice=choice) as other:
+        assert other.sample("the cat", options) == expected
+        assert isinstance(other.scores, TableRows)
+        assert other.scores.filled == 0
+    assert empty.table is not None
+    assert 0 < len(empty.table.known.query_ids) < len(full.table.known.query_ids)  # type: ignore[union-attr]
+
+
+def test_asking_a_provider_that_would_score_otherwise_is_refused(tmp_path: Path) -> None:
+    checkpoint = without_scores(trained(tmp_path), local=False)
+    choice = ScoreChoice(options={"random.seed": "7"}, cache_dir=tmp_path / "other")
+    with pytest.raises(ConfigError, match="seed was 0, is 7"):
+        Sampler(checkpoint, ask=True, choice=choice)
+
+
+def test_cooccurrence_needs_nothing_asked(tmp_path: Path) -> None:
+    with Sampler(trained(tmp_path, "cooccurrence"), seed=1, ask=True) as sampler:
+        sampler.sample("cat dog night owl", SampleOptions(max_new=10))
+        assert isinstance(sampler.scores, TableRows)
+        assert sampler.scores.filled == 0
+
+
+def test_window_larger_than_the_checkpoints_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="at most 8 tokens"):
+        Sampler(trained(tmp_path), block_size=9)
+
+
+def test_a_line_may_grow_past_the_block(tmp_path: Path) -> None:
+    with Sampler(trained(tmp_path), seed=3) as sampler:
+        (line,) = sampler.sample("the cat sees " * 5, SampleOptions(max_new=30, temperature=3.0))
+        assert len(line.split()) > 15
+
+
+def test_resuming_refuses_another_text(tmp_path: Path) -> None:
+    trained(tmp_path)
+    path = tmp_path / "corpus.txt"
+    path.write_text(path.read_text().replace("cat", "cow"))
+    with pytest.raises(CheckpointError, match="is not the text"):
+        resume(tmp_path / "checkpoint.pt")

@@ -1,0 +1,186 @@
+"""``llmattn train`` as a person runs it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from llmattn.training.checkpoint import load_checkpoint
+from support_engine import SMALL, run, start, write_corpus
+
+QUICK = ("train", "--corpus", "corpus.txt", "--eval-every", "5", *SMALL)
+
+
+def rows(text: str) -> list[tuple[str, ...]]:
+    """Step, training and validation loss of each evaluation printed."""
+    fields = [line.split() for line in text.splitlines()]
+    return [tuple(f[:3]) for f in fields if f and f[0].isdigit() and int(f[0]) > 0]
+
+
+def test_first_run_scores_trains_and_leaves_a_checkpoint(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    done = run(tmp_path, *QUICK, "--steps", "10", "--provider", "cooccurrence")
+    assert done.returncode == 0, done.stderr
+    assert [row[0] for row in rows(done.stdout)] == ["5", "10"]
+    assert "parameters" in done.stdout
+    assert "Best validation loss" in done.stdout
+    assert "scored now" in done.stderr
+    assert load_checkpoint(tmp_path / "checkpoint.pt").last["step"] == 10
+
+
+def test_second_run_scores_nothing_anew(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    command = (*QUICK, "--steps", "1", "--provider", "random")
+    run(tmp_path, *command)
+    assert ", 0 scored now" in run(tmp_path, *command).stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_resumes_with_the_losses_of_an_unbroken_one(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    write_corpus(tmp_path)
+    command = (*QUICK, "--provider", "random", "--dropout", "0.2", "--steps", "150")
+    whole = run(tmp_path, *command, "--out", "whole.pt")
+    process = start(tmp_path, *command, "--out", "broken.pt")
+    assert process.stdout is not None
+    printed = []
+    for line in process.stdout:
+        printed.append(line)
+        if line.split()[:1] == ["10"]:
+            process.send_signal(number)
+            break
+    rest, notices = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "--resume --out broken.pt" in notices
+    assert not list(tmp_path.glob("*.tmp"))
+    before = rows("".join(printed) + rest)
+    assert len(before) < len(rows(whole.stdout)), "it ended before it was interrupted"
+    resumed = run(tmp_path, "train", "--resume", "--out", "broken.pt")
+    assert resumed.returncode == 0, resumed.stderr
+    assert before + rows(resumed.stdout) == rows(whole.stdout)
+
+
+def test_second_interrupt_stops_at_once(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    # One step that takes long: the first signal waits for its end, the second does not.
+    slow = ("--batch-size", "90", "--grad-accum", "100000", "--attention", "uniform")
+    process = start(tmp_path, *QUICK, *slow)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
+    for line in process.stdout:
+        if line.split()[:1] == ["0"]:
+            break
+    process.send_signal(signal.SIGINT)
+    assert "once more" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    watchdog.cancel()
+    assert process.returncode == 130
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_finished_run_goes_on_with_more_steps(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    run(tmp_path, *QUICK, "--steps", "5", "--attention", "position")
+    done = run(tmp_path, "train", "--resume", "--steps", "15")
+    assert [row[0] for row in rows(done.stdout)] == ["10", "15"]
+    assert "now ends at step 15" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--n-layer", "3"), "--n-layer 3 contradicts"),
+        (("--lr", "0.5"), "--lr 0.5 contradicts"),
+        (("--provider", "random"), "--provider random contradicts"),
+        (("--block-size", "128"), "--block-size 128 contradicts"),
+        (("--steps", "2"), "--steps 2 is less than"),
+        (("-o", "random.seed=3"), "--option cannot be used with --resume"),
+        (("--max-cost", "1"), "--max-cost cannot be used with --resume"),
+        (("--device", "cuda:77"), "no device 'cuda:77'"),
+    ],
+)
+def test_resuming_refuses_what_contradicts_the_checkpoint(
+    checkpoint: Path, options: tuple[str, ...], message: str
+) -> None:
+    done = run(checkpoint.parent, "train", "--resume", *options)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a run of five steps without scores."""
+    folder = tmp_path_factory.mktemp("run")
+    write_corpus(folder)
+    done = run(folder, *QUICK, "--steps", "5", "--attention", "position")
+    assert done.returncode == 0, done.stderr
+    return folder / "checkpoint.pt"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--corpus", "none.txt"), "There is no corpus at none.txt"),
+        (("--attention", "magic"), "--attention must be one of"),
+        (("--n-head", "3"), "--n-embd 16 cannot be shared out"),
+        (("--val-fraction", "0.001"), "too few"),
+        (("--min-count", "1000"), "lower --min-count"),
+        (("--tokenizer", "bytes"), "No tokenizer is called 'bytes'"),
+        (("--device", "tpu"), "There is no device 'tpu'"),
+        (("--out", "no/such/folder.pt"), "No checkpoint can be written"),
+        (("--provider", "nobody"), "No provider is called 'nobody'"),
+        (("-o", "nonsense"), "write it as NAME.KEY=VALUE"),
+        (("--max-time", "0"), "--max-time must be above 0"),
+        (("--threads", "0"), "--threads must be at least 1"),
+        (("--resume", "--out", "none.pt"), "There is no checkpoint at none.pt"),
+    ],
+)
+def test_wrong_input_gets_one_clear_line_and_a_failure(
+    tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    write_corpus(tmp_path)
+    done = run(tmp_path, *QUICK, "--steps", "1", *options)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_unwritable_place_is_found_before_anything_is_scored(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    run(tmp_path, *QUICK, "--provider", "random", "--out", "no/folder/here.pt")
+    assert not (tmp_path / "scores").exists()
+
+
+def test_two_providers_give_the_model_two_channels(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    both = ("--provider", "random", "--provider", "cooccurrence", "--steps", "5")
+    done = run(tmp_path, *QUICK, *both)
+    assert done.returncode == 0, done.stderr
+    loaded = load_checkpoint(tmp_path / "checkpoint.pt")
+    assert loaded.model_config.channels == ("random.random", "cooccurrence.cooccurrence")
+    assert loaded.table is not None
+    assert loaded.table.absent == (None, 0.0)
+
+
+def test_help_does_not_wait_for_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys, runpy; sys.argv = ['llmattn', 'train', '--help']\n"
+        "try: runpy.run_module('llmattn', run_name='__main__')\n"
+        "except SystemExit: print('torch' in sys.modules)"
+    )
+    import subprocess
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
+    assert "--min-count" in done.stdout
+    assert done.stdout.splitlines()[-1] == "False"

@@ -1,0 +1,129 @@
+"""What the engine's tests share: small corpora, small models, and the commands as processes."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from attrs import evolve
+from llmattn.cli.main import main
+from llmattn.data.corpus import Corpus, load_corpus
+from llmattn.data.table import KnownPairs, ScoreTable
+from llmattn.model.attn_gpt import AttnGPT
+from llmattn.model.config import ATTENTION, ModelConfig
+
+VARIANTS = [*((name, False) for name in sorted(ATTENTION)), ("learned", True)]
+"""Every kind of attention; ``learned`` without and with a distance bias."""
+
+SMALL = ("--n-layer", "1", "--n-head", "2", "--n-embd", "16", "--batch-size", "4")
+ANIMALS = ("cat", "dog", "owl", "fox", "hen")
+VERBS = ("sees", "likes", "hears", "chases")
+
+
+def write_corpus(folder: Path) -> Path:
+    """A text of 100 lines in ``folder``."""
+    lines = [
+        f"the {a} {v} the {b}{'.' if a < b else ' at night.'}"
+        for v in VERBS
+        for a in ANIMALS
+        for b in ANIMALS
+    ]
+    path = folder / "corpus.txt"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def small_corpus(folder: Path) -> Corpus:
+    """The text of :func:`write_corpus`, ready for training."""
+    return load_corpus(write_corpus(folder))
+
+
+def small_config(attention: str, distance_bias: bool = False, **changes: Any) -> ModelConfig:
+    """A model of 12 words, two layers and two channels of scores."""
+    config = ModelConfig(
+        vocab_size=12,
+        block_size=16,
+        n_layer=2,
+        n_head=2,
+        n_embd=8,
+        dropout=0.0,
+        attention=attention,
+        distance_bias=distance_bias,
+        channels=("one", "two"),
+    )
+    return evolve(config, **changes)
+
+
+def lively_model(config: ModelConfig, seed: int = 0) -> AttnGPT:
+    """A model whose every parameter matters: those that start at 0 are drawn too."""
+    torch.manual_seed(seed)
+    model = AttnGPT(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.startswith(("attention.", "position_embedding.")):
+                parameter.normal_(std=0.5)
+    return model.eval()
+
+
+def full_table(vocab_size: int = 12, channels: int = 2, seed: int = 0) -> ScoreTable:
+    """Random scores of all pairs."""
+    query, key = np.divmod(np.arange(vocab_size**2), vocab_size)
+    scores = np.random.default_rng(seed).random((channels, vocab_size**2))
+    return ScoreTable(
+        KnownPairs.of(query, key, scores.astype(np.float16)),
+        vocab_size=vocab_size,
+        channels=["one", "two"][:channels],
+        absent=[None] * channels,
+    )
+
+
+def environment(folder: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """An environment without keys, its caches in ``folder``, its threads asleep when idle."""
+    kept = {k: v for k, v in os.environ.items() if "API_KEY" not in k and not k.startswith("LLM")}
+    own = {
+        "LLMATTN_CACHE_DIR": str(folder / "scores"),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "COLUMNS": "100",
+        "NO_COLOR": "1",
+    }
+    return {**kept, **own, **(extra or {})}
+
+
+def start(folder: Path, *arguments: str | Path) -> subprocess.Popen[str]:
+    """``python -m llmattn ARGUMENTS`` in ``folder``."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "llmattn", *map(str, arguments)],
+        cwd=folder,
+        env=environment(folder),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(folder: Path, *arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """``llmattn ARGUMENTS`` in ``folder``, in this process: torch is there already."""
+    out, err = io.StringIO(), io.StringIO()
+    command = [str(argument) for argument in arguments]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        for name in set(os.environ) - set(environment(folder)):
+            patch.delenv(name)
+        for name, value in environment(folder).items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "stdin", io.StringIO(stdin))
+        with pytest.raises(SystemExit) as left:
+            main(command)
+    code = left.value.code
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
