@@ -76,7 +76,7 @@ def test_terminal_gets_a_prompt_and_leaves_with_control_d(folder: Path) -> None:
             if "\x1b[6n" in seen:  # the prompt asks where the cursor is
                 os.write(leader, b"\x1b[1;1R")
                 seen = seen.replace("\x1b[6n", "")
-        elif "> " in seen:  # it waits for something to be typed
+        elif ">" in seen:  # it waits for something to be typed
             os.write(leader, typed.encode())
             typed = "\x04"
     os.close(leader)
