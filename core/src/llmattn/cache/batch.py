@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from llmattn.identity import Identity
 from llmattn.rows import Row, Scope, Scores
 
-__all__ = ["Half", "checked_halves", "has_positions", "key_counts", "unknown"]
+__all__ = ["Half", "checked_halves", "has_positions", "key_counts", "unknown", "where_positions"]
 
 Half = NDArray[np.float16]
 """Scores as caches keep them, shape ``(N, C)``: 11 bits, more than any provider's scale."""
@@ -35,7 +35,14 @@ def has_positions(identity: Identity, row: Row) -> bool:
 
 def key_counts(rows: Sequence[Row]) -> NDArray[np.int64]:
     """Number of keys of each row, ``(R,)``."""
-    return np.fromiter((len(row.keys) for row in rows), np.int64, len(rows))
+    return np.fromiter(map(len, [row.keys for row in rows]), np.int64, len(rows))
+
+
+def where_positions(identity: Identity, rows: Sequence[Row]) -> NDArray[np.bool_]:
+    """:func:`has_positions` of all rows, ``(R,)``."""
+    if identity.scope is Scope.PREFIX:
+        return np.fromiter((has_positions(identity, row) for row in rows), bool, len(rows))
+    return np.fromiter(map(bool, [row.context for row in rows]), bool, len(rows))
 
 
 def unknown(identity: Identity, row: Row) -> Scores:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from llmattn.cache.batch import checked_halves, has_positions, key_counts, unknown
+from llmattn.cache.batch import checked_halves, key_counts, unknown, where_positions
 from llmattn.cache.lmdb_bulk import load_matrix, load_pairs
 from llmattn.cache.lmdb_file import prepare_folder
 from llmattn.cache.lmdb_layout import ID_KEY
@@ -64,7 +64,7 @@ class LmdbCache:
 
     def get(self, identity: Identity, rows: Sequence[Row]) -> list[Scores]:
         """See ``ScoreCache.get``."""
-        texts = [has_positions(identity, row) for row in rows]
+        texts = where_positions(identity, rows).tolist()
 
         def work(txn: Transaction, store: Store) -> list[Scores]:
             space = read_space(txn, store, identity.namespace)
@@ -88,7 +88,7 @@ class LmdbCache:
         """See ``ScoreCache.put``."""
         halves = checked_halves(identity, rows, scores)
         counts = key_counts(rows)
-        texts = np.fromiter((has_positions(identity, row) for row in rows), bool, len(rows))
+        texts = where_positions(identity, rows)
         known = ~np.isnan(halves[:, 0])
         if not known.any() and usage == Usage():
             return

@@ -19,6 +19,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,10 @@ __all__ = [
     "PREFIX_HASH",
     "SEALED",
     "check",
+    "pack_pairs",
     "pack_prefix",
     "pack_words",
+    "pair_keys",
     "pair_records",
     "prefix_key",
     "seal",
@@ -69,6 +72,29 @@ def pair_records(keys: NDArray[np.int64], scores: Half) -> NDArray[np.uint16]:
     records[:, 0] = keys & 0xFFFF
     records[:, 1:] = scores.view(np.uint16)
     return records
+
+
+def pair_keys(space: int, segments: NDArray[np.int64]) -> list[bytes]:
+    """Keys of values: ``segments`` holds query id << 16 | high half of the key ids."""
+    fields = np.empty(len(segments), [("space", ">u4"), ("query", ">u4"), ("block", ">u2")])
+    fields["space"] = space
+    fields["query"] = segments >> 16
+    fields["block"] = segments & 0xFFFF
+    return cut(fields.tobytes(), np.arange(len(segments)) * PAIR_KEY.size)
+
+
+def pack_pairs(records: NDArray[np.uint16], starts: NDArray[np.int64]) -> list[bytes]:
+    """Sealed values of records (N, 1 + C), a new value beginning at each of ``starts``."""
+    bodies = cut(records.tobytes(), starts * (records.itemsize * records.shape[1]))
+    sums = np.fromiter(map(zlib.crc32, bodies), "<u4", len(bodies)).tobytes()
+    seals = cut(sums, np.arange(len(bodies)) * SEALED)
+    return [head + body for head, body in zip(seals, bodies, strict=True)]
+
+
+def cut(data: bytes, starts: NDArray[np.int64]) -> list[bytes]:
+    """``data`` in pieces that begin at ``starts``."""
+    edges = [*starts.tolist(), len(data)]
+    return [data[start:end] for start, end in pairwise(edges)]
 
 
 def unpack_pairs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain, compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,11 @@ from llmattn.cache.lmdb_layout import (
     PAIR_KEY,
     SEALED,
     check,
+    pack_pairs,
     pack_prefix,
+    pair_keys,
     pair_records,
     prefix_key,
-    seal,
     unpack_pairs,
     unpack_prefix,
 )
@@ -44,6 +46,11 @@ _HALF_BITS = 16
 _KEY_MASK = 0xFFFFFFFF
 _PORTION = 256
 """Records that a scan reads in one transaction."""
+
+
+def all_keys(rows: Sequence[Row]) -> list[str]:
+    """The keys of all rows, one after the other."""
+    return list(chain.from_iterable([row.keys for row in rows]))
 
 
 def key_blocks(store: Store) -> range:
@@ -100,22 +107,29 @@ def put_pairs(
     halves: Half,
 ) -> None:
     """Merge scores (N, C) of PAIR rows into what is stored; the last of equal pairs wins."""
-    words = [key for row in rows for key in row.keys]
-    queries = [row.query for row in rows]
+    words = all_keys(rows)
+    query_ids = interning.ids([row.query for row in rows])
+    pairs = np.repeat(query_ids << _KEY_BITS, key_counts(rows))
     known = ~np.isnan(halves[:, 0])
     if not known.all():
-        words = [word for word, keep in zip(words, known.tolist(), strict=True) if keep]
-    query_ids = np.repeat(interning.ids(queries), key_counts(rows))[known]
-    pairs = query_ids << _KEY_BITS | interning.ids(words)
-    records = pair_records(pairs, halves[known])
-    before, stored = read_records(txn, store, space, np.unique(query_ids), halves.shape[1])
-    if len(before):
+        words = list(compress(words, known.tolist()))
+        pairs, halves = pairs[known], halves[known]
+    pairs |= interning.ids(words)
+    records = pair_records(pairs, halves)
+    if _holds_pairs(txn, store, space):
+        before, stored = read_records(txn, store, space, np.unique(query_ids), halves.shape[1])
         pairs = np.concatenate([before, pairs])
         records = np.concatenate([stored, records])
     order = np.argsort(pairs, kind="stable")
     pairs = pairs[order]
     last = np.append(pairs[1:] != pairs[:-1], True)
     _write_records(txn, store, space, pairs[last], records[order[last]])
+
+
+def _holds_pairs(txn: Transaction, store: Store, space: int) -> bool:
+    cursor = txn.cursor(store.pairs)
+    prefix = ID_KEY.pack(space)
+    return bool(cursor.set_range(prefix)) and cursor.key().startswith(prefix)
 
 
 def _write_records(
@@ -128,22 +142,16 @@ def _write_records(
     """Replace the values that hold ``pairs`` (ascending)."""
     segments = pairs >> _HALF_BITS
     starts = np.flatnonzero(np.append(True, segments[1:] != segments[:-1]))
-    width = records.dtype.itemsize * records.shape[1]
-    body = records.tobytes()
-    cuts = (starts * width).tolist()
-    table, pack, put, get = store.pairs, PAIR_KEY.pack, txn.put, txn.get
+    keys = pair_keys(space, segments[starts])
+    values = pack_pairs(records, starts)
+    table = store.pairs
     cursor = txn.cursor(table)
-    append = not cursor.last()
-    first = pairs[0]
-    if not append:
-        append = bytes(cursor.key()) < pack(space, int(first >> 32), int(first >> 16 & 0xFFFF))
-    for segment, start, end in zip(
-        segments[starts].tolist(), cuts, [*cuts[1:], len(body)], strict=True
-    ):
-        key, value = pack(space, segment >> _HALF_BITS, segment & 0xFFFF), seal(body[start:end])
-        if append:
-            put(key, value, db=table, append=True)
-        elif get(key, db=table) != value:  # an equal value would only make the file grow
+    if not cursor.last() or cursor.key() < keys[0]:
+        cursor.putmulti(zip(keys, values, strict=True), append=True)
+        return
+    get, put = txn.get, txn.put
+    for key, value in zip(keys, values, strict=True):
+        if get(key, db=table) != value:  # an equal value would only make the file grow
             put(key, value, db=table)
 
 
@@ -153,7 +161,7 @@ def get_pairs(
     """Scores (C, n) of PAIR rows, NaN where unknown."""
     vocabulary, channels = store.vocabulary, len(identity.channels)
     query_ids = vocabulary.ids([row.query for row in rows])
-    key_ids = vocabulary.ids([key for row in rows for key in row.keys])
+    key_ids = vocabulary.ids(all_keys(rows))
     counts = key_counts(rows)
     wanted = np.repeat(query_ids, counts) << _KEY_BITS | key_ids
     wanted[key_ids < 0] = -1
@@ -177,7 +185,7 @@ def put_texts(
     halves: Half,
 ) -> None:
     """Merge scores (N, C) of PREFIX rows into what is stored."""
-    words = [key for row in rows for key in row.keys]
+    words = all_keys(rows)
     cuts = np.cumsum(key_counts(rows))[:-1]
     ids = np.split(interning.ids(words).astype(np.uint32), cuts)
     for tokens, values in zip(ids, np.split(halves, cuts), strict=True):
@@ -192,7 +200,7 @@ def get_texts(
     txn: Transaction, store: Store, space: int, identity: Identity, rows: Sequence[Row]
 ) -> list[Scores]:
     """Scores (C, n) of PREFIX rows, NaN where unknown."""
-    ids = store.vocabulary.ids([key for row in rows for key in row.keys])
+    ids = store.vocabulary.ids(all_keys(rows))
     answers = []
     for row, tokens in zip(rows, np.split(ids, np.cumsum(key_counts(rows))[:-1]), strict=True):
         known = None

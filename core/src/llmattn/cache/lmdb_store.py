@@ -76,9 +76,9 @@ class Store:
         vocabulary = self.vocabulary
         while True:
             with translated(self.path):
-                size = self._env.info()["map_size"]
                 try:
                     with self._gate.shared():
+                        size = self._env.info()["map_size"]
                         with self._env.begin(write=True) as txn:
                             if not self.is_current():
                                 raise Replaced

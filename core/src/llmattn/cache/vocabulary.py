@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from itertools import repeat
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ class Vocabulary:
 
     def __init__(self) -> None:
         self.words: list[str] = []
-        self._ids: dict[str, int] = {}
+        self._ids = _Ids()
         self._last_key: bytes | None = None
         self._lock = threading.Lock()
 
@@ -53,7 +53,7 @@ class Vocabulary:
 
     def ids(self, words: Sequence[str]) -> NDArray[np.int64]:
         """Ids of ``words``, -1 for those not known."""
-        return np.fromiter(map(self._ids.get, words, repeat(-1)), np.int64, len(words))
+        return _looked_up(self._ids, words)
 
     def begin(self) -> Interning:
         """Start a write transaction."""
@@ -99,7 +99,20 @@ class Interning(dict[str, int]):
 
     def ids(self, words: Sequence[str]) -> NDArray[np.int64]:
         """Ids of ``words``, all of which get one."""
-        return np.fromiter(map(self.__getitem__, words), np.int64, len(words))
+        return _looked_up(self, words)
+
+
+class _Ids(dict[str, int]):
+    """Ids by word, -1 for any other."""
+
+    def __missing__(self, word: str) -> int:
+        return -1
+
+
+def _looked_up(ids: dict[str, int], words: Sequence[str]) -> NDArray[np.int64]:
+    """``ids[word]`` for all ``words``; itemgetter takes half the time of a loop or of map."""
+    found = itemgetter(*words)(ids) if len(words) > 1 else [ids[word] for word in words]
+    return np.fromiter(found, np.int64, len(words))
 
 
 def word_lists(words: Sequence[str], first: int) -> Iterator[tuple[bytes, bytes]]:
