@@ -21,7 +21,7 @@ pytestmark = pytest.mark.local_llm
 
 ROOT = Path(__file__).parents[2]
 SERVER = Path(
-    os.environ.get("LLMATTN_LOCAL_LLM", ROOT.parent / "shared" / "servers" / "local_llm.py")
+    os.environ.get("LLMATTN_LOCAL_LLM", ROOT / "local_llm.py")
 )
 PYTHON = os.environ.get("LLMATTN_LOCAL_LLM_PYTHON", sys.executable)
 MODEL = "SmolLM2-135M-Instruct"

@@ -103,6 +103,8 @@ class Registry:
         hint = ""
         if name in _KNOWN_PACKAGES:
             hint = f" Try: pip install {_KNOWN_PACKAGES[name]}"
+        elif self.kind == "provider":
+            hint = " More are plugins, such as: pip install llmattn-openai"
         raise UnknownPlugin(
             f"No {self.kind} is called {name!r}. Installed: {', '.join(self.names())}.{hint}"
         )

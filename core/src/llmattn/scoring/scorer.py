@@ -88,6 +88,7 @@ class Scorer:
         self._error: LlmattnError | None = None
         self._stopped: str | None = None
         self._answered = False
+        self._told = False
         self._scopes: set[anyio.CancelScope] = set()
 
     async def fill(self, rows: Iterable[Row]) -> FillReport:
@@ -323,8 +324,9 @@ class Scorer:
         report.retries += 1
         error = state.outcome.exception() if state.outcome else None
         log.debug("try %d failed: %s", state.attempt_number, error)
-        if isinstance(error, ProviderUnavailable) and not self._answered:
-            self._notify(f"{error} Trying again.")
+        if isinstance(error, ProviderUnavailable) and not (self._answered or self._told):
+            self._told = True
+            self._notify(f"{error} Trying again for a while.")
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, but not past a halt."""

@@ -1,0 +1,82 @@
+"""Planted keys and passwords appear in nothing that a command prints, logs or writes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from llmattn.testing.server import ScoreServer
+
+KEY, PASSWORD = "sk-planted-key-5417", "planted-password-8823"
+CORPUS = "the cat eats fish .\nthe dog eats meat .\nthe cat sees the dog .\n" * 10
+
+
+def run(folder: Path, *arguments: str, **environ: str) -> str:
+    """Everything that a command prints; it may fail."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("LLM", "OPENAI", "CUSTOM"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "llmattn", *arguments],
+        env={**clean, "LLMATTN_CACHE_DIR": str(folder / "cache"), **environ},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return done.stdout + done.stderr
+
+
+def everything_written(folder: Path) -> bytes:
+    return b"".join(
+        path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".env"
+    )
+
+
+@pytest.mark.parametrize("where", ["environment", "dotenv"])
+@pytest.mark.parametrize("provider", ["openai", "custom"])
+def test_no_command_shows_or_writes_a_key(tmp_path: Path, where: str, provider: str) -> None:
+    (tmp_path / "corpus.txt").write_text(CORPUS)
+    with ScoreServer(api_key=KEY) as server:
+        settings = {
+            "LLM_MODEL": "test-model",
+            f"{provider.upper()}_API_KEY": KEY,
+            f"{provider.upper()}_BASE_URL": server.url,
+        }
+        environ = settings if where == "environment" else {}
+        if where == "dotenv":
+            lines = [f"{name}={value}\n" for name, value in settings.items()]
+            (tmp_path / ".env").write_text("".join(lines))
+        asked = ("-p", provider, "--debug")
+        printed = run(tmp_path, "plan", "corpus.txt", *asked, **environ)
+        printed += run(tmp_path, "score", "corpus.txt", *asked, **environ)
+        assert server.log.requests, printed
+        train = ("train", "--corpus", "corpus.txt", "--steps", "2", *asked)
+        printed += run(tmp_path, *train, **environ)
+        assert (tmp_path / "checkpoint.pt").exists(), printed
+        printed += run(tmp_path, "cache", "stats", **environ)
+        printed += run(tmp_path, "cache", "export", "scores.jsonl", **environ)
+        server.change(api_key="another")
+        printed += run(tmp_path, "score", "corpus.txt", "-o", "temperature=1", *asked, **environ)
+    assert f"{provider.upper()}_API_KEY" in printed
+    assert KEY not in printed
+    assert KEY.encode() not in everything_written(tmp_path)
+
+
+def test_a_password_in_the_url_is_not_shown_or_written(tmp_path: Path) -> None:
+    (tmp_path / "corpus.txt").write_text(CORPUS)
+    with ScoreServer(basic_auth=f"me:{PASSWORD}") as server:
+        url = server.url.replace("://", f"://me:{PASSWORD}@")
+        environ = {"CUSTOM_BASE_URL": url, "LLM_MODEL": "test-model"}
+        asked = ("corpus.txt", "-p", "custom", "--debug")
+        printed = run(tmp_path, "plan", *asked, **environ)
+        printed += run(tmp_path, "score", *asked, **environ)
+        assert server.log.requests, printed
+    environ["CUSTOM_BASE_URL"] = f"http://me:{PASSWORD}@127.0.0.1:9/v1"
+    printed += run(tmp_path, "score", *asked, **environ)
+    environ["CUSTOM_BASE_URL"] = f"ftp://me:{PASSWORD}@127.0.0.1:9/v1"
+    printed += run(tmp_path, "score", *asked, **environ)
+    assert "127.0.0.1:9" in printed
+    assert PASSWORD not in printed
+    assert PASSWORD.encode() not in everything_written(tmp_path)
