@@ -122,6 +122,20 @@ def test_max_requests_counts_every_request_sent(tmp_path: Path) -> None:
         assert 0 < report.scored < report.pairs
 
 
+def test_after_its_limit_a_source_still_tells_what_is_cached(tmp_path: Path) -> None:
+    options = ScoringOptions(quiet=True, max_requests=1)
+    with (
+        ScoreServer() as server,
+        custom_source(server, tmp_path, options, pairs_per_request=20) as source,
+    ):
+        rows = some_rows(3, 20)
+        assert source.fill(rows).left == 40
+        again = source.fill(rows)
+        assert (again.cached, again.left) == (20, 40)
+        assert again.stopped is not None
+        assert len(server.log.requests) == 1
+
+
 def test_max_cost_is_never_passed_also_with_faults_and_many_at_once(tmp_path: Path) -> None:
     faults = FaultPlan.evenly(0.3, names=QUICK, seed=5)
     options = ScoringOptions(quiet=True, max_cost=0.05, price_in=1.0, price_out=4.0)

@@ -103,7 +103,7 @@ class Scorer:
         report.rows = len(wanted)
         report.pairs = sum(len(row.keys) for row in wanted)
         first = True
-        while wanted and not self._halted.is_set():
+        while wanted:
             mine, others = self._claim(wanted)
             try:
                 missing = await anyio.to_thread.run_sync(
