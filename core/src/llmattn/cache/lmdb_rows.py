@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain, compress
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,14 +107,11 @@ def put_pairs(
     halves: Half,
 ) -> None:
     """Merge scores (N, C) of PAIR rows into what is stored; the last of equal pairs wins."""
-    words = all_keys(rows)
-    query_ids = interning.ids([row.query for row in rows])
-    pairs = np.repeat(query_ids << _KEY_BITS, key_counts(rows))
+    query_ids, key_ids = interning.row_ids(rows)
+    pairs = np.repeat(query_ids << _KEY_BITS, key_counts(rows)) | key_ids
     known = ~np.isnan(halves[:, 0])
     if not known.all():
-        words = list(compress(words, known.tolist()))
         pairs, halves = pairs[known], halves[known]
-    pairs |= interning.ids(words)
     records = pair_records(pairs, halves)
     if _holds_pairs(txn, store, space):
         before, stored = read_records(txn, store, space, np.unique(query_ids), halves.shape[1])
@@ -159,9 +156,8 @@ def get_pairs(
     txn: Transaction, store: Store, space: int, identity: Identity, rows: Sequence[Row]
 ) -> list[Scores]:
     """Scores (C, n) of PAIR rows, NaN where unknown."""
-    vocabulary, channels = store.vocabulary, len(identity.channels)
-    query_ids = vocabulary.ids([row.query for row in rows])
-    key_ids = vocabulary.ids(all_keys(rows))
+    channels = len(identity.channels)
+    query_ids, key_ids = store.vocabulary.row_ids(rows)
     counts = key_counts(rows)
     wanted = np.repeat(query_ids, counts) << _KEY_BITS | key_ids
     wanted[key_ids < 0] = -1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import chain, count, islice
 from operator import itemgetter
 from typing import Any
 
@@ -12,10 +14,13 @@ from numpy.typing import NDArray
 
 from llmattn.cache.lmdb_layout import ID_KEY, check, pack_words, unpack_words
 from llmattn.errors import CacheError
+from llmattn.rows import Row
 
 __all__ = ["Interning", "Vocabulary", "word_lists"]
 
 _WORDS_A_LIST = 64
+RowIds = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Query ids (R,) and, one row after the other, key ids (N,)."""
 
 
 class Vocabulary:
@@ -55,20 +60,25 @@ class Vocabulary:
         """Ids of ``words``, -1 for those not known."""
         return _looked_up(self._ids, words)
 
+    def row_ids(self, rows: Sequence[Row]) -> RowIds:
+        """Ids of the words of ``rows``, -1 for those not known."""
+        return row_ids(self._ids, rows)
+
     def begin(self) -> Interning:
         """Start a write transaction."""
         return Interning(self._ids)
 
     def save(self, txn: Any, table: Any, interning: Interning) -> None:
         """Write the words that came in with ``interning``."""
-        for key, value in word_lists(interning.new, len(self.words)):
+        interning.saved = interning.new
+        for key, value in word_lists(interning.saved, len(self.words)):
             txn.put(key, value, db=table, append=True)
             interning.last_key = key
 
     def commit(self, interning: Interning) -> None:
         """Keep the new words; call it when the transaction that wrote them is durable."""
-        new = interning.new
-        with self._lock:
+        new = interning.saved
+        with self._lock:  # a reader may have found them in the file already
             if new and new[0] not in self._ids:
                 self._extend(new)
                 self._last_key = interning.last_key
@@ -79,27 +89,57 @@ class Vocabulary:
         self.words.extend(words)
 
 
-class Interning(dict[str, int]):
-    """Ids during one write transaction: known ones, and new ones for ``new`` words."""
+class Interning:
+    """Ids during one write transaction: known words, and new ones, which get the next ids."""
 
-    def __init__(self, known: dict[str, int]) -> None:
+    def __init__(self, known: _Ids) -> None:
+        self._known = known
+        self._ids: dict[str, int] | None = None
+        self.saved: list[str] = []
+        """The new words that were written."""
+        self.last_key: bytes | None = None
+        """Key of the last list of them."""
+
+    @property
+    def new(self) -> list[str]:
+        """The words that were not known before, in the order of their ids."""
+        if isinstance(self._ids, _Added):
+            return self._ids.new
+        return [] if self._ids is None else list(islice(self._ids, len(self._known), None))
+
+    def ids(self, words: Sequence[str]) -> NDArray[np.int64]:
+        """Ids of ``words``, all of which get one."""
+        return _looked_up(self._lookup(len(words)), words)
+
+    def row_ids(self, rows: Sequence[Row]) -> RowIds:
+        """Ids of the words of ``rows``, all of which get one."""
+        return row_ids(self._lookup(sum(len(row.keys) for row in rows)), rows)
+
+    def _lookup(self, words: int) -> dict[str, int]:
+        """Gives new ids without a line of Python, unless copying the known ones costs more."""
+        if self._ids is None:
+            if words < len(self._known):
+                self._ids = _Added(self._known)
+            else:
+                self._ids = defaultdict(count(len(self._known)).__next__, self._known)
+        return self._ids
+
+
+class _Added(dict[str, int]):
+    """Ids as they are asked for, known or new."""
+
+    def __init__(self, known: _Ids) -> None:
         super().__init__()
         self.new: list[str] = []
-        self.last_key: bytes | None = None
-        """Key of the last list that was written."""
         self._known = known
 
     def __missing__(self, word: str) -> int:
-        found = self._known.get(word)
-        if found is None:
+        found = self._known[word]
+        if found < 0:
             found = len(self._known) + len(self.new)
             self.new.append(word)
         self[word] = found
         return found
-
-    def ids(self, words: Sequence[str]) -> NDArray[np.int64]:
-        """Ids of ``words``, all of which get one."""
-        return _looked_up(self, words)
 
 
 class _Ids(dict[str, int]):
@@ -113,6 +153,17 @@ def _looked_up(ids: dict[str, int], words: Sequence[str]) -> NDArray[np.int64]:
     """``ids[word]`` for all ``words``; itemgetter takes half the time of a loop or of map."""
     found = itemgetter(*words)(ids) if len(words) > 1 else [ids[word] for word in words]
     return np.fromiter(found, np.int64, len(words))
+
+
+def row_ids(ids: dict[str, int], rows: Sequence[Row]) -> RowIds:
+    """Ids of queries and keys; row by row, because a row's words lie near one another."""
+    found = [itemgetter(*row.keys, row.query)(ids) for row in rows]
+    lengths = np.fromiter(map(len, found), np.int64, len(found))
+    together = np.fromiter(chain.from_iterable(found), np.int64, int(lengths.sum()))
+    last = np.cumsum(lengths) - 1
+    is_key = np.ones(len(together), bool)
+    is_key[last] = False
+    return together[last], together[is_key]
 
 
 def word_lists(words: Sequence[str], first: int) -> Iterator[tuple[bytes, bytes]]:
