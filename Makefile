@@ -26,10 +26,10 @@ demo: $(VENV)/.users ## train on examples/ without a key, then sample
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
 test: $(VENV)/.developers ## run the tests (the long ones: make test-long)
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long" --numprocesses 2 --dist loadfile
 
 test-long: $(VENV)/.developers ## run the tests that take more than half a minute each
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -m long --numprocesses 2 --dist loadfile
 
 check: $(VENV)/.developers ## lint, format and type checks
 	$(BIN)/ruff check .

@@ -24,7 +24,7 @@ def some_rows(queries: int, keys: int) -> list[Row]:
 def expected(row: Row, criterion: str = "relevance") -> Scores:
     """The scores that the test server gives, shape (1, len(row.keys))."""
     digits = [digit(row.query, key, criterion) for key in row.keys]
-    return np.array([digits], np.float32) / np.float32(9)
+    return np.array([[digit / 9 for digit in digits]], np.float32)
 
 
 def assert_scored(source: ScoreSource, rows: Sequence[Row]) -> None:

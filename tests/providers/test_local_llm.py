@@ -19,10 +19,7 @@ from support_providers import KEY, ask, make
 
 pytestmark = pytest.mark.local_llm
 
-ROOT = Path(__file__).parents[2]
-SERVER = Path(
-    os.environ.get("LLMATTN_LOCAL_LLM", ROOT / "local_llm.py")
-)
+SERVER = Path(os.environ.get("LLMATTN_LOCAL_LLM", "local_llm.py"))
 PYTHON = os.environ.get("LLMATTN_LOCAL_LLM_PYTHON", sys.executable)
 MODEL = "SmolLM2-135M-Instruct"
 ROWS = [

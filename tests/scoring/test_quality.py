@@ -10,7 +10,7 @@ from llmattn.scoring.quality import Trial, degenerate
 
 
 def row(*digits: int) -> Scores:
-    return np.array([digits], np.float32) / np.float32(9)
+    return np.array([[digit / 9 for digit in digits]], np.float32)
 
 
 @pytest.mark.parametrize(

@@ -178,8 +178,8 @@ class ScoreSource:
         if prompt is None or completion is None:
             if options.max_cost is not None:
                 raise ConfigError(
-                    f"The price of {self.name} {model} is not known, so --max-cost cannot be kept: pass --price-in and --price-out "
-                    "(US dollars a million tokens)."
+                    f"The price of {self.name} {model} is not known, so --max-cost cannot be "
+                    "kept: pass --price-in and --price-out (US dollars a million tokens)."
                 )
             return None
         return Price(prompt, completion)

@@ -192,8 +192,8 @@ def _read(path: Path) -> dict[str, Any]:
     except (RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
-            f"{path} is truncated or no checkpoint ({reason.split('. ')[0]}): take a whole copy, or "
-            "train again."
+            f"{path} is truncated or no checkpoint ({reason.split('. ')[0]}): take a whole "
+            "copy, or train again."
         ) from None
     return data if isinstance(data, dict) else {}
 
