@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from llmattn.data.batches import Batch
 from llmattn.data.corpus import Corpus
-from llmattn.data.feed import NoScores
+from llmattn.data.feed import NoScores, ScoreFeed
 from llmattn.errors import ConfigError, LlmattnError
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.model.config import ModelConfig
@@ -20,26 +21,35 @@ from llmattn.training.interrupt import StopWish
 from llmattn.training.loop import Report, Trainer
 from support_engine import small_corpus
 
+NO_SCORES = NoScores()
 CONFIG = TrainConfig(steps=24, batch_size=8, eval_every=4, seed=3)
 
 
-def new_trainer(corpus: Corpus, config: TrainConfig = CONFIG) -> Trainer:
+class StopAfter:
+    """No scores, and a wish to stop in step ``step``, wherever evaluations fall."""
+
+    def __init__(self, step: int, stop: StopWish) -> None:
+        self.channels: tuple[str, ...] = ()
+        self._batches, self._stop = step, stop
+
+    def scores(self, batch: Batch) -> None:
+        self._batches -= 1
+        self._stop.wanted = self._batches <= 0
+
+
+def new_trainer(
+    corpus: Corpus, config: TrainConfig = CONFIG, feed: ScoreFeed = NO_SCORES
+) -> Trainer:
     torch.manual_seed(config.seed)
     shape = ModelConfig(len(corpus.tokenizer), 8, 2, 2, 16, 0.2, "position")
-    feed = NoScores()
-    return Trainer(AttnGPT(shape), corpus, config, train_feed=feed, val_feed=feed)
+    return Trainer(AttnGPT(shape), corpus, config, train_feed=feed, val_feed=NO_SCORES)
 
 
-def go(trainer: Trainer, stop_at: int | None = None, **limits: Any) -> tuple[str, list[Report]]:
-    """Run, and wish to stop once step ``stop_at`` has been evaluated."""
+def go(trainer: Trainer, stop: StopWish | None = None, **limits: Any) -> tuple[str, list[Report]]:
     reports: list[Report] = []
-    stop = StopWish()
-
-    def note(report: Report) -> None:
-        reports.append(report)
-        stop.wanted = stop.wanted or report.step == stop_at
-
-    outcome = trainer.run(on_report=note, save=lambda: None, stop=stop, **limits)
+    outcome = trainer.run(
+        on_report=reports.append, save=lambda: None, stop=stop or StopWish(), **limits
+    )
     return outcome, reports
 
 
@@ -56,8 +66,11 @@ def test_resumed_run_has_the_same_losses_to_the_last_bit(
     whole = new_trainer(corpus, config)
     _, unbroken = go(whole)
 
-    first = new_trainer(corpus, config)
-    _, before = go(first, stop_at=12)
+    stop = StopWish()
+    first = new_trainer(corpus, config, StopAfter(10 * config.grad_accum, stop))
+    outcome, before = go(first, stop)
+    assert outcome == "interrupted"
+    assert first.step == 10, "between two evaluations"
     state = copy.deepcopy(first.state())
     best = {"loss": first.best_loss, "step": first.best_step, "weights": first.best_weights}
     torch.manual_seed(999)  # another process has another generator
@@ -79,7 +92,7 @@ def test_the_best_weights_give_the_best_validation_loss(tmp_path: Path) -> None:
     assert reports[-1].val_loss > best.val_loss, "the run must get worse for this to mean much"
     assert (trainer.best_loss, trainer.best_step) == (best.val_loss, best.step)
     trainer.model.load_state_dict(dict(trainer.best_weights))
-    assert split_loss(trainer.model, NoScores(), corpus.val, pad_id=1) == best.val_loss
+    assert split_loss(trainer.model, NO_SCORES, corpus.val, pad_id=1) == best.val_loss
 
 
 def test_training_loss_falls(tmp_path: Path) -> None:
@@ -100,7 +113,7 @@ def test_evaluation_does_not_depend_on_how_lines_are_batched(tmp_path: Path) -> 
             assert loss is not None
             expected += loss.item() * (piece.shape[1] - 1)
             tokens += piece.shape[1] - 1
-    found = split_loss(model, NoScores(), corpus.val, pad_id=1)
+    found = split_loss(model, NO_SCORES, corpus.val, pad_id=1)
     assert found == pytest.approx(expected / tokens, abs=1e-6)
     assert tokens == corpus.val.targets
 

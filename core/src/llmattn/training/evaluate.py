@@ -11,7 +11,7 @@ from llmattn.model.attn_gpt import AttnGPT
 
 __all__ = ["split_loss"]
 
-_TOKENS_A_BATCH = 8192
+_TOKENS_A_BATCH = 4096
 
 
 def split_loss(model: AttnGPT, feed: ScoreFeed, split: Split, *, pad_id: int) -> float:
