@@ -184,3 +184,91 @@ def test_help_does_not_wait_for_torch(tmp_path: Path) -> None:
     )
     assert "--min-count" in done.stdout
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_config_file_sets_options_and_the_command_line_wins(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    (tmp_path / "run.toml").write_text(
+        'corpus = "corpus.txt"\nsteps = 3\nn-embd = 16\nn_layer = 1\nattention = "external"\n'
+        'provider = ["random"]\noption = ["random.seed=4"]\n'
+    )
+    done = run(tmp_path, "train", "--config", "run.toml", "--steps", "2")
+    assert done.returncode == 0, done.stderr
+    loaded = load_checkpoint(tmp_path / "checkpoint.pt")
+    assert (loaded.train_config.steps, loaded.model_config.n_embd) == (2, 16)
+    assert dict(loaded.scored[0].identity.details)["seed"] == 4
+
+
+def test_printed_config_is_a_config_file_with_the_same_settings(tmp_path: Path) -> None:
+    given = ("--lr", "0.5", "--provider", "random", "--corpus", 'odd "name".txt')
+    printed = run(tmp_path, "train", *given, "--print-config")
+    (tmp_path / "run.toml").write_text(printed.stdout)
+    again = run(tmp_path, "train", "--config", "run.toml", "--print-config")
+    assert "lr = 0.5" in printed.stdout
+    assert again.stdout == printed.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stepps = 3", "'stepps' is no option of this command"),
+        ("steps = ", "cannot be read"),
+        ("\n", "There is no configuration file"),
+    ],
+)
+def test_wrong_config_file_gets_one_clear_line(tmp_path: Path, text: str, message: str) -> None:
+    if text.strip():
+        (tmp_path / "run.toml").write_text(text)
+    done = run(tmp_path, "train", "--config", "run.toml")
+    assert done.returncode == 1
+    assert message in done.stderr
+
+
+def test_the_config_file_of_a_run_also_resumes_it(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    command = (*QUICK, "--steps", "5", "--provider", "random", "--match-params")
+    (tmp_path / "run.toml").write_text(run(tmp_path, *command, "--print-config").stdout)
+    run(tmp_path, "train", "--config", "run.toml", "--steps", "10")
+    done = run(tmp_path, "train", "--config", "run.toml", "--resume", "--steps", "15")
+    assert done.returncode == 0, done.stderr
+    assert [row[0] for row in rows(done.stdout)] == ["15"]
+
+
+def test_settings_of_a_config_file_are_held_against_the_checkpoint(checkpoint: Path) -> None:
+    (checkpoint.parent / "other.toml").write_text("n-layer = 4\n")
+    done = run(checkpoint.parent, "train", "--resume", "--config", "other.toml")
+    assert "--n-layer 4 contradicts" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.jsonl"])
+def test_log_of_a_resumed_run_is_that_of_an_unbroken_one(tmp_path: Path, name: str) -> None:
+    write_corpus(tmp_path)
+    quick = (*QUICK, "--attention", "position", "--steps", "10")
+    run(tmp_path, *quick, "--log", name)
+    path = tmp_path / name
+    lines = path.read_text().splitlines()
+    assert len(lines) == 3 + (name == "log.csv")
+    path.write_text("\n".join([*lines, lines[-1].replace("10", "15", 1)]) + "\n")
+    run(tmp_path, "train", "--resume", "--log", name)
+    assert path.read_text().splitlines() == lines
+
+
+def test_log_of_another_kind_is_refused(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    done = run(tmp_path, *QUICK, "--attention", "position", "--log", "log.txt")
+    assert done.returncode == 1
+    assert "must end in .csv or .jsonl" in done.stderr
+
+
+def test_matched_parameters_are_those_of_learned_attention(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+
+    def parameters(*options: str) -> int:
+        done = run(tmp_path, *QUICK, "--n-embd", "64", "--steps", "1", *options)
+        words = done.stdout.split()
+        return int(words[words.index("parameters") - 1].replace(",", ""))
+
+    learned = parameters("--attention", "learned")
+    assert parameters("--attention", "position") < 0.9 * learned
+    matched = parameters("--attention", "position", "--match-params")
+    assert matched == pytest.approx(learned, rel=0.01)

@@ -12,14 +12,13 @@ from llmattn.errors import ConfigError
 __all__ = ["explicit_options", "parse_options", "use_threads"]
 
 
-def explicit_options(ctx: typer.Context) -> list[str]:
-    """Names of the parameters that the user set, on the command line or in a file."""
-    found = []
-    for name in ctx.params:
-        source = ctx.get_parameter_source(name)
-        if source is not None and source.name != "DEFAULT":
-            found.append(name)
-    return found
+def explicit_options(ctx: typer.Context, *, files: bool = True) -> list[str]:
+    """Names of the parameters that the user set: in the command, and with ``files`` also in a
+    configuration file.
+    """
+    unset = {"DEFAULT"} if files else {"DEFAULT", "DEFAULT_MAP"}
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+    return [name for name, source in sources.items() if source and source.name not in unset]
 
 
 def parse_options(texts: Sequence[str], *, criteria: str | None = None) -> dict[str, str]:

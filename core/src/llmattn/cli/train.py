@@ -9,6 +9,8 @@ import attrs
 import typer
 
 from llmattn.cli import options as o
+from llmattn.cli.config_file import print_config as show_config
+from llmattn.cli.config_file import read_config
 from llmattn.cli.parsing import explicit_options, parse_options, use_threads
 from llmattn.errors import ConfigError
 from llmattn.model.config import ATTENTION, ModelConfig
@@ -46,7 +48,7 @@ _ONLY_NEW = (
     *_LIMITS,
 )
 
-TEXT, MODEL, COURSE, MACHINE = "The text", "The model", "The course of training", "The machine"
+TEXT, MODEL, COURSE, RUN = "The text", "The model", "The course of training", "The run"
 
 
 def train(
@@ -137,14 +139,35 @@ def train(
     tpm: o.Tpm = None,
     requests_at_once: o.RequestsAtOnce = None,
     max_degenerate: o.MaxDegenerate = 0.5,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file with any of these options; the command line wins over it.",
+            callback=read_config,
+            is_eager=True,
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    print_config: Annotated[
+        bool,
+        typer.Option(
+            "--print-config",
+            help="Print all options as such a file, and stop.",
+            rich_help_panel=RUN,
+        ),
+    ] = False,
+    log: Annotated[
+        Path | None,
+        typer.Option(help="Write evaluations to FILE.csv or FILE.jsonl.", rich_help_panel=RUN),
+    ] = None,
     device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=MACHINE)
+        str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=RUN)
     ] = "auto",
     precision: Annotated[
-        str, typer.Option(help=f"One of: {', '.join(PRECISIONS)}.", rich_help_panel=MACHINE)
+        str, typer.Option(help=f"One of: {', '.join(PRECISIONS)}.", rich_help_panel=RUN)
     ] = _T.precision,
     threads: Annotated[
-        int | None, typer.Option(help="Threads of the processor.", rich_help_panel=MACHINE)
+        int | None, typer.Option(help="Threads of the processor.", rich_help_panel=RUN)
     ] = None,
 ) -> None:
     """Train a small GPT whose attention scores come from a provider.
@@ -155,13 +178,16 @@ def train(
     values = dict(locals())
     explicit = explicit_options(ctx)
     scores = _score_choice(values)  # mistakes in options are told before torch is loaded
-    config = TrainConfig(**{name: values[name] for name in _TRAIN_FIELDS & set(values)})
+    if print_config:
+        show_config({p.name: values[p.name] for p in ctx.command.params if p.name in values})
+        return
+    settings = TrainConfig(**{name: values[name] for name in _TRAIN_FIELDS & set(values)})
     shape = {name: values[name] for name in _MODEL_FIELDS & set(values)}
     ModelConfig(vocab_size=2, channels=("any",), **shape)
     if max_time is not None and max_time <= 0:
         raise ConfigError(f"--max-time must be above 0 minutes, not {max_time:g}.")
     if resume:
-        _refuse_with_resume(explicit)
+        _refuse_with_resume(explicit_options(ctx, files=False))
 
     use_threads(threads)
 
@@ -175,9 +201,9 @@ def train(
         run = runs.resume(out, corpus_path=path, given=given, device=device)
     else:
         run = runs.begin(
-            corpus, out, config, shape, scores=scores, device=device, match_params=match_params
+            corpus, out, settings, shape, scores=scores, device=device, match_params=match_params
         )
-    outcome = run_and_show(run, max_time=max_time)
+    outcome = run_and_show(run, max_time=max_time, log=log)
     if outcome == "interrupted":
         raise typer.Exit(130)
 

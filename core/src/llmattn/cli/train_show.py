@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import typer
 
 from llmattn.notices import notify
 from llmattn.training.interrupt import StopWish
+from llmattn.training.log import TrainingLog
 from llmattn.training.loop import Report
 from llmattn.training.run import Run
 
 __all__ = ["run_and_show"]
 
 
-def run_and_show(run: Run, *, max_time: float | None = None) -> str:
-    """Train, printing as it goes; ``max_time`` in minutes. Returns what ended the run."""
+def run_and_show(run: Run, *, max_time: float | None = None, log: Path | None = None) -> str:
+    """Train, printing as it goes; ``max_time`` in minutes, ``log`` a file for the evaluations.
+    Returns what ended the run.
+    """
     trainer = run.trainer
+    records = None if log is None else TrainingLog(log, after=trainer.step)
     _show_start(run)
     if run.out.exists() and not trainer.step:
         notify(f"{run.out} is there already; the new checkpoint will replace it.")
@@ -28,6 +33,8 @@ def run_and_show(run: Run, *, max_time: float | None = None) -> str:
 
     def show(report: Report) -> None:
         typer.echo(_line(report, speed, trainer.config.steps))
+        if records is not None:
+            records.add(report)
 
     with StopWish() as stop:
         outcome = trainer.run(

@@ -1,0 +1,52 @@
+"""``--config FILE.toml`` and ``--print-config``: a command's options as a file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from llmattn.errors import ConfigError
+
+__all__ = ["print_config", "read_config"]
+
+_NOT_IN_FILES = {"config", "print_config", "help"}
+
+
+def read_config(ctx: typer.Context, path: Path | None) -> Path | None:
+    """Callback of ``--config``: the file's values become the options' defaults.
+
+    Keys are the options' long names, with ``-`` or ``_``. Raises ConfigError for a file that
+    cannot be read and for a key that is no option: none is ignored.
+    """
+    if path is None:
+        return None
+    toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    try:
+        found: dict[str, Any] = toml.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"There is no configuration file {path}.") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"The configuration file {path} cannot be read: {error}.") from None
+    known = {p.name for p in ctx.command.params if p.name} - _NOT_IN_FILES
+    values = {key.replace("-", "_"): value for key, value in found.items()}
+    for key in values:
+        if key not in known:
+            names = ", ".join(sorted(name.replace("_", "-") for name in known))
+            raise ConfigError(f"{path}: {key!r} is no option of this command; they are: {names}.")
+    ctx.default_map = {**(ctx.default_map or {}), **values}
+    return path
+
+
+def print_config(values: dict[str, Any]) -> None:
+    """Print options as a file that ``--config`` reads; those that are not set are left out."""
+    for name, value in values.items():
+        if name in _NOT_IN_FILES or value is None:
+            continue
+        plain = str(value) if isinstance(value, Path) else value
+        # JSON's strings, numbers, true, false and lists are TOML's as well.
+        typer.echo(f"{name.replace('_', '-')} = {json.dumps(plain, ensure_ascii=False)}")
