@@ -21,6 +21,9 @@ from llmattn.data.table import KnownPairs, ScoreTable
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.model.config import ATTENTION, ModelConfig
 
+# The models here are tiny: a second thread only costs, most of all on a busy machine.
+torch.set_num_threads(1)
+
 VARIANTS = [*((name, False) for name in sorted(ATTENTION)), ("learned", True)]
 """Every kind of attention; ``learned`` without and with a distance bias."""
 
@@ -87,11 +90,11 @@ def full_table(vocab_size: int = 12, channels: int = 2, seed: int = 0) -> ScoreT
 
 
 def environment(folder: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """An environment without keys, its caches in ``folder``, its threads asleep when idle."""
+    """An environment without keys, its caches in ``folder``, one thread."""
     kept = {k: v for k, v in os.environ.items() if "API_KEY" not in k and not k.startswith("LLM")}
     own = {
         "LLMATTN_CACHE_DIR": str(folder / "scores"),
-        "OMP_WAIT_POLICY": "PASSIVE",
+        "OMP_NUM_THREADS": "1",
         "COLUMNS": "100",
         "NO_COLOR": "1",
     }

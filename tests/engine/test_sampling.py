@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from attrs import evolve
+from llmattn.cache.open import open_cache
 from llmattn.data.table import KnownPairs, ScoreTable
 from llmattn.data.tokenizer import WordTokenizer
 from llmattn.errors import CheckpointError, ConfigError
+from llmattn.identity import Identity
+from llmattn.providers.protocol import Limits, Reply
+from llmattn.rows import Row, Scope
 from llmattn.sampling.generate import Decoder, draw, generate
 from llmattn.sampling.options import SampleOptions
 from llmattn.sampling.sampler import Sampler
-from llmattn.sampling.scores import NoRows, TableRows
+from llmattn.sampling.scores import Asker, NoRows, TableRows
+from llmattn.scoring.source import ScoreSource
 from llmattn.training.checkpoint import Checkpoint, Scored
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.config import TrainConfig
@@ -192,6 +200,53 @@ def test_asking_gives_the_scores_that_training_had(tmp_path: Path, local: bool, 
         assert other.scores.filled == 0
     assert empty.table is not None
     assert 0 < len(empty.table.known.query_ids) < len(full.table.known.query_ids)  # type: ignore[union-attr]
+
+
+class Patchy:
+    """A provider that has no score for the key ``b``, and counts how often it is asked."""
+
+    scope = Scope.PAIR
+    channels = ("one",)
+    limits = Limits()
+    local = True
+    absent_score = None
+
+    def __init__(self) -> None:
+        self.asked: Counter[tuple[str, str]] = Counter()
+
+    def identity(self) -> Identity:
+        return Identity("patchy", 1, self.scope, self.channels)
+
+    async def score(self, rows: Sequence[Row]) -> Reply:
+        self.asked.update((row.query, key) for row in rows for key in row.keys)
+        return Reply(
+            np.array([[np.nan if key == "b" else 0.5 for key in row.keys]], np.float32)
+            for row in rows
+        )
+
+    async def aclose(self) -> None:
+        pass
+
+
+def test_a_pair_without_a_score_is_not_asked_again_with_each_token() -> None:
+    provider = Patchy()
+    nothing = np.zeros(0, np.int32)
+    table = ScoreTable(
+        KnownPairs(nothing, nothing, np.zeros((1, 0), np.float16)),
+        vocab_size=12,
+        channels=["one"],
+        absent=[None],
+    )
+    with ScoreSource("patchy", provider, open_cache("memory")) as source:
+        askers = [Asker(source, slice(0, 1))]
+        rows = TableRows(table, WORDS.vocabulary, WORDS.special_ids, askers)
+        ids = torch.tensor([[1, 3, 5]])
+        rows.rows(ids, 3)
+        first = provider.asked.copy()
+        assert set(first) == {("b", "b"), ("d", "b"), ("d", "d")}
+        rows.rows(torch.tensor([[1, 3, 5, 3]]), 1)
+    new = provider.asked - first
+    assert set(new) == {("b", "d")}
 
 
 def test_asking_a_provider_that_would_score_otherwise_is_refused(tmp_path: Path) -> None:

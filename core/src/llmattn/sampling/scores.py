@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 from numpy.typing import NDArray
 from torch import Tensor
 
 from llmattn.data.table import ScoreTable
-from llmattn.errors import ConfigError, LlmattnError
+from llmattn.errors import BadReply, ConfigError, LlmattnError
 from llmattn.identity import Identity
 from llmattn.plugins import load_plugins
 from llmattn.rows import Row
@@ -19,7 +19,7 @@ from llmattn.scoring.source import ScoreSource, open_source
 from llmattn.training.checkpoint import Checkpoint, Scored
 from llmattn.training.choice import ScoreChoice
 
-__all__ = ["NoRows", "TableRows", "open_askers"]
+__all__ = ["Asker", "NoRows", "TableRows", "open_askers"]
 
 
 class NoRows:
@@ -31,10 +31,13 @@ class NoRows:
 
 @frozen
 class Asker:
-    """A source that may be asked for its channels of the table."""
+    """A source that may be asked for its channels of the table, once for each pair of ids:
+    what it could not score then would cost the same again for each further token.
+    """
 
     source: ScoreSource
     channels: slice
+    tried: set[tuple[int, int]] = field(factory=set)
 
 
 class TableRows:
@@ -75,9 +78,8 @@ class TableRows:
         """The causal pairs of the last rows, without those of special tokens."""
         tokens = ids.cpu().numpy()
         length = tokens.shape[1]
-        i, j = np.tril_indices(length)
-        i, j = i[i >= length - last], j[i >= length - last]
-        query, key = tokens[:, i].ravel(), tokens[:, j].ravel()
+        i, j = np.tril_indices(last, length - last, length)
+        query, key = tokens[:, i + length - last].ravel(), tokens[:, j].ravel()
         words = ~(np.isin(query, self._special) | np.isin(key, self._special))
         return query[words], key[words]
 
@@ -85,13 +87,19 @@ class TableRows:
         """Bring the pairs that the table lacks from one source into the table."""
         lacking = ~self._table.is_known(query, key, asker.channels)
         wanted: dict[int, list[int]] = {}
-        for q, k in sorted(set(zip(query[lacking].tolist(), key[lacking].tolist(), strict=True))):
+        pairs = set(zip(query[lacking].tolist(), key[lacking].tolist(), strict=True))
+        for q, k in sorted(pairs - asker.tried):
             wanted.setdefault(q, []).append(k)
         if not wanted:
             return
-        words = self._vocabulary
+        asker.tried.update(pairs)
+        words, source = self._vocabulary, asker.source
         rows = [Row(words[q], tuple(words[k] for k in keys)) for q, keys in wanted.items()]
-        for (q, keys), scores in zip(wanted.items(), asker.source.scores(rows), strict=True):
+        try:
+            found = source.scores(rows)
+        except BadReply:  # what is still unknown is filled, and told; the sample goes on
+            found = source.cache.get(source.identity, rows)
+        for (q, keys), scores in zip(wanted.items(), found, strict=True):
             spread = np.full((len(self._table.channels), len(keys)), np.nan, np.float16)
             spread[asker.channels] = scores
             self._table.add(q, keys, spread)
