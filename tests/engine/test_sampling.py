@@ -160,7 +160,8 @@ def test_the_same_seed_draws_the_same_lines(tmp_path: Path) -> None:
     for seed in (5, 5, 6):
         with Sampler(checkpoint, seed=seed) as sampler:
             lines.append(sampler.sample("the cat", options))
-    assert lines[0] == lines[1] != lines[2]
+    assert lines[0] == lines[1]
+    assert not set(lines[0]) & set(lines[2])
     assert all(line.startswith("the cat") for line in lines[0])
 
 

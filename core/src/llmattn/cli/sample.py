@@ -40,7 +40,7 @@ def sample(
         float, typer.Option(help="Only the likeliest words that make up this share.")
     ] = _D.top_p,
     num: Annotated[int, typer.Option(help="How many samples.")] = _D.num,
-    seed: Annotated[int | None, typer.Option(help="The same seed draws the same.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="The same seed draws the same.")] = None,
     block_size: Annotated[
         int | None, typer.Option(help="Look fewer tokens back than the model can.")
     ] = None,

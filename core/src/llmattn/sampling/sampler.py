@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import TracebackType
 
+import numpy as np
 import torch
 
 from llmattn.data.tokenizer import UNK, join_tokens
@@ -66,7 +67,9 @@ class Sampler:
     def tokens(self, prompt: str, options: SampleOptions) -> Iterator[list[int]]:
         """The next token of each of ``options.num`` samples; see ``generate``."""
         while len(self._randoms) < options.num:
-            seed = (self._seed + len(self._randoms)) % 2**63
+            # Not seed + 1, seed + 2: neighbouring seeds would share all samples but one.
+            mixed = np.random.SeedSequence((self._seed, len(self._randoms)))
+            seed = int(mixed.generate_state(1, np.uint64)[0] >> 1)
             self._randoms.append(torch.Generator().manual_seed(seed))
         return generate(
             Decoder(self.model, self.scores, block_size=self._block_size),
