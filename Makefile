@@ -7,6 +7,9 @@ PROJECTS := $(addsuffix /pyproject.toml,$(MEMBERS))
 SOURCES := $(addsuffix /src,$(MEMBERS))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+# Threads that spin while they wait would take the other processes' time.
+export OMP_WAIT_POLICY := PASSIVE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long check format wheels clean
 

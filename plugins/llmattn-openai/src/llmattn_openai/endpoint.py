@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import re
@@ -96,6 +97,8 @@ class Endpoint:
                 base_url=self.shown_url,
                 timeout=httpx2.Timeout(self._timeout, connect=min(self._timeout, _CONNECT)),
                 max_retries=0,
+                # Half the CPU a request of the default transport (benchmarks).
+                http_client=openai.DefaultAioHttpClient(timeout=self._timeout),
                 default_headers=self._headers,  # type: ignore[arg-type]  # Omit is taken
             )
         return self._client
@@ -171,7 +174,9 @@ class Endpoint:
 
     def _no_answer(self, error: openai.APIConnectionError) -> ProviderUnavailable:
         cause = error.__cause__
-        unreached = isinstance(cause, (httpx2.ConnectError, httpx2.ConnectTimeout))
+        unreached = isinstance(
+            cause, (httpx2.ConnectError, httpx2.ConnectTimeout)
+        ) and not _was_connected(cause)
         if isinstance(error, openai.APITimeoutError) and not unreached:
             return self._too_late()
         what = "cannot be reached" if unreached else "broke the connection off"
@@ -253,6 +258,16 @@ def _innermost(error: BaseException) -> str:
             words = os.strerror(below.errno) if below.errno and below.errno > 0 else below.strerror
         below = below.__cause__ or below.__context__
     return words
+
+
+def _was_connected(error: BaseException) -> bool:
+    """Whether a connection had come about: aiohttp's transport calls a reset a ConnectError."""
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, OSError) and below.errno in (errno.ECONNRESET, errno.EPIPE):
+            return True
+        below = below.__cause__ or below.__context__
+    return False
 
 
 class _Redacted:
