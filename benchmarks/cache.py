@@ -1,6 +1,6 @@
 """The LMDB cache beside SQLite, diskcache and a Python dict, on the pairs of a real text.
 
-    python benchmarks/cache.py [CORPUS]      (needs diskcache; default: Tiny Shakespeare)
+    python benchmarks/cache.py CORPUS      (needs diskcache)
 
 Pairs: every (query, key) of words that stand in one line, key not after query; scores random.
 Each figure is the best of several runs, in nanoseconds a pair. All stores sync to the disk
@@ -29,13 +29,14 @@ from llmattn.identity import Identity
 from llmattn.rows import Row, Scope
 
 IDENTITY = Identity("benchmark", 1, Scope.PAIR, ("score",))
-DEFAULT = Path(__file__).parents[2] / "shared" / "data" / "tinyshakespeare.txt"
 TOKENS = 512
 _ROW = "SELECT key, score FROM scores WHERE space = 1 AND query = ?"
 
 
 def main() -> None:
-    corpus = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT
+    if len(sys.argv) != 2:
+        sys.exit("usage: python benchmarks/cache.py CORPUS")
+    corpus = Path(sys.argv[1])
     lines = [re.findall(r"[\w']+|[^\w\s]", line.lower()) for line in corpus.open()]
     rows = rows_of(lines)
     pairs = sum(len(row.keys) for row in rows)
