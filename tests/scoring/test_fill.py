@@ -159,15 +159,18 @@ def test_what_was_spent_is_kept_with_the_scores(tmp_path: Path) -> None:
         assert info.usage.cost > 0
 
 
-def test_a_model_that_cannot_score_is_found_out_before_the_money_is_gone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_once", [1, 4, 16])
+def test_a_model_that_cannot_score_is_found_out_before_the_money_is_gone(
+    tmp_path: Path, at_once: int
+) -> None:
     with (
         ScoreServer(answers="counting") as server,
-        custom_source(server, tmp_path, pairs_per_request=20, requests_at_once=4) as source,
+        custom_source(server, tmp_path, pairs_per_request=20, requests_at_once=at_once) as source,
     ):
-        rows = some_rows(100, 20)
+        rows = some_rows(200, 20)
         with pytest.raises(DegenerateReplies, match="carry nothing"):
             source.fill(rows)
-        assert len(server.log.requests) <= 20 + 4
+        assert len(server.log.requests) <= 20 + at_once
         assert source.missing(rows) == rows
 
 
@@ -199,3 +202,33 @@ def test_replies_that_never_hold_scores_end_in_one_error(tmp_path: Path) -> None
         pytest.raises(BadReply, match="no usable scores"),
     ):
         source.fill(some_rows(2, 4))
+
+
+def test_a_pair_that_is_never_answered_does_not_block_later_runs(tmp_path: Path) -> None:
+    def refuses(query: str, keys: list[str], criterion: str) -> list[int]:
+        return [] if query == "query3" else [(n * 7 + 3) % 10 for n in range(len(keys))]
+
+    with ScoreServer(answers=refuses) as server:
+        for _ in range(2):
+            with custom_source(server, tmp_path) as source:
+                assert source.fill(some_rows(10, 4)).left == 4
+
+
+def test_a_small_remainder_of_empty_rows_is_kept(tmp_path: Path) -> None:
+    rows = some_rows(40, 8)
+    with ScoreServer() as server:
+        with custom_source(server, tmp_path) as source:
+            source.fill(rows[:-1])
+        server.change(answers="constant")
+        with custom_source(server, tmp_path) as source:
+            assert source.fill(rows).left == 0
+
+
+def test_nothing_is_sent_after_a_final_error(tmp_path: Path) -> None:
+    with (
+        ScoreServer(api_key="right", latency=0.05) as server,
+        custom_source(server, tmp_path, pairs_per_request=4, requests_at_once=8) as source,
+        pytest.raises(ProviderRejected),
+    ):
+        source.fill(some_rows(100, 4))
+    assert len(server.log.requests) <= 8

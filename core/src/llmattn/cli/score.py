@@ -72,15 +72,20 @@ def score(
     own share of the rows.
     """
     from llmattn.data.corpus import load_corpus
+    from llmattn.scoring.shard import Shard
     from llmattn.scoring.source import open_sources
 
     if probe and batch:
         raise ConfigError("--probe asks at once; leave out --batch.")
+    if batch and Shard.from_environment().world > 1:
+        raise ConfigError("A batch is handed over by one process: use --batch without torchrun.")
     if corpus is None and not probe:
         raise ConfigError("Name the corpus to score: llmattn score CORPUS (or use --probe).")
+    world = Shard.from_environment().world
     scoring = o.scoring_options(
-        max_cost=max_cost,
-        max_requests=max_requests,
+        # Each process of torchrun keeps its part of the limit.
+        max_cost=None if max_cost is None else max_cost / world,
+        max_requests=None if max_requests is None else max_requests // world,
         price_in=price_in,
         price_out=price_out,
         rpm=rpm,

@@ -110,8 +110,9 @@ class Batches:
         _write(intent, {"batch_id": "", "submitted": time.time(), "requests": _plain(requests)})
         try:
             batch_id = self._source.call(self._provider.submit_batch, requests)
-        except ProviderError:
-            intent.unlink()
+        except ProviderError as error:
+            if not getattr(error, "billed", False):  # else the batch may be there
+                intent.unlink()
             raise
         path = self._folder / f"{batch_id}.json"
         now = time.time()

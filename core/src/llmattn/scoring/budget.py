@@ -48,15 +48,19 @@ class Budget:
         self._reserved_requests += 1
         return cost
 
+    def release(self, reserved: float) -> None:
+        """Give back a reservation whose request was not sent."""
+        self._reserved_cost = max(0.0, self._reserved_cost - reserved)
+        self._reserved_requests -= 1
+        self._settled.set()
+        self._settled = anyio.Event()
+
     def settle(self, reserved: float, usage: Usage) -> Usage:
         """Exchange a reservation for what was billed; gives ``usage`` with its cost."""
         cost = usage.cost or (self.price.of(usage) if self.price else 0.0)
         billed = Usage(1, usage.prompt_tokens, usage.completion_tokens, cost)
         self.spent += billed
-        self._reserved_cost = max(0.0, self._reserved_cost - reserved)
-        self._reserved_requests -= 1
-        self._settled.set()
-        self._settled = anyio.Event()
+        self.release(reserved)
         return billed
 
     def _fits(self, cost: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from llmattn.errors import BadReply
 from llmattn.rows import Row
 from llmattn.scoring.source import ScoreSource
 
@@ -125,5 +126,7 @@ def probe(source: ScoreSource) -> list[Agreement]:
             if better == better and worse == worse:  # neither is NaN
                 known += 1
                 agreed += 1.0 if better > worse else 0.5 if better == worse else 0.0
+        if not known:
+            raise BadReply(f"{source.name}: no triple of the probe was scored; check its limits.")
         counts.append(Agreement(name, agreed, known))
     return counts

@@ -58,11 +58,18 @@ class Trial:
     requests: int = 0
     rows: int = 0
     bad: int = 0
+    failed: bool = False
+    """Once failed, a trial stays failed: degenerate rows are not kept any more."""
 
     @property
-    def passed(self) -> bool:
+    def over(self) -> bool:
         """Whether the first 20 requests are behind us."""
         return self.requests >= TRIAL_REQUESTS
+
+    @property
+    def holds(self) -> bool:
+        """Whether a degenerate row must not be kept yet, or at all."""
+        return self.failed or not self.over
 
     @property
     def share(self) -> float:
@@ -78,9 +85,13 @@ class Trial:
         return verdicts
 
     def check(self, *, final: bool = False) -> None:
-        """Raise DegenerateReplies if the trial is over (or ``final``) and has failed."""
-        over = self.requests == TRIAL_REQUESTS or (final and not self.passed)
-        if over and self.rows and self.share > self.most:
+        """Raise DegenerateReplies if the 20th request (or, ``final``, the last) shows failure.
+
+        Call it right after :meth:`judge`: other replies are judged meanwhile.
+        """
+        due = self.requests == TRIAL_REQUESTS or (final and not self.over)
+        if due and self.rows and self.share > self.most:
+            self.failed = True
             raise DegenerateReplies(
                 f"{self.share:.0%} of the first {self.rows} rows carry nothing (all scores the "
                 "same, or counting up): this model cannot do the task as asked. None of them "

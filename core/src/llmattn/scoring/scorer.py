@@ -36,7 +36,8 @@ __all__ = ["Scorer", "missing_rows"]
 log = logging.getLogger(__name__)
 
 ROUNDS = 6
-"""How often rows that came back unusable are packed anew."""
+"""How often rows that came back unusable are packed anew; the last time key by key."""
+_ROWS_TO_JUDGE = 20
 
 
 def missing_rows(cache: ScoreCache, provider: AttentionProvider, rows: Iterable[Row]) -> list[Row]:
@@ -51,6 +52,11 @@ def missing_rows(cache: ScoreCache, provider: AttentionProvider, rows: Iterable[
         elif unknown.any():
             missing.append(Row(row.query, [row.keys[i] for i in np.flatnonzero(unknown)]))
     return missing
+
+
+def _told(usage: Usage | None) -> Usage | None:
+    """``usage`` if it tells tokens; a server that does not tell is taken at the estimate."""
+    return usage if usage and (usage.prompt_tokens or usage.completion_tokens) else None
 
 
 class Scorer:
@@ -89,6 +95,7 @@ class Scorer:
         self._stopped: str | None = None
         self._answered = False
         self._told = False
+        self._kept = False
         self._scopes: set[anyio.CancelScope] = set()
 
     async def fill(self, rows: Iterable[Row]) -> FillReport:
@@ -156,7 +163,7 @@ class Scorer:
         smaller = Limits(
             pairs_per_request=max(1, limits.pairs_per_request >> round_),
             rows_per_request=max(1, limits.rows_per_request >> round_),
-            keys_per_row=max(1, limits.keys_per_row >> max(0, round_ - 2)),
+            keys_per_row=1 if round_ == ROUNDS - 1 else limits.keys_per_row,
             requests_at_once=limits.requests_at_once,
         )
         return pack(rows, smaller, self.provider.scope)
@@ -178,7 +185,7 @@ class Scorer:
                     self._scopes.discard(scope)
             unusable = merge_rows(unusable)
         await self._end_trial(report)
-        if unusable and not report.scored and not self._halted.is_set():
+        if unusable and not (report.cached or self._kept or self._halted.is_set()):
             self._halt(
                 None,
                 BadReply(
@@ -203,6 +210,15 @@ class Scorer:
                 self._halt(str(error), None)
             except LlmattnError as error:
                 self._halt(None, error)
+            except Exception as error:
+                self._halt(None, self._fault(error))
+
+    def _fault(self, error: Exception) -> PluginError:
+        log.debug("fault of the plugin", exc_info=error)
+        return PluginError(
+            f"The provider {self._name!r} failed with {type(error).__name__}: {error}. "
+            "This is a fault of its plugin; --debug shows where."
+        )
 
     async def _ask(self, request: tuple[Row, ...], report: FillReport) -> list[Row]:
         """One request with its retries; gives the rows that came back unusable."""
@@ -221,11 +237,16 @@ class Scorer:
         """Send once, within limits and budget, and commit what came back."""
         estimate = self._estimate(request)
         async with self.limiter.slot(estimate.prompt_tokens + estimate.completion_tokens) as sent:
+            if self._halted.is_set():
+                return list(request)
             reserved = await self.budget.reserve(estimate)
+            if self._halted.is_set():
+                self.budget.release(reserved)
+                return list(request)
             billed = estimate  # if the answer is lost, what it cost is not known
             try:
                 reply = await self.provider.score(request)
-                billed = reply.usage
+                billed = _told(reply.usage) or estimate
             except RateLimited as error:
                 billed = error.usage or Usage()
                 self.limiter.refused(sent, error.retry_after)
@@ -235,14 +256,12 @@ class Scorer:
                 if error.retry_after:
                     self.limiter.pause(error.retry_after)
                 raise
+            except BadReply as error:
+                billed = _told(error.usage) or estimate
+                raise
             except ProviderError as error:
                 billed = error.usage or Usage()
                 raise
-            except Exception as error:
-                raise PluginError(
-                    f"The provider {self._name!r} failed with {type(error).__name__}: {error}. "
-                    "This is a fault of its plugin; --debug shows where."
-                ) from error
             finally:
                 paid = self.budget.settle(reserved, billed)
                 self._unrecorded += paid
@@ -264,18 +283,22 @@ class Scorer:
         usable = [not np.isnan(scores).any(axis=0).all() for scores in reply.scores]
         hold = [False] * len(answers)
         if self.trial:
-            on_trial = not self.trial.passed
-            hold = [on_trial and verdict for verdict in self.trial.judge(reply.scores)]
+            holds = self.trial.holds
+            verdicts = self.trial.judge(reply.scores)
+            try:
+                self.trial.check()
+            except LlmattnError as error:
+                self._halt(None, error)
+            holds = holds or self.trial.failed
+            hold = [holds and verdict for verdict in verdicts]
             report.judged_rows, report.degenerate_rows = self.trial.rows, self.trial.bad
         kept: list[tuple[Row, Scores]] = []
         for answer, use, wait in zip(answers, usable, hold, strict=True):
             if use:
                 (self._held if wait else kept).append(answer)
         await self._commit(kept, report)
-        if self.trial:
-            self.trial.check()
-            if self.trial.passed:
-                await self._commit_held(report)
+        if self.trial and not self.trial.holds:
+            await self._commit_held(report)
         return [
             row if self.provider.scope is Scope.PREFIX else Row(row.query, unknown)
             for row, scores in answers
@@ -285,11 +308,17 @@ class Scorer:
     async def _commit(self, answers: Sequence[tuple[Row, Scores]], report: FillReport) -> None:
         usage, self._unrecorded = self._unrecorded, Usage()
         await self._writer.put([row for row, _ in answers], [s for _, s in answers], usage)
+        self._kept = self._kept or bool(answers)
         report.scored += sum(int((~np.isnan(s).any(axis=0)).sum()) for _, s in answers)
 
     async def _end_trial(self, report: FillReport) -> None:
         """A run of fewer than 20 requests is judged at its end."""
         if not self.trial or not self._held:
+            return
+        if report.cached and self.trial.rows < _ROWS_TO_JUDGE:
+            await self._commit_held(report)  # a small remainder says nothing of the model
+            return
+        if self.trial.failed:
             return
         try:
             self.trial.check(final=True)

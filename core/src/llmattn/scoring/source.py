@@ -17,7 +17,7 @@ from llmattn.identity import Identity
 from llmattn.notices import notify
 from llmattn.plugins import load_plugins
 from llmattn.providers.prices import Price, price_of
-from llmattn.providers.protocol import AttentionProvider, LocalProvider, NeedsText
+from llmattn.providers.protocol import AttentionProvider, Estimator, LocalProvider, NeedsText
 from llmattn.rows import Row, Scores
 from llmattn.scoring.budget import Budget
 from llmattn.scoring.choose import build_provider, check_owners, choose_provider, options_of
@@ -126,7 +126,9 @@ class ScoreSource:
                 portal.call(self.provider.aclose)
             finally:
                 self._portal_manager.__exit__(None, None, None)
-        self.cache.close()
+                self.cache.close()
+        else:
+            self.cache.close()
 
     def __enter__(self) -> ScoreSource:
         return self
@@ -169,6 +171,11 @@ class ScoreSource:
         options = self.options
         if self.local:
             return Price(0.0, 0.0)
+        if options.max_cost is not None and not isinstance(self.provider, Estimator):
+            raise ConfigError(
+                f"The provider {self.name!r} does not say what a request can cost, so --max-cost "
+                "cannot be kept: use --max-requests."
+            )
         model = str(dict(self.identity.details).get("model", ""))
         known = price_of(self.name, model)
         prompt, completion = options.price_in, options.price_out
@@ -255,8 +262,21 @@ def open_sources(
         names: list[str | None] = [*providers] or [None]
         sources.extend(open_source(name, options=options, cache=cache, **rest) for name in names)
         check_owners(options or {}, [*(source.name for source in sources), cache])
+        _check_one_budget(sources)
     except BaseException:
         for source in sources:
             source.close()
         raise
     return sources
+
+
+def _check_one_budget(sources: Sequence[ScoreSource]) -> None:
+    """A limit is kept by each source for itself, so it can stand for one paid source only."""
+    paid = [source for source in sources if not source.local]
+    limits = [(source.options.max_cost, source.options.max_requests) for source in paid]
+    if len(paid) > 1 and any(limit != (None, None) for limit in limits):
+        names = ", ".join(source.name for source in paid)
+        raise ConfigError(
+            f"--max-cost and --max-requests limit one provider; {names} are {len(paid)}. Score "
+            "with each of them first (llmattn score --provider ...), then train without a limit."
+        )
