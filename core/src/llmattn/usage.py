@@ -9,7 +9,7 @@ __all__ = ["Usage"]
 
 @frozen
 class Usage:
-    """Requests answered, tokens billed, and their price in US dollars where it is known."""
+    """Requests sent, tokens billed, and their price in US dollars where it is known."""
 
     requests: int = 0
     prompt_tokens: int = 0

@@ -21,13 +21,13 @@ class FillReport:
     scored: int = 0
     """Pairs asked for and kept in this run."""
     requests_planned: int = 0
+    """Requests that it takes if every reply is usable."""
     usage: Usage = field(factory=Usage)
     retries: int = 0
     judged_rows: int = 0
     """Rows long enough to judge, since the source was opened."""
     degenerate_rows: int = 0
     """Those of them that carry nothing: all scores the same, or counting up."""
-    models: set[str] = field(factory=set)
     stopped: str | None = None
     """Why the run ended early, in words; None if it did not."""
 
@@ -47,6 +47,5 @@ class FillReport:
             retries=self.retries + other.retries,
             judged_rows=max(self.judged_rows, other.judged_rows),
             degenerate_rows=max(self.degenerate_rows, other.degenerate_rows),
-            models=self.models | other.models,
             stopped=other.stopped or self.stopped,
         )

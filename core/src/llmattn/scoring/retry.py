@@ -10,9 +10,9 @@ from llmattn.errors import BadReply, ProviderUnavailable
 __all__ = ["give_up", "pause"]
 
 TRIES = 10
-"""For rate limits and server faults; with the pauses, some three minutes."""
+"""For rate limits and server faults; with the pauses, up to three minutes."""
 TRIES_BEFORE_CONTACT = 5
-"""While no connection came about: some ten seconds."""
+"""While no connection came about: some seconds."""
 TRIES_BAD_REPLY = 3
 """Then the rows are packed anew, into smaller requests."""
 

@@ -236,7 +236,7 @@ class Scorer:
     async def _send(self, request: tuple[Row, ...], report: FillReport) -> list[Row]:
         """Send once, within limits and budget, and commit what came back."""
         estimate = self._estimate(request)
-        async with self.limiter.slot(estimate.prompt_tokens + estimate.completion_tokens) as sent:
+        async with self.limiter.slot(self._likely_tokens(request)) as sent:
             if self._halted.is_set():
                 return list(request)
             reserved = await self.budget.reserve(estimate)
@@ -277,8 +277,6 @@ class Scorer:
     async def _keep(self, request: tuple[Row, ...], reply: Reply, report: FillReport) -> list[Row]:
         """Commit the usable rows of a reply; gives the others."""
         self._check(request, reply)
-        if reply.model:
-            report.models.add(reply.model)
         answers = list(zip(request, reply.scores, strict=True))
         usable = [not np.isnan(scores).any(axis=0).all() for scores in reply.scores]
         hold = [False] * len(answers)
@@ -348,6 +346,13 @@ class Scorer:
         if isinstance(self.provider, Estimator):
             return self.provider.estimate(request)
         return Usage(1)
+
+    def _likely_tokens(self, request: Sequence[Row]) -> int:
+        """What a limit in tokens a minute is charged; the estimate is an upper bound."""
+        if not isinstance(self.provider, Estimator):
+            return 0
+        expected = self.provider.expect(request)
+        return expected.prompt_tokens + expected.completion_tokens
 
     def _before_retry(self, state: RetryCallState, report: FillReport) -> None:
         report.retries += 1

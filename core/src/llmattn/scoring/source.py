@@ -88,7 +88,9 @@ class ScoreSource:
                 portal.call(scorer.stop, "interrupted", _GRACE)
                 report = future.result()
                 notify(self.summary(report))
-                notify("Nothing that was answered is lost; the same command goes on from here.")
+                notify(
+                    "What was answered and kept is not lost; the same command goes on from here."
+                )
                 raise
         return report
 
