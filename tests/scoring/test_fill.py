@@ -232,3 +232,18 @@ def test_nothing_is_sent_after_a_final_error(tmp_path: Path) -> None:
     ):
         source.fill(some_rows(100, 4))
     assert len(server.log.requests) <= 8
+
+
+def test_a_failed_trial_keeps_no_empty_row_even_of_few_judged_ones(tmp_path: Path) -> None:
+    # Rows of 3 keys are too short to judge, so 20 requests hold only 10 judged rows.
+    rows = [Row(f"query{n}", [f"key{k}" for k in range(3 if n % 2 else 8)]) for n in range(24)]
+    with ScoreServer() as server:
+        with custom_source(server, tmp_path) as source:
+            source.fill([Row("query0", ["key0"])])
+        server.change(answers="constant")
+        with custom_source(server, tmp_path, rows_per_request=1, requests_at_once=1) as source:
+            with pytest.raises(DegenerateReplies):
+                source.fill(rows)
+            assert {row.query for row in rows if len(row.keys) == 8} <= {
+                row.query for row in source.missing(rows)
+            }

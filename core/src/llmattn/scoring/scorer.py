@@ -311,12 +311,10 @@ class Scorer:
 
     async def _end_trial(self, report: FillReport) -> None:
         """A run of fewer than 20 requests is judged at its end."""
-        if not self.trial or not self._held:
+        if not self.trial or not self._held or self.trial.failed:
             return
         if report.cached and self.trial.rows < _ROWS_TO_JUDGE:
             await self._commit_held(report)  # a small remainder says nothing of the model
-            return
-        if self.trial.failed:
             return
         try:
             self.trial.check(final=True)
