@@ -15,6 +15,7 @@ from llmattn.notices import notify
 if TYPE_CHECKING:
     from llmattn.data.corpus import Corpus
     from llmattn.data.pairs import PairCounts
+    from llmattn.scoring.shard import Shard
     from llmattn.scoring.source import ScoreSource
 
 __all__ = ["score"]
@@ -77,15 +78,15 @@ def score(
 
     if probe and batch:
         raise ConfigError("--probe asks at once; leave out --batch.")
-    if batch and Shard.from_environment().world > 1:
+    shard = Shard.from_environment()
+    if batch and shard.world > 1:
         raise ConfigError("A batch is handed over by one process: use --batch without torchrun.")
     if corpus is None and not probe:
         raise ConfigError("Name the corpus to score: llmattn score CORPUS (or use --probe).")
-    world = Shard.from_environment().world
     scoring = o.scoring_options(
         # Each process of torchrun keeps its part of the limit.
-        max_cost=None if max_cost is None else max_cost / world,
-        max_requests=None if max_requests is None else max_requests // world,
+        max_cost=None if max_cost is None else max_cost / shard.world,
+        max_requests=None if max_requests is None else max_requests // shard.world,
         price_in=price_in,
         price_out=price_out,
         rpm=rpm,
@@ -96,6 +97,7 @@ def score(
     text = corpus and load_corpus(
         corpus, preset=tokenizer, min_count=min_count, val_fraction=val_fraction
     )
+    pairs = _pairs(text, block_size, coverage, min_pair_count) if text and not probe else None
     sources = open_sources(
         provider or (),
         options=parse_options(option or (), criteria=criteria),
@@ -109,11 +111,10 @@ def score(
         for source in sources:
             if probe:
                 _probe(source)
-            elif text and batch:
-                pairs = _pairs(text, block_size, coverage, min_pair_count)
+            elif text and pairs is not None and batch:
                 _batch(source, pairs, text, cache_dir)
-            elif text:
-                _fill(source, _pairs(text, block_size, coverage, min_pair_count), text)
+            elif text and pairs is not None:
+                _fill(source, pairs, text, shard)
     finally:
         for source in sources:
             source.close()
@@ -127,11 +128,9 @@ def _pairs(text: Corpus, block_size: int, coverage: float, min_pair_count: int) 
     return select_pairs(pairs, coverage=coverage, min_pair_count=min_pair_count)
 
 
-def _fill(source: ScoreSource, pairs: PairCounts, text: Corpus) -> None:
+def _fill(source: ScoreSource, pairs: PairCounts, text: Corpus, shard: Shard) -> None:
     from llmattn.data.fill import fill_pairs
-    from llmattn.scoring.shard import Shard
 
-    shard = Shard.from_environment()
     report = fill_pairs(source, pairs, text.tokenizer.vocabulary, shard)
     who = f"[{shard.rank + 1} of {shard.world}] " if shard.world > 1 else ""
     typer.echo(who + source.summary(report))

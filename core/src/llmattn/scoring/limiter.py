@@ -54,6 +54,11 @@ class AdaptiveLimiter:
         self._halved_at = -math.inf
         self._changed = anyio.Event()
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether :meth:`slot` needs to know a request's tokens."""
+        return self._tokens is not None
+
     @asynccontextmanager
     async def slot(self, tokens: int) -> AsyncIterator[float]:
         """Hold one of the places; gives the time at which the request may be sent."""

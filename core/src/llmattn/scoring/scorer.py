@@ -21,37 +21,24 @@ from llmattn.errors import (
     RateLimited,
 )
 from llmattn.providers.protocol import AttentionProvider, Estimator, Limits, Reply
-from llmattn.rows import Row, Scope, Scores
+from llmattn.rows import Row, Scores
 from llmattn.scoring import retry
 from llmattn.scoring.budget import Budget
 from llmattn.scoring.limiter import AdaptiveLimiter
 from llmattn.scoring.planner import merge_rows, pack
 from llmattn.scoring.quality import Trial
 from llmattn.scoring.report import FillReport
+from llmattn.scoring.unknown import missing_rows, unknown_part
 from llmattn.scoring.writer import GroupWriter
 from llmattn.usage import Usage
 
-__all__ = ["Scorer", "missing_rows"]
+__all__ = ["Scorer"]
 
 log = logging.getLogger(__name__)
 
 ROUNDS = 6
 """How often rows that came back unusable are packed anew; the last time key by key."""
 _ROWS_TO_JUDGE = 20
-
-
-def missing_rows(cache: ScoreCache, provider: AttentionProvider, rows: Iterable[Row]) -> list[Row]:
-    """What ``cache`` lacks of ``rows``: PAIR rows with their unknown keys, PREFIX rows whole."""
-    wanted = merge_rows(rows)
-    missing = []
-    known = cache.get(provider.identity(), wanted)
-    for row, scores in zip(wanted, known, strict=True):
-        unknown = np.isnan(scores).any(axis=0)
-        if unknown.all() or (unknown.any() and provider.scope is Scope.PREFIX):
-            missing.append(row)
-        elif unknown.any():
-            missing.append(Row(row.query, [row.keys[i] for i in np.flatnonzero(unknown)]))
-    return missing
 
 
 def _told(usage: Usage | None) -> Usage | None:
@@ -109,7 +96,6 @@ class Scorer:
         wanted = merge_rows(rows)
         report.rows = len(wanted)
         report.pairs = sum(len(row.keys) for row in wanted)
-        first = True
         while wanted:
             mine, others = self._claim(wanted)
             try:
@@ -118,9 +104,6 @@ class Scorer:
                 )
                 asked = sum(len(row.keys) for row in missing)
                 report.cached += sum(len(row.keys) for row in mine) - asked
-                if first and missing:
-                    report.requests_planned = len(self._pack(missing, 0))
-                    self._on_progress(report)
                 await self._ask_all(missing, report)
             finally:
                 self._release(mine)
@@ -128,7 +111,7 @@ class Scorer:
                 event = self._claimed.get((row.query, row.context))
                 if event:
                     await event.wait()
-            wanted, first = others, False
+            wanted = others
         report.stopped = self._stopped
         self._on_progress(report)
         if self._error:
@@ -173,8 +156,11 @@ class Scorer:
         for round_ in range(ROUNDS):
             if not unusable or self._halted.is_set():
                 break
-            requests = iter(self._pack(unusable, round_))
-            unusable = []
+            packed = self._pack(unusable, round_)
+            if round_ == 0:
+                report.requests_planned += len(packed)
+                self._on_progress(report)
+            requests, unusable = iter(packed), []
             with anyio.CancelScope() as scope:
                 self._scopes.add(scope)
                 try:
@@ -217,7 +203,7 @@ class Scorer:
         log.debug("fault of the plugin", exc_info=error)
         return PluginError(
             f"The provider {self._name!r} failed with {type(error).__name__}: {error}. "
-            "This is a fault of its plugin; --debug shows where."
+            "Most likely that is a fault of its plugin; --debug shows where."
         )
 
     async def _ask(self, request: tuple[Row, ...], report: FillReport) -> list[Row]:
@@ -236,7 +222,8 @@ class Scorer:
     async def _send(self, request: tuple[Row, ...], report: FillReport) -> list[Row]:
         """Send once, within limits and budget, and commit what came back."""
         estimate = self._estimate(request)
-        async with self.limiter.slot(self._likely_tokens(request)) as sent:
+        tokens = self._likely_tokens(request) if self.limiter.counts_tokens else 0
+        async with self.limiter.slot(tokens) as sent:
             if self._halted.is_set():
                 return list(request)
             reserved = await self.budget.reserve(estimate)
@@ -297,11 +284,8 @@ class Scorer:
         await self._commit(kept, report)
         if self.trial and not self.trial.holds:
             await self._commit_held(report)
-        return [
-            row if self.provider.scope is Scope.PREFIX else Row(row.query, unknown)
-            for row, scores in answers
-            if (unknown := [row.keys[i] for i in np.flatnonzero(np.isnan(scores).any(axis=0))])
-        ]
+        parts = (unknown_part(row, scores, self.provider.scope) for row, scores in answers)
+        return [part for part in parts if part is not None]
 
     async def _commit(self, answers: Sequence[tuple[Row, Scores]], report: FillReport) -> None:
         usage, self._unrecorded = self._unrecorded, Usage()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -26,7 +27,8 @@ from llmattn.scoring.options import ScoringOptions
 from llmattn.scoring.progress import ScoringProgress, describe
 from llmattn.scoring.quality import Trial
 from llmattn.scoring.report import FillReport
-from llmattn.scoring.scorer import Scorer, missing_rows
+from llmattn.scoring.scorer import Scorer
+from llmattn.scoring.unknown import missing_rows
 from llmattn.settings import environment
 
 __all__ = ["ScoreSource", "open_source", "open_sources"]
@@ -123,14 +125,11 @@ class ScoreSource:
     def close(self) -> None:
         """Close the provider's connections and the cache."""
         portal, self._portal = self._portal, None
-        if portal is not None:
-            try:
-                portal.call(self.provider.aclose)
-            finally:
-                self._portal_manager.__exit__(None, None, None)
-                self.cache.close()
-        else:
-            self.cache.close()
+        with ExitStack() as last_first:
+            last_first.callback(self.cache.close)
+            if portal is not None:
+                last_first.push(self._portal_manager)
+                last_first.callback(portal.call, self.provider.aclose)
 
     def __enter__(self) -> ScoreSource:
         return self
