@@ -17,6 +17,10 @@ from support_engine import VARIANTS, full_table, lively_model, small_config
 from torch import Tensor
 
 variants = pytest.mark.parametrize(("attention", "distance_bias"), VARIANTS)
+per_layer = pytest.mark.parametrize(
+    ("attention", "distance_bias"),
+    [("external", False), ("hybrid", False), ("learned", True), ("position", False)],
+)
 weighted = pytest.mark.parametrize("attention", ["external", "pure", "position", "uniform"])
 
 TEXT = torch.tensor([[1, 5, 3, 7, 3, 9, 2, 11]])
@@ -90,6 +94,48 @@ def test_token_by_token_equals_the_full_forward(attention: str, distance_bias: b
         row = scores[:, :, place : place + 1, : place + 1]
         hidden, cache = model.hidden(ids[:, place : place + 1], row, cache)
         assert torch.allclose(model.logits(hidden[:, 0]), full[:, place], atol=1e-5)
+
+
+@per_layer
+def test_layers_of_their_own_attention_decode_as_they_train(
+    attention: str, distance_bias: bool
+) -> None:
+    model = lively_model(small_config(attention, distance_bias, per_layer=True))
+    scores = scores_of(TEXT)
+    full, _ = model(TEXT, scores)
+    cache = None
+    for place in range(TEXT.shape[1]):
+        row = scores[:, :, place : place + 1, : place + 1]
+        hidden, cache = model.hidden(TEXT[:, place : place + 1], row, cache)
+        assert torch.allclose(model.logits(hidden[:, 0]), full[:, place], atol=1e-5)
+
+
+@per_layer
+def test_layers_of_one_tau_and_bias_are_those_of_shared_attention(
+    attention: str, distance_bias: bool
+) -> None:
+    shared = lively_model(small_config(attention, distance_bias))
+    own = lively_model(small_config(attention, distance_bias, per_layer=True))
+    state = shared.state_dict()
+    own.load_state_dict(
+        {
+            name: value.expand(2, *value.shape) if name.startswith("attention.") else value
+            for name, value in state.items()
+        }
+    )
+    expected, _ = shared(TEXT, scores_of(TEXT))
+    found, _ = own(TEXT, scores_of(TEXT))
+    assert torch.allclose(found, expected, atol=1e-6)
+
+
+@per_layer
+def test_each_layer_learns_its_own_tau_and_bias(attention: str, distance_bias: bool) -> None:
+    model = lively_model(small_config(attention, distance_bias, per_layer=True))
+    _, loss = model(TEXT[:, :-1], scores_of(TEXT[:, :-1]), TEXT[:, 1:])
+    loss.backward()
+    for name, parameter in model.attention.named_parameters():
+        assert len(parameter) == 2, name
+        assert (parameter.grad.flatten(1).abs().sum(1) > 0).all(), name
 
 
 @variants
@@ -187,6 +233,9 @@ def test_text_longer_than_the_block_is_refused() -> None:
         ({"n_layer": 0}, "--n-layer must be at least 1"),
         ({"attention": "telepathy"}, "--attention must be one of external"),
         ({"channels": ()}, "needs scores"),
+        ({"attention": "uniform", "per_layer": True}, "--per-layer"),
+        ({"attention": "pure", "per_layer": True}, "--per-layer"),
+        ({"attention": "learned", "per_layer": True}, "--per-layer"),
     ],
 )
 def test_shapes_that_cannot_be_are_refused(change: dict[str, Any], message: str) -> None:

@@ -80,6 +80,14 @@ def train(
         bool,
         typer.Option("--distance-bias", help="Give `learned` one too.", rich_help_panel=MODEL),
     ] = False,
+    per_layer: Annotated[
+        bool,
+        typer.Option(
+            "--per-layer",
+            help="Each layer has its own scale of the scores and distance bias.",
+            rich_help_panel=MODEL,
+        ),
+    ] = False,
     block_size: Annotated[
         int, typer.Option(help="Most tokens that the model looks at.", rich_help_panel=MODEL)
     ] = _M.block_size,

@@ -135,22 +135,24 @@ class AttnGPT(nn.Module):
         if self.config.uses_positions:
             x = x + self.position_embedding(torch.arange(before, length, device=ids.device))
         x = self.dropout(x)
-        attention = self._shared_attention(scores, rows, length, x)
+        attention = self._attention(scores, rows, length, x)
         new_cache: Cache = []
         for layer, block in enumerate(self.blocks):
+            if self.config.per_layer and layer > 0:
+                attention = self._attention(scores, rows, length, x, layer)
             x, kept = block(x, attention, cache[layer] if cache else None)
             new_cache.append(kept)
         return self.norm(x), new_cache
 
-    def _shared_attention(
-        self, scores: Tensor | None, rows: int, length: int, x: Tensor
+    def _attention(
+        self, scores: Tensor | None, rows: int, length: int, x: Tensor, layer: int = 0
     ) -> Tensor | None:
-        """What all blocks get: weights, or the logits that query-key attention adds."""
+        """What a block gets: weights, or the logits that query-key attention adds."""
         config = self.config
         if not config.uses_query_key:
-            return self.attention(scores, rows, length, x)  # type: ignore[no-any-return]
+            return self.attention(scores, rows, length, x, layer)  # type: ignore[no-any-return]
         if config.uses_scores or config.uses_distance or rows < length:
-            return self.attention.logits(scores, rows, length, x)
+            return self.attention.logits(scores, rows, length, x, layer)
         return None
 
     def forward(

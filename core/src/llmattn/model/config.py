@@ -31,7 +31,8 @@ class ModelConfig:
 
     ``channels``: names of the external scores' channels, C of them. ``mlp_width``: 0 stands
     for ``4 * n_embd``. ``distance_bias`` adds one to ``learned``; ``external``, ``hybrid``
-    and ``position`` have one anyway.
+    and ``position`` have one anyway. ``per_layer`` gives each layer a tau and a distance bias
+    of its own over the same scores, instead of one for all.
     """
 
     vocab_size: int
@@ -44,6 +45,7 @@ class ModelConfig:
     distance_bias: bool = False
     mlp_width: int = 0
     channels: tuple[str, ...] = field(default=(), converter=_names)
+    per_layer: bool = False
 
     def __attrs_post_init__(self) -> None:
         if self.attention not in ATTENTION:
@@ -61,6 +63,12 @@ class ModelConfig:
             raise ConfigError(f"--dropout must be at least 0 and below 1, not {self.dropout}.")
         if self.uses_scores and not self.channels:
             raise ConfigError(f"--attention {self.attention} needs scores of at least one channel.")
+        if self.per_layer and not self.uses_distance:
+            raise ConfigError(
+                "--per-layer gives each layer a distance bias of its own, and --attention "
+                f"{self.attention} has none: leave --per-layer out, or choose external, hybrid, "
+                "position, or learned with --distance-bias."
+            )
 
     @property
     def uses_scores(self) -> bool:

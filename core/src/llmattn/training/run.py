@@ -116,7 +116,7 @@ def begin(
             channels = channel_names(sources)
         model_config = ModelConfig(vocab_size=len(corpus.tokenizer), channels=channels, **shape)
         if match_params:
-            learned = attrs.evolve(model_config, attention="learned", mlp_width=0)
+            learned = attrs.evolve(model_config, attention="learned", mlp_width=0, per_layer=False)
             model_config = match_parameters(model_config, learned)
         if uses_scores:
             table, coverage = score_corpus(
