@@ -32,7 +32,8 @@ class ModelConfig:
     ``channels``: names of the external scores' channels, C of them. ``mlp_width``: 0 stands
     for ``4 * n_embd``. ``distance_bias`` adds one to ``learned``; ``external``, ``hybrid``
     and ``position`` have one anyway. ``per_layer`` gives each layer a tau and a distance bias
-    of its own over the same scores, instead of one for all.
+    of its own over the same scores, instead of one for all. ``no_distance`` takes the distance
+    bias from ``external``.
     """
 
     vocab_size: int
@@ -46,6 +47,7 @@ class ModelConfig:
     mlp_width: int = 0
     channels: tuple[str, ...] = field(default=(), converter=_names)
     per_layer: bool = False
+    no_distance: bool = False
 
     def __attrs_post_init__(self) -> None:
         if self.attention not in ATTENTION:
@@ -63,7 +65,11 @@ class ModelConfig:
             raise ConfigError(f"--dropout must be at least 0 and below 1, not {self.dropout}.")
         if self.uses_scores and not self.channels:
             raise ConfigError(f"--attention {self.attention} needs scores of at least one channel.")
-        if self.per_layer and not self.uses_distance:
+        if self.no_distance and self.attention != "external":
+            raise ConfigError(
+                f"Only external attention can do without its distance bias, not {self.attention}."
+            )
+        if self.per_layer and not (self.uses_distance or self.no_distance):
             raise ConfigError(
                 "--per-layer gives each layer a distance bias of its own, and --attention "
                 f"{self.attention} has none: leave --per-layer out, or choose external, hybrid, "
@@ -83,9 +89,9 @@ class ModelConfig:
     @property
     def uses_distance(self) -> bool:
         """Whether there is a distance bias."""
-        return self.attention in ("external", "hybrid", "position") or (
-            self.attention == "learned" and self.distance_bias
-        )
+        if self.attention == "learned":
+            return self.distance_bias
+        return self.attention in ("external", "hybrid", "position") and not self.no_distance
 
     @property
     def uses_positions(self) -> bool:
