@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import errno
+import json
 import logging
-import os
 import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,6 +29,8 @@ from llmattn.secrets import Secret, redact, strip_credentials
 
 from llmattn_openai.form import Agreement, Form
 from llmattn_openai.rate import rate_hint, retry_after
+from llmattn_openai.refusal import Refused
+from llmattn_openai.wire import HttpAnswer, NoAnswer, TooLate, Wire, innermost
 
 __all__ = ["Answered", "Endpoint"]
 
@@ -37,7 +38,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LISTED_MODELS = 20
-_CONNECT = 15.0  # seconds for a connection to come about
 
 
 @frozen
@@ -83,11 +83,12 @@ class Endpoint:
         # Sent as a header: httpx2 logs the whole URL, credentials and all.
         self._headers = {**headers, **_basic_auth(base_url)}
         self._client: openai.AsyncOpenAI | None = None
+        self._wire: Wire | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def client(self) -> openai.AsyncOpenAI:
-        """The client of the running event loop."""
+        """The SDK's client of the running event loop."""
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is not loop:
             self._loop = loop
@@ -95,13 +96,20 @@ class Endpoint:
                 # Without a key the SDK would take OPENAI_API_KEY and send it to any server.
                 api_key=self._api_key.reveal() if self._api_key else "none",
                 base_url=self.shown_url,
-                timeout=httpx2.Timeout(self._timeout, connect=min(self._timeout, _CONNECT)),
+                timeout=self._timeout,
                 max_retries=0,
-                # Half the CPU a request of the default transport (benchmarks).
-                http_client=openai.DefaultAioHttpClient(timeout=self._timeout),
                 default_headers=self._headers,  # type: ignore[arg-type]  # Omit is taken
             )
         return self._client
+
+    @property
+    def wire(self) -> Wire:
+        """Connections for everything but files and batches, with the SDK's headers."""
+        if self._wire is None:
+            headers = {**self.client.auth_headers, **self.client.default_headers}
+            sent = {name: text for name, text in headers.items() if isinstance(text, str)}
+            self._wire = Wire(sent, self._timeout)
+        return self._wire
 
     async def ask(self, path: str, build: Callable[[Form], Mapping[str, Any]]) -> Answered:
         """POST what ``build`` makes of the form that the server takes; raises ProviderError.
@@ -112,58 +120,68 @@ class Endpoint:
             form = self.agreement.form
             try:
                 answered = await self._post(path, build(form))
-            except openai.APIStatusError as error:
-                if not await self._lowered(form, error):
-                    raise await self._refusal(error) from None
+            except Refused as refused:
+                if not await self._lowered(form, refused):
+                    raise await self._refusal(refused) from None
             else:
                 self.agreement.accepted()
                 return answered
 
     async def call(self, use: Callable[[openai.AsyncOpenAI], Awaitable[T]]) -> T:
-        """What ``use`` makes of the client, within the timeout; raises ProviderError."""
-        try:
-            return await self._within_timeout(use)
-        except openai.APIStatusError as error:
-            raise await self._refusal(error) from None
-
-    async def _post(self, path: str, body: Mapping[str, Any]) -> Answered:
-        """POST without the SDK's parsing, which costs 0.4 ms a request."""
-        log.debug("%s: POST %s%s %s", self.name, self.shown_url, path, _Redacted(body))
-        response = await self._within_timeout(
-            lambda client: client.post(path, cast_to=httpx2.Response, body=dict(body))
-        )
-        log.debug("%s: %d %s", self.name, response.status_code, _Redacted(response.text))
-        try:
-            data = response.json()
-        except ValueError:
-            data = None
-        if not isinstance(data, dict):
-            kind = response.headers.get("content-type", "no content type")
-            raise BadReply(
-                f"{self.name}: {self.shown_url}{path} answered with {kind[:60]}, not with a JSON "
-                f"object: {excerpt(response.text, 80)}. Is the base URL right? Most end in /v1."
-            )
-        return Answered(data, rate_hint(response.headers))
-
-    async def _within_timeout(self, use: Callable[[openai.AsyncOpenAI], Awaitable[T]]) -> T:
-        """Raises ProviderError, or openai.APIStatusError for the caller to judge."""
+        """What ``use`` makes of the SDK's client, within the timeout; raises ProviderError."""
         try:
             with anyio.fail_after(self._timeout):
                 return await use(self.client)
-        except openai.APIConnectionError as error:
-            raise self._no_answer(error) from None
-        except TimeoutError:
+        except (openai.APITimeoutError, TimeoutError):
             raise self._too_late() from None
-        except openai.APIStatusError:
-            raise
+        except openai.APIConnectionError as error:
+            cause = error.__cause__ or error
+            raise self._no_answer(
+                innermost(cause), not isinstance(cause, httpx2.ConnectError)
+            ) from None
+        except openai.APIStatusError as error:
+            raise await self._refusal(Refused.of_sdk(error)) from None
         except openai.OpenAIError as error:
             raise BadReply(f"{self.name}: {excerpt(str(error))}") from None
 
     async def aclose(self) -> None:
         """Close the connections."""
         client, self._client = self._client, None
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            await wire.aclose()
         if client is not None and self._loop is asyncio.get_running_loop():
             await client.close()
+
+    async def _post(self, path: str, body: Mapping[str, Any]) -> Answered:
+        """Raises ProviderError, or Refused for the caller to judge."""
+        log.debug("%s: POST %s%s %s", self.name, self.shown_url, path, _Redacted(body))
+        answer = await self._send("POST", path, json.dumps(body, ensure_ascii=False))
+        log.debug("%s: %d %s", self.name, answer.status, _Redacted(answer))
+        try:
+            data = json.loads(answer.body)
+        except ValueError:
+            data = None
+        if not isinstance(data, dict):
+            kind = answer.headers.get("content-type", "no content type")
+            raise BadReply(
+                f"{self.name}: {self.shown_url}{path} answered with {kind[:60]}, not with a JSON "
+                f"object: {excerpt(answer.text, 80)}. Is the base URL right? Most end in /v1."
+            )
+        return Answered(data, rate_hint(answer.headers))
+
+    async def _send(self, method: str, path: str, body: str | None = None) -> HttpAnswer:
+        """Raises ProviderUnavailable, or Refused."""
+        data = None if body is None else body.encode("utf-8", "surrogatepass")
+        try:
+            answer = await self.wire.send(method, f"{self.shown_url}{path}", data)
+        except TooLate:
+            raise self._too_late() from None
+        except NoAnswer as error:
+            raise self._no_answer(str(error), error.reached) from None
+        if answer.status >= 400:
+            raise Refused.of_body(answer.status, answer.headers, answer.text)
+        return answer
 
     def _too_late(self) -> ProviderUnavailable:
         return ProviderUnavailable(
@@ -172,45 +190,38 @@ class Endpoint:
             billed=True,
         )
 
-    def _no_answer(self, error: openai.APIConnectionError) -> ProviderUnavailable:
-        cause = error.__cause__
-        unreached = isinstance(
-            cause, (httpx2.ConnectError, httpx2.ConnectTimeout)
-        ) and not _was_connected(cause)
-        if isinstance(error, openai.APITimeoutError) and not unreached:
-            return self._too_late()
-        what = "cannot be reached" if unreached else "broke the connection off"
-        words = redact(_innermost(cause or error)) or type(cause).__name__
+    def _no_answer(self, words: str, reached: bool) -> ProviderUnavailable:
+        what = "broke the connection off" if reached else "cannot be reached"
         return ProviderUnavailable(
-            f"{self.name}: {self.shown_url} {what} ({words}). Is the server running, and the "
-            "address right?",
-            reached=not unreached,
-            billed=not unreached,
+            f"{self.name}: {self.shown_url} {what} ({redact(words)}). Is the server running, and "
+            "the address right?",
+            reached=reached,
+            billed=reached,
         )
 
-    async def _lowered(self, form: Form, error: openai.APIStatusError) -> bool:
-        """Whether a lower form than ``form`` may do, after this error."""
-        if error.status_code not in (400, 422, 500, 501):
+    async def _lowered(self, form: Form, refused: Refused) -> bool:
+        """Whether a lower form than ``form`` may do, after this refusal."""
+        if refused.status not in (400, 422, 500, 501):
             return False
-        words = f"{_words(error)} {error.param or ''}"  # OpenAI may name the part only there
+        words = f"{refused.words} {refused.param}"  # OpenAI may name the part only there
         if self.agreement.refused(form, words):
             return True
-        if error.status_code >= 500 or ("model" in words.lower() and await self._unknown_model()):
+        if refused.status >= 500 or ("model" in words.lower() and await self._unknown_model()):
             return False
         return self.agreement.refused(form, words, suspect=True)
 
-    async def _refusal(self, error: openai.APIStatusError) -> ProviderError:
+    async def _refusal(self, refused: Refused) -> ProviderError:
         """The error for an HTTP status of 400 and above."""
-        status, words = error.status_code, _words(error)
+        status, words = refused.status, refused.words
         about = f"{self.name}: {self.shown_url} answered {status}: {excerpt(words, 400)}."
         if status in (401, 403):
             return ProviderRejected(f"{about} Check the key in {self._key_variable}.")
-        if status == 429 and "insufficient_quota" in (error.code, error.type):
+        if status == 429 and "insufficient_quota" in refused.kinds:
             return ProviderRejected(f"{about} The account has no credit left.")
         if status == 429:
-            return RateLimited(about, retry_after=retry_after(error.response.headers))
+            return RateLimited(about, retry_after=retry_after(refused.headers))
         if status in (408, 409) or status >= 500:
-            return ProviderUnavailable(about, retry_after=retry_after(error.response.headers))
+            return ProviderUnavailable(about, retry_after=retry_after(refused.headers))
         if status == 404 or "model" in words.lower():
             unknown = await self._unknown_model()
             if unknown:
@@ -224,11 +235,9 @@ class Endpoint:
     async def _unknown_model(self) -> ProviderRejected | None:
         """The error that names the server's models, if ours is not among them."""
         try:
-            response = await self._within_timeout(
-                lambda client: client.get("/models", cast_to=httpx2.Response)
-            )
-            names = sorted(str(model["id"]) for model in response.json()["data"])
-        except (ProviderError, openai.APIStatusError, ValueError, KeyError, TypeError):
+            listed = json.loads((await self._send("GET", "/models")).body)
+            names = sorted(str(model["id"]) for model in listed["data"])
+        except (ProviderError, Refused, ValueError, KeyError, TypeError):
             return None
         if self.model in names:
             return None
@@ -249,27 +258,6 @@ def _basic_auth(url: str) -> dict[str, str]:
     return {"Authorization": f"Basic {b64encode(both.encode()).decode()}"}
 
 
-def _innermost(error: BaseException) -> str:
-    """The operating system's words beneath a connection error, if there are any."""
-    words, below = str(error), error.__cause__ or error.__context__
-    while below is not None:
-        if isinstance(below, OSError) and below.strerror:
-            # asyncio puts its own words in strerror; the resolver's numbers are negative.
-            words = os.strerror(below.errno) if below.errno and below.errno > 0 else below.strerror
-        below = below.__cause__ or below.__context__
-    return words
-
-
-def _was_connected(error: BaseException) -> bool:
-    """Whether a connection had come about: aiohttp's transport calls a reset a ConnectError."""
-    below: BaseException | None = error
-    while below is not None:
-        if isinstance(below, OSError) and below.errno in (errno.ECONNRESET, errno.EPIPE):
-            return True
-        below = below.__cause__ or below.__context__
-    return False
-
-
 class _Redacted:
     """Shows a request or reply without secrets, and only if it is logged at all."""
 
@@ -277,12 +265,5 @@ class _Redacted:
         self._value = value
 
     def __str__(self) -> str:
-        return redact(str(self._value))
-
-
-def _words(error: openai.APIStatusError) -> str:
-    """What the server says, whatever the form of its error."""
-    body: object = error.body
-    if isinstance(body, dict):
-        body = body.get("message") or body.get("detail") or body.get("error") or body
-    return str(body or error.response.text or error.response.reason_phrase)
+        value = self._value
+        return redact(value.text if isinstance(value, HttpAnswer) else str(value))
