@@ -86,7 +86,9 @@ def test_resumed_run_has_the_same_losses_to_the_last_bit(
 
 def test_the_best_weights_give_the_best_validation_loss(tmp_path: Path) -> None:
     corpus = small_corpus(tmp_path)
-    trainer = new_trainer(corpus, TrainConfig(steps=60, batch_size=8, eval_every=4, lr=0.3))
+    trainer = new_trainer(
+        corpus, TrainConfig(steps=60, batch_size=8, eval_every=4, lr=0.3, min_lr_share=1)
+    )
     _, reports = go(trainer)
     best = min(reports, key=lambda report: report.val_loss)
     assert reports[-1].val_loss > best.val_loss, "the run must get worse for this to mean much"

@@ -8,24 +8,31 @@ from llmattn.data.batches import collate, sorted_batches
 from llmattn.data.corpus import Split
 from llmattn.data.feed import ScoreFeed
 from llmattn.model.attn_gpt import AttnGPT
+from llmattn.training.distributed import ALONE, Team
 
 __all__ = ["split_loss"]
 
 _TOKENS_A_BATCH = 4096
 
 
-def split_loss(model: AttnGPT, feed: ScoreFeed, split: Split, *, pad_id: int) -> float:
-    """Mean cross-entropy in nats a token, over every token of the split, without dropout."""
+def split_loss(
+    model: AttnGPT, feed: ScoreFeed, split: Split, *, pad_id: int, team: Team = ALONE
+) -> float:
+    """Mean cross-entropy in nats a token, over every token of the split, without dropout.
+
+    The processes of ``team`` share the work, and all get the result.
+    """
     device = model.token_embedding.weight.device
     pieces = split.pieces(model.config.block_size)
     total, tokens = 0.0, 0
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        for chosen in sorted_batches(pieces, _TOKENS_A_BATCH):
+        for chosen in sorted_batches(pieces, _TOKENS_A_BATCH)[team.share]:
             batch = collate(split, pieces, chosen, pad_id=pad_id, device=device)
             logits, loss = model(batch.ids, feed.scores(batch), batch.targets)
             total += loss.item() * len(logits)
             tokens += len(logits)
     model.train(was_training)
-    return total / tokens
+    total, count = team.total(total, tokens)
+    return total / count

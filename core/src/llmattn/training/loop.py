@@ -7,17 +7,20 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from attrs import frozen
+from numpy.typing import NDArray
 from torch import Tensor
 
-from llmattn.data.batches import IGNORED, Batch, BatchOrder, collate
+from llmattn.data.batches import BatchOrder, collate
 from llmattn.data.corpus import Corpus
 from llmattn.data.feed import ScoreFeed
 from llmattn.errors import LlmattnError
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.training.checkpoint import load_weights
 from llmattn.training.config import TrainConfig
+from llmattn.training.distributed import ALONE, Team
 from llmattn.training.evaluate import split_loss
 from llmattn.training.interrupt import StopWish
 from llmattn.training.optimizer import build_optimizer, lr_at, set_lr
@@ -41,7 +44,11 @@ class Report:
 
 
 class Trainer:
-    """One model on its way; what it remembers is in :meth:`state`."""
+    """One model on its way; what it remembers is in :meth:`state`.
+
+    The processes of ``team`` share each batch, and the course is the same for any number of
+    them, but for rounding and for what dropout draws.
+    """
 
     def __init__(
         self,
@@ -51,13 +58,16 @@ class Trainer:
         *,
         train_feed: ScoreFeed,
         val_feed: ScoreFeed,
+        team: Team = ALONE,
     ) -> None:
         self.model = model
+        self.team = team
         self.corpus = corpus
         self.config = config
         self.optimizer = build_optimizer(model, config)
         self._train_feed, self._val_feed = train_feed, val_feed
         self._device = model.token_embedding.weight.device
+        self._step_model = team.wrap(model, self._device)
         self._pieces = corpus.train.pieces(model.config.block_size)
         self._order = BatchOrder(self._pieces, batch_size=config.batch_size, seed=config.seed)
         self.step = 0
@@ -72,9 +82,6 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on, as tensors and plain values."""
-        rng = {"cpu": torch.get_rng_state()}
-        if self._device.type == "cuda":
-            rng["cuda"] = torch.cuda.get_rng_state(self._device)
         return {
             "step": self.step,
             "tokens": self.tokens,
@@ -84,7 +91,6 @@ class Trainer:
             "loss_tokens": self._loss_tokens,
             "model": _copy(self.model),
             "optimizer": self.optimizer.state_dict(),
-            "rng": rng,
         }
 
     def load_state(self, state: Mapping[str, Any], best: Mapping[str, Any]) -> None:
@@ -99,13 +105,10 @@ class Trainer:
         self.tokens = int(state["tokens"])
         self.seconds = float(state["seconds"])
         self._waited = int(state["waited"])
-        self._loss_sum.fill_(float(state["loss_sum"]))
+        self._loss_sum.fill_(float(state["loss_sum"]) if self.team.is_first else 0.0)
         self._loss_tokens = int(state["loss_tokens"])
         self.best_loss, self.best_step = float(best["loss"]), int(best["step"])
         self.best_weights = best["weights"]
-        torch.set_rng_state(state["rng"]["cpu"])
-        if self._device.type == "cuda" and "cuda" in state["rng"]:
-            torch.cuda.set_rng_state(state["rng"]["cuda"], self._device)
 
     def run(
         self,
@@ -119,14 +122,15 @@ class Trainer:
         """Train to the end, or until something stops it.
 
         ``save`` is called at the end, and on the way after evaluations that are ``save_every``
-        seconds apart. Returns ``finished``, ``interrupted``, ``patience`` or ``time``. Raises
-        LlmattnError when the loss is no longer a number.
+        seconds apart. A stop that one process of the team wants stops all after the same step;
+        the first one's clock is the one that counts. Returns ``finished``, ``interrupted``,
+        ``patience`` or ``time``. Raises LlmattnError when the loss is no longer a number.
         """
         began = time.monotonic()
         saved = began
         if self.step == 0:
             self._evaluate(on_report)
-        outcome = self._outcome(stop, began, max_seconds)
+        outcome, _ = self._outcome(stop, began + max_seconds, math.inf)
         while outcome is None:
             before = time.monotonic()
             self._train_step()
@@ -136,56 +140,84 @@ class Trainer:
                 before = time.monotonic()
                 self._evaluate(on_report)
             self.seconds += time.monotonic() - before
-            outcome = self._outcome(stop, began, max_seconds)
-            if outcome is None and evaluated and time.monotonic() - saved >= save_every:
-                save()
+            outcome, due = self._outcome(stop, began + max_seconds, saved + save_every)
+            if outcome is None and evaluated and due:
+                self._save(save)
                 saved = time.monotonic()
-        save()
+        self._save(save)
         return outcome
 
-    def _outcome(self, stop: StopWish, began: float, max_seconds: float) -> str | None:
-        if self.step >= self.config.steps:
-            return "finished"
-        if self.config.patience and self._waited >= self.config.patience:
-            return "patience"
-        if stop.wanted:
-            return "interrupted"
-        return "time" if time.monotonic() - began >= max_seconds else None
+    def _save(self, save: Callable[[], None]) -> None:
+        """Let the first process save, after it has what only the others know."""
+        (loss_sum,) = self.team.total(self._loss_sum.item())
+        self._loss_sum.fill_(loss_sum if self.team.is_first else 0.0)
+        if self.team.is_first:
+            save()
 
-    def _batch(self, index: int) -> Batch:
-        return collate(
-            self.corpus.train,
-            self._pieces,
-            self._order.batch(index),
-            pad_id=self.corpus.tokenizer.eol_id,
-            device=self._device,
+    def _outcome(self, stop: StopWish, end: float, save_at: float) -> tuple[str | None, bool]:
+        """What ends the run now, if anything, and whether ``save_at`` has come."""
+        first, now = self.team.is_first, time.monotonic()
+        stopped, late, due = self.team.any(
+            stop.wanted, first and now >= end, first and now >= save_at
         )
+        if self.step >= self.config.steps:
+            return "finished", due
+        if self.config.patience and self._waited >= self.config.patience:
+            return "patience", due
+        if stopped:
+            return "interrupted", due
+        return ("time" if late else None), due
 
     def _train_step(self) -> None:
         config = self.config
         self.model.train()
+        # Dropout follows from the step alone, so that nothing of it need be remembered.
+        draw = np.random.SeedSequence((config.seed, self.step, self.team.rank))
+        torch.manual_seed(int(draw.generate_state(1, np.uint64)[0] >> 1))
         set_lr(self.optimizer, lr_at(self.step, config))
         first = self.step * config.grad_accum
-        batches = [self._batch(first + part) for part in range(config.grad_accum)]
-        counts = [int((batch.targets != IGNORED).sum()) for batch in batches]
+        parts = [self._order.batch(first + part) for part in range(config.grad_accum)]
+        tokens = sum(int(self._pieces.lengths[part].sum()) for part in parts)
         self.optimizer.zero_grad(set_to_none=True)
-        for batch, count in zip(batches, counts, strict=True):
-            with torch.autocast(
-                self._device.type, torch.bfloat16, enabled=config.precision == "bfloat16"
-            ):
-                _, loss = self.model(batch.ids, self._train_feed.scores(batch), batch.targets)
-            (loss * (count / sum(counts))).backward()
-            self._loss_sum += loss.detach() * count
+        for part in parts:
+            with self.team.keeps_gradients(self._step_model, part is parts[-1]):
+                self._backward(part, tokens)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
         self.optimizer.step()
-        self._loss_tokens += sum(counts)
-        self.tokens += sum(counts)
+        self._loss_tokens += tokens
+        self.tokens += tokens
         self.step += 1
 
+    def _backward(self, part: NDArray[np.int64], tokens: int) -> None:
+        """Add the gradient of this process's pieces of ``part``, in a step of ``tokens``."""
+        chosen = part[self.team.share]
+        count = int(self._pieces.lengths[chosen].sum())
+        batch = collate(
+            self.corpus.train,
+            self._pieces,
+            chosen if count else part[:1],  # all must take part; what has no weight adds nothing
+            pad_id=self.corpus.tokenizer.eol_id,
+            device=self._device,
+        )
+        with torch.autocast(
+            self._device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
+        ):
+            _, loss = self._step_model(batch.ids, self._train_feed.scores(batch), batch.targets)
+        # The team's gradient is the mean over processes; the loss's weights make it a sum.
+        (loss * (count * self.team.world / tokens)).backward()
+        self._loss_sum += loss.detach() * count
+
     def _evaluate(self, on_report: Callable[[Report], None]) -> None:
-        train_loss = self._loss_sum.item() / self._loss_tokens if self._loss_tokens else None
+        train_loss: float | None = None
+        if self._loss_tokens:
+            (loss_sum,) = self.team.total(self._loss_sum.item())
+            train_loss = loss_sum / self._loss_tokens
         val_loss = split_loss(
-            self.model, self._val_feed, self.corpus.val, pad_id=self.corpus.tokenizer.eol_id
+            self.model,
+            self._val_feed,
+            self.corpus.val,
+            pad_id=self.corpus.tokenizer.eol_id,
+            team=self.team,
         )
         if not math.isfinite(val_loss):
             raise LlmattnError(f"The loss is no longer a number at step {self.step}: lower --lr.")

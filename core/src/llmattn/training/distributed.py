@@ -1,0 +1,158 @@
+"""The processes that torchrun started, as one team that trains one model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from attrs import field, frozen
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from llmattn.devices import choose_device
+from llmattn.errors import ConfigError, LlmattnError
+from llmattn.scoring.shard import Shard
+
+__all__ = ["ALONE", "Team", "join_team", "launch", "was_restarted"]
+
+T = TypeVar("T")
+
+_PATIENCE = timedelta(days=30)
+"""How long a process waits for another: filling a cache may take days. A process that dies is
+noticed at once all the same, by its closed connections and by torchrun.
+"""
+
+
+@frozen
+class Team:
+    """This process among the ``world`` that train together; alone by default.
+
+    Words between processes go through the processor's memory (gloo), whatever the device, so
+    that agreeing on something never waits for a GPU.
+    """
+
+    rank: int = 0
+    world: int = 1
+    words: Any = field(default=None, repr=False)
+    """The process group for words."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process prints, logs and saves."""
+        return self.rank == 0
+
+    @property
+    def share(self) -> slice:
+        """This process's part of a sequence that the team works through: every ``world``-th."""
+        return slice(self.rank, None, self.world)
+
+    def total(self, *numbers: float) -> list[float]:
+        """The sums over all processes."""
+        return self._reduce(numbers, dist.ReduceOp.SUM)
+
+    def any(self, *wishes: bool) -> list[bool]:
+        """For each wish, whether some process has it."""
+        return [value > 0 for value in self._reduce(wishes, dist.ReduceOp.MAX)]
+
+    def _reduce(self, numbers: Sequence[float], how: Any) -> list[float]:
+        if self.world == 1:
+            return list(numbers)
+        values = torch.tensor(numbers, dtype=torch.float64)
+        dist.all_reduce(values, how, group=self.words)
+        return [float(value) for value in values]
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What the first process makes, in all of them; it travels as a pickle.
+
+        An LlmattnError of the first process ends the others too, without a word.
+        """
+        if self.world == 1:
+            return make()
+        parcel: list[Any] = [None, False]
+        failure: LlmattnError | None = None
+        if self.is_first:
+            try:
+                parcel = [make(), True]
+            except LlmattnError as error:
+                failure = error
+        dist.broadcast_object_list(parcel, src=0, group=self.words)
+        if failure is not None:
+            raise failure
+        if not parcel[1]:
+            raise SystemExit(1)
+        return parcel[0]  # type: ignore[no-any-return]
+
+    def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """``model`` so that its gradients become the mean over the processes."""
+        if self.world == 1:
+            return model
+        where = [device] if device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=where, broadcast_buffers=False)
+
+    def keeps_gradients(self, model: nn.Module, last: bool) -> AbstractContextManager[None]:
+        """Context of the backward passes before the ``last``, which need no exchange."""
+        if last or not isinstance(model, DistributedDataParallel):
+            return nullcontext()
+        return model.no_sync()
+
+
+ALONE = Team()
+
+
+@contextmanager
+def join_team(
+    device: str, environ: Mapping[str, str] = os.environ
+) -> Iterator[tuple[Team, torch.device]]:
+    """The team that torchrun's environment describes, and this process's device.
+
+    With several GPUs each process of a machine takes the one of its LOCAL_RANK. Raises
+    ConfigError for an environment or device that cannot be used.
+    """
+    shard = Shard.from_environment(environ)
+    if shard.world == 1:
+        yield ALONE, choose_device(device)
+        return
+    chosen = _local_device(choose_device(device), int(environ.get("LOCAL_RANK", "0")))
+    backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
+    try:
+        dist.init_process_group(backend, rank=shard.rank, world_size=shard.world)
+    except (ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"The {shard.world} processes cannot reach each other ({error}): start them with "
+            "torchrun, which sets MASTER_ADDR and MASTER_PORT."
+        ) from None
+    try:
+        words = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        yield Team(shard.rank, shard.world, words), chosen
+    finally:
+        dist.destroy_process_group()
+
+
+def _local_device(device: torch.device, local_rank: int) -> torch.device:
+    """``cuda`` is the GPU of the local rank; a device with a number stays what it is."""
+    if str(device) != "cuda":
+        return device
+    if local_rank >= torch.cuda.device_count():
+        raise ConfigError(
+            f"There are {torch.cuda.device_count()} GPUs for process {local_rank + 1} of this "
+            "machine: start as many with --nproc-per-node, or train with --device cpu."
+        )
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)
+
+
+def launch(environ: Mapping[str, str] = os.environ) -> str:
+    """A name of this start of torchrun, the same after it restarts the processes; else ``""``."""
+    name = environ.get("TORCHELASTIC_RUN_ID", "")
+    # Without --rdzv-id or --standalone torchrun's name is "none"; its process tells it apart.
+    return f"process {os.getppid()}" if name == "none" else name
+
+
+def was_restarted(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether torchrun has started the processes anew, after one of them ended."""
+    return environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
