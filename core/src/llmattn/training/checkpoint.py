@@ -21,8 +21,16 @@ from llmattn.identity import Identity
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.model.config import ModelConfig
 from llmattn.training.config import TrainConfig
+from llmattn.training.folder import read_folder, write_folder
 
-__all__ = ["Checkpoint", "Scored", "check_writable", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "Scored",
+    "check_writable",
+    "export_checkpoint",
+    "load_checkpoint",
+    "save_checkpoint",
+]
 
 FORMAT = "llmattn-checkpoint"
 VERSION = 1
@@ -93,21 +101,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
     A reader, or a crash at any moment, finds the old file or the new one, whole.
     """
-    data = {
-        "format": FORMAT,
-        "version": VERSION,
-        "model_config": _plain(checkpoint.model_config),
-        "train_config": _plain(checkpoint.train_config),
-        "tokenizer": checkpoint.tokenizer.to_json(),
-        "weights": dict(checkpoint.weights),
-        "best": dict(checkpoint.best),
-        "last": dict(checkpoint.last),
-        "table": checkpoint.table.state() if checkpoint.table else None,
-        "scored": [{"identity": s.identity.to_dict(), "local": s.local} for s in checkpoint.scored],
-        "coverage": checkpoint.coverage,
-        "corpus": checkpoint.corpus,
-        "corpus_digest": checkpoint.corpus_digest,
-    }
+    data = _pack(checkpoint)
     name = ""
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
@@ -130,12 +124,21 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             os.unlink(name)
 
 
+def export_checkpoint(folder: Path, checkpoint: Checkpoint) -> list[Path]:
+    """Write the best model for other programs, without the state of its training.
+
+    The folder, whose files are returned, can be read by :func:`load_checkpoint` too. Raises
+    CheckpointError.
+    """
+    return write_folder(folder, _pack(checkpoint))
+
+
 def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
-    """Read a checkpoint; nothing in the file is executed.
+    """Read a checkpoint, or a folder made by :func:`export_checkpoint`; executes nothing of it.
 
     Raises CheckpointError if the file is missing, damaged, foreign, or of a newer format.
     """
-    data = _read(path)
+    data = read_folder(path) if path.is_dir() else _read(path)
     if data.get("format") != FORMAT:
         raise CheckpointError(
             f"{path} is no checkpoint of llmattn; make one with: python -m llmattn.train"
@@ -196,6 +199,25 @@ def _read(path: Path) -> dict[str, Any]:
             "copy, or train again."
         ) from None
     return data if isinstance(data, dict) else {}
+
+
+def _pack(checkpoint: Checkpoint) -> dict[str, Any]:
+    """A checkpoint as tensors and plain values."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "model_config": _plain(checkpoint.model_config),
+        "train_config": _plain(checkpoint.train_config),
+        "tokenizer": checkpoint.tokenizer.to_json(),
+        "weights": dict(checkpoint.weights),
+        "best": dict(checkpoint.best),
+        "last": dict(checkpoint.last),
+        "table": checkpoint.table.state() if checkpoint.table else None,
+        "scored": [{"identity": s.identity.to_dict(), "local": s.local} for s in checkpoint.scored],
+        "coverage": checkpoint.coverage,
+        "corpus": checkpoint.corpus,
+        "corpus_digest": checkpoint.corpus_digest,
+    }
 
 
 def _plain(config: ModelConfig | TrainConfig) -> dict[str, Any]:

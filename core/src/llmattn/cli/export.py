@@ -1,0 +1,30 @@
+"""``llmattn export``: a trained model as files that other programs read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["export"]
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="What training wrote.")],
+    safetensors: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for model.safetensors, config.json and tokenizer.json.", metavar="DIR"
+        ),
+    ],
+) -> None:
+    """Write a checkpoint's best model as safetensors, without the state of its training.
+
+    The folder also holds the score table, if the model reads one, and stands for the
+    checkpoint in `sample` and `eval`. Nothing in it is ever executed.
+    """
+    from llmattn.training.checkpoint import export_checkpoint, load_checkpoint
+
+    for path in export_checkpoint(safetensors, load_checkpoint(checkpoint)):
+        typer.echo(f"{path}  {path.stat().st_size:,} bytes")

@@ -1,0 +1,89 @@
+"""An exported model: readable by other programs, and the same model when it is read back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from llmattn.errors import CheckpointError
+from llmattn.training.checkpoint import export_checkpoint, load_checkpoint
+from safetensors import safe_open
+from support_engine import SMALL, run, write_corpus
+from tokenizers import Tokenizer
+
+QUICK = ("train", "--corpus", "corpus.txt", "--steps", "5", *SMALL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a checkpoint, and what ``llmattn export`` makes of it in ``model/``."""
+    folder = tmp_path_factory.mktemp("export")
+    write_corpus(folder)
+    assert run(folder, *QUICK, "--provider", "random").returncode == 0
+    done = run(folder, "export", "checkpoint.pt", "--safetensors", "model")
+    assert done.returncode == 0, done.stderr
+    assert "model/model.safetensors" in done.stdout
+    return folder
+
+
+def test_exported_model_computes_the_same_to_the_last_bit(folder: Path) -> None:
+    ids = torch.tensor([[1, 5, 3, 7, 2]])
+    logits = []
+    for path in (folder / "checkpoint.pt", folder / "model"):
+        loaded = load_checkpoint(path)
+        assert loaded.table is not None
+        logits.append(loaded.model()(ids, loaded.table.gather(ids))[0])
+    assert torch.equal(logits[0], logits[1])
+
+
+def test_weights_are_read_by_the_safetensors_library(folder: Path) -> None:
+    weights = load_checkpoint(folder / "checkpoint.pt").weights
+    with safe_open(folder / "model" / "model.safetensors", "pt") as file:
+        assert set(file.keys()) == set(weights)
+        for name in weights:
+            assert torch.equal(file.get_tensor(name), weights[name])
+
+
+def test_tokenizer_is_read_by_the_tokenizers_library(folder: Path) -> None:
+    ours = load_checkpoint(folder / "checkpoint.pt").tokenizer
+    theirs = Tokenizer.from_file(str(folder / "model" / "tokenizer.json"))
+    assert theirs.encode("The cat sees the zebra.").ids == ours.encode("The cat sees the zebra.")
+
+
+def test_settings_of_the_model_are_plain_json(folder: Path) -> None:
+    config = json.loads((folder / "model" / "config.json").read_text())
+    assert config["model_config"]["n_embd"] == 16
+    assert config["scored"][0]["identity"]["provider"] == "random"
+
+
+def test_exported_model_can_be_sampled(folder: Path) -> None:
+    same = ("--prompt", "the cat", "--seed", "3")
+    texts = [
+        run(folder, "sample", "--checkpoint", name, *same).stdout
+        for name in ("checkpoint.pt", "model")
+    ]
+    assert texts[0].startswith("the cat")
+    assert texts[0] == texts[1]
+
+
+def test_folder_that_is_no_export_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"without config\.json"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "scores.safetensors", "tokenizer.json", "config.json"]
+)
+def test_damaged_export_is_refused(folder: Path, tmp_path: Path, name: str) -> None:
+    export_checkpoint(tmp_path, load_checkpoint(folder / "checkpoint.pt"))
+    (tmp_path / name).write_text("{")
+    with pytest.raises(CheckpointError, match=r"damaged|cannot be read"):
+        load_checkpoint(tmp_path)
+
+
+def test_export_into_a_file_is_refused(folder: Path) -> None:
+    done = run(folder, "export", "checkpoint.pt", "--safetensors", "corpus.txt")
+    assert done.returncode == 1
+    assert "cannot be exported to corpus.txt" in done.stderr
