@@ -12,7 +12,7 @@ import typer
 
 from llmattn.errors import ConfigError
 
-__all__ = ["print_config", "read_config"]
+__all__ = ["arms_read", "print_config", "read_config", "read_config_and_arms"]
 
 _NOT_IN_FILES = {"config", "print_config", "help"}
 
@@ -23,6 +23,21 @@ def read_config(ctx: typer.Context, path: Path | None) -> Path | None:
     Keys are the options' long names, with ``-`` or ``_``. Raises ConfigError for a file that
     cannot be read and for a key that is no option: none is ignored.
     """
+    return _read(ctx, path)
+
+
+def read_config_and_arms(ctx: typer.Context, path: Path | None) -> Path | None:
+    """:func:`read_config` for a file that may hold ``[arms.NAME]`` as well: :func:`arms_read`."""
+    return _read(ctx, path, "arms")
+
+
+def arms_read(ctx: typer.Context) -> dict[str, Any]:
+    """The tables below ``[arms]`` of the configuration file; none without one."""
+    tables: dict[str, Any] = ctx.meta.get("llmattn.arms", {})
+    return tables
+
+
+def _read(ctx: typer.Context, path: Path | None, tables: str = "") -> Path | None:
     if path is None:
         return None
     toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
@@ -32,6 +47,8 @@ def read_config(ctx: typer.Context, path: Path | None) -> Path | None:
         raise ConfigError(f"There is no configuration file {path}.") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"The configuration file {path} cannot be read: {error}.") from None
+    if isinstance(found.get(tables), dict):
+        ctx.meta[f"llmattn.{tables}"] = found.pop(tables)
     known = {p.name for p in ctx.command.params if p.name} - _NOT_IN_FILES
     values = {key.replace("-", "_"): value for key, value in found.items()}
     for key in values:

@@ -11,6 +11,7 @@ from llmattn.errors import ConfigError
 from llmattn.scoring.options import ScoringOptions
 
 __all__ = [
+    "LIMITS",
     "BlockSize",
     "CacheDir",
     "CacheName",
@@ -38,6 +39,18 @@ __all__ = [
 _SCORES = "Where the scores come from"
 _LIMITS = "Limits in money and speed"
 _TEXT = "The text"
+
+LIMITS = (
+    "max_cost",
+    "max_requests",
+    "price_in",
+    "price_out",
+    "rpm",
+    "tpm",
+    "requests_at_once",
+    "max_degenerate",
+)
+"""Names of the options that :func:`scoring_options` takes."""
 
 CorpusArgument = Annotated[
     Path, typer.Argument(metavar="CORPUS", help="A text file, one sentence a line.")

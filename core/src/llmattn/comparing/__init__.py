@@ -1,0 +1,1 @@
+"""The experiment: several kinds of attention side by side, over several seeds."""

@@ -1,0 +1,218 @@
+"""The arms of a comparison and how they are written. Light: imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import attrs
+from attrs import field, frozen
+
+from llmattn.errors import ConfigError
+from llmattn.model.config import ModelConfig
+
+__all__ = ["ARMS", "SUFFIXES", "Arm", "default_arms", "parse_arms"]
+
+ARMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "external": ("scores from the provider, and a distance bias", {}),
+    "hybrid": ("query-key attention with the scores added", {"attention": "hybrid"}),
+    "learned": ("query-key attention, as in nanoGPT", {"attention": "learned"}),
+    "learned+b": (
+        "query-key attention with a distance bias",
+        {"attention": "learned", "distance_bias": True},
+    ),
+    "position": ("a distance bias alone", {"attention": "position"}),
+    "pure": ("a softmax of the scores alone", {"attention": "pure"}),
+    "random": ("external, with scores that mean nothing", {}),
+    "uniform": ("a mean over everything so far", {"attention": "uniform"}),
+}
+"""What stands before the colon: a description, and the fields of ModelConfig it sets."""
+
+SUFFIXES: Mapping[str, str] = {
+    "no-b": "without the distance bias",
+    "per-layer": "each layer mixes the scores by itself",
+    "shuffled": "scores in context that belong to another window",
+}
+
+_SHAPE = (
+    "attention",
+    "distance_bias",
+    "no_distance",
+    "per_layer",
+    "n_layer",
+    "n_head",
+    "n_embd",
+    "dropout",
+)
+_SCORES = ("provider", "options", "model", "score_transform", "context_words", "shuffled")
+_OWN = ("like", *_SCORES, "lr")
+
+
+@frozen
+class Arm:
+    """One kind of model in a comparison.
+
+    ``shape``: fields of ModelConfig in which it differs from the comparison's own. ``providers``:
+    where its scores come from; empty for the comparison's own providers. ``options``: settings
+    of these, over the comparison's. ``model``, ``score_transform`` and ``context_words`` stand
+    for the comparison's own where they are None. ``shuffled``: scores in context are those of
+    another window, the control that shows whether they must belong to the text. ``lr``: fixed
+    learning rate, or None to choose one.
+    """
+
+    name: str
+    shape: Mapping[str, Any] = field(factory=dict)
+    providers: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(factory=dict)
+    model: str | None = None
+    score_transform: str | None = None
+    context_words: int | None = None
+    shuffled: bool = False
+    lr: float | None = None
+
+    @property
+    def uses_scores(self) -> bool:
+        """Whether it reads external scores."""
+        shape = {"attention": "external", **self.shape}
+        return ModelConfig(vocab_size=2, channels=("any",), **shape).uses_scores
+
+
+def default_arms(tables: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is compared when nobody says: the arms of a configuration file beside the two that
+    matter most, or, without such, one provider beside all of its controls.
+    """
+    if tables:
+        return tuple(dict.fromkeys(("position", "learned+b", *tables)))
+    return ("external", "random", "position", "learned+b", "learned", "uniform")
+
+
+def parse_arms(names: Sequence[str], tables: Mapping[str, Any]) -> tuple[Arm, ...]:
+    """The arms of these names; ``tables`` holds those that a configuration file defines.
+
+    Raises ConfigError for a name that means nothing, or stands twice.
+    """
+    known = {name: _from_table(name, table, tables) for name, table in tables.items()}
+    arms = tuple(known[name] if name in known else _from_name(name, known) for name in names)
+    if not arms:
+        raise ConfigError(f"No arm to compare: {_help(known)}")
+    for name in names:
+        if list(names).count(name) > 1:
+            raise ConfigError(f"The arm {name!r} is named twice; leave one out.")
+    return arms
+
+
+def _from_name(text: str, known: Mapping[str, Arm]) -> Arm:
+    """The arm that ``text`` spells: BASE[:PROVIDER[+PROVIDER...]][/SUFFIX...]."""
+    head, *suffixes = text.split("/")
+    base, colon, providers = head.partition(":")
+    if base in known and not colon:
+        arm = attrs.evolve(known[base], name=text)
+    elif base in ARMS:
+        arm = Arm(text, shape=ARMS[base][1], providers=("random",) if base == "random" else ())
+    else:
+        raise ConfigError(f"There is no arm {text!r}: {_help(known)}")
+    if colon:
+        names = tuple(name.strip() for name in providers.split("+"))
+        if not arm.uses_scores or arm.providers or not all(names):
+            raise ConfigError(
+                f"The arm {text!r} names providers, which only external, hybrid and pure take: "
+                "write it as external:NAME or external:NAME+NAME."
+            )
+        arm = attrs.evolve(arm, providers=names)
+    for suffix in suffixes:
+        arm = _with_suffix(arm, suffix, known)
+    return arm
+
+
+def _with_suffix(arm: Arm, suffix: str, known: Mapping[str, Arm]) -> Arm:
+    if suffix not in SUFFIXES:
+        raise ConfigError(f"The arm {arm.name!r} ends in an unknown /{suffix}: {_help(known)}")
+    attention = arm.shape.get("attention", "external")
+    if suffix == "shuffled":
+        _need(arm, suffix, arm.uses_scores)
+        return attrs.evolve(arm, shuffled=True)
+    if suffix == "no-b":
+        _need(arm, suffix, attention == "external")
+        return attrs.evolve(arm, shape={**arm.shape, "no_distance": True})
+    _need(arm, suffix, attention in ("external", "hybrid", "position") or arm.name == "learned+b")
+    return attrs.evolve(arm, shape={**arm.shape, "per_layer": True})
+
+
+def _need(arm: Arm, suffix: str, holds: bool) -> None:
+    if not holds:
+        raise ConfigError(
+            f"The arm {arm.name!r}: /{suffix} ({SUFFIXES[suffix]}) has no meaning there; leave it "
+            "out."
+        )
+
+
+def _from_table(name: str, table: Any, tables: Mapping[str, Any], depth: int = 0) -> Arm:
+    """The arm of ``[arms.NAME]``."""
+    where = f"[arms.{name}]"
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{where} must be a table, such as [arms.{name}] with n_head = 8 in it.")
+    values = {key.replace("-", "_"): value for key, value in table.items()}
+    for key in values:
+        if key not in (*_SHAPE, *_OWN):
+            raise ConfigError(
+                f"{where}: {key!r} is no setting of an arm; they are: "
+                f"{', '.join(sorted((*_SHAPE, *_OWN)))}."
+            )
+    start = Arm(name)
+    if "like" not in values:
+        with suppress(ConfigError):  # a name that is spelt as an arm means that arm
+            start = _from_name(name, {})
+    else:
+        like = values["like"]
+        if depth > len(tables):
+            raise ConfigError(f"{where}: 'like' leads back to itself.")
+        if like in tables:
+            start = _from_table(like, tables[like], tables, depth + 1)
+        else:
+            start = _from_name(str(like), {})
+    shape = {key: values[key] for key in _SHAPE if key in values}
+    changes: dict[str, Any] = {"name": name, "shape": {**start.shape, **shape}}
+    if "provider" in values:
+        given = values["provider"]
+        changes["providers"] = (given,) if isinstance(given, str) else tuple(given)
+    if "options" in values:
+        changes["options"] = {**start.options, **_flat(values["options"], where)}
+    for key in ("model", "score_transform", "context_words", "shuffled", "lr"):
+        if key in values:
+            changes[key] = values[key]
+    arm = attrs.evolve(start, **changes)
+    try:
+        uses_scores = arm.uses_scores
+    except (ConfigError, TypeError) as error:
+        raise ConfigError(f"{where}: {error}") from None
+    for key in () if uses_scores else _SCORES:
+        if key in values:
+            raise ConfigError(
+                f"{where}: {key!r} is for arms that read external scores, and "
+                f"{arm.shape['attention']} attention reads none."
+            )
+    return arm
+
+
+def _flat(options: Any, where: str) -> dict[str, str]:
+    """Options of providers as text; a nested table is one provider's."""
+    if not isinstance(options, Mapping):
+        raise ConfigError(f'{where}: write options as a table, such as {{ channels = "heads" }}.')
+    flat: dict[str, str] = {}
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            flat.update({f"{key}.{name}": text for name, text in _flat(value, where).items()})
+        else:
+            flat[key] = str(value).lower() if isinstance(value, bool) else str(value)
+    return flat
+
+
+def _help(known: Mapping[str, Arm]) -> str:
+    arms = ", ".join([*ARMS, *(name for name in known if name not in ARMS)])
+    endings = ", ".join(f"/{name} ({meaning})" for name, meaning in SUFFIXES.items())
+    return (
+        f"arms are {arms}; external, hybrid and pure may name providers, as in "
+        f"external:openai+cooccurrence; endings are {endings}; anything more goes into a file "
+        "for --config, as [arms.NAME]."
+    )

@@ -1,0 +1,103 @@
+"""The files that a comparison leaves: result.json for programs, report.md to paste."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from llmattn.comparing.results import ArmResult, Results
+from llmattn.comparing.statistics import Estimate, estimate
+from llmattn.errors import ConfigError
+
+__all__ = ["HEADINGS", "markdown", "table", "write_report"]
+
+HEADINGS = ("arm", "parameters", "learning rate", "test loss", "perplexity")
+
+
+def table(results: Results) -> list[list[str]]:
+    """The table as text, its headings first; losses in nats a token, best arm first."""
+    heads = [*HEADINGS, *(f"gain over {name}" for name in results.against), "seconds a run"]
+    order = sorted(results.arms, key=lambda r: estimate(list(r.losses.values())).mean)
+    return [heads, *(_row(results, result) for result in order)]
+
+
+def _row(results: Results, result: ArmResult) -> list[str]:
+    loss = estimate(list(result.losses.values()))
+    gains = [
+        "–" if name == result.name else _marked(results.gain(result.name, name))
+        for name in results.against
+    ]
+    seconds = sum(run.seconds for run in result.runs.values()) / len(result.runs)
+    return [
+        result.name,
+        f"{result.parameters:,}",
+        f"{result.lr:g}",
+        str(loss),
+        f"{math.exp(loss.mean):,.1f}",
+        *gains,
+        f"{seconds:.0f}",
+    ]
+
+
+def _marked(difference: Estimate) -> str:
+    """A difference; a star where its interval is clear of zero."""
+    return difference.signed() + (" *" if difference.sign else "")
+
+
+def markdown(results: Results) -> str:
+    """The report: table, conclusions, what to beware of, and how to make it again."""
+    about = results.about
+    rows = table(results)
+    lines = ["# Comparison", "", str(about["summary"]), ""]
+    lines += [f"| {' | '.join(row)} |" for row in rows[:1]]
+    lines += [f"|{'---|' * len(rows[0])}"]
+    lines += [f"| {' | '.join(row)} |" for row in rows[1:]]
+    lines += ["", legend(results), ""]
+    lines += [f"- {sentence}" for sentence in results.sentences()]
+    lines += ["", *(f"- Beware: {warning}" for warning in results.warnings())]
+    lines += [
+        "",
+        "![validation loss](curves.png)",
+        "",
+        "![gains with their intervals](intervals.png)",
+        "",
+        "| scores | namespace | scored |",
+        "|---|---|---|",
+    ]
+    for name, found in dict(about["scores"]).items():
+        spaces = ", ".join(f"{i['provider']} `{i['namespace']}`" for i in found["identities"])
+        lines.append(f"| {name} | {spaces} | {found['coverage']:.1%} |")
+    lines += ["", "Made with:", "", "```", str(about["command"]), "```", ""]
+    return "\n".join(lines)
+
+
+def legend(results: Results) -> str:
+    """How to read the table, in one paragraph."""
+    seeds = f"{results.seeds} seed{'s' * (results.seeds != 1)}"
+    text = (
+        f"Test loss in nats a token, mean over {seeds}, at the weights with the best validation "
+        "loss. A gain is how much lower the test loss is, paired by seed; above 0 is better"
+    )
+    if results.seeds < 3:
+        return text + f". With {seeds} no interval can be trusted."
+    return text + "; ± is half a 95% interval, * marks those clear of zero."
+
+
+def write_report(results: Results, folder: Path) -> None:
+    """Write result.json and report.md into ``folder``. Raises ConfigError if they cannot be."""
+    texts = {
+        "result.json": json.dumps(results.to_dict(), indent=1) + "\n",
+        "report.md": markdown(results),
+    }
+    try:
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--out: {folder} cannot be written ({error.strerror}).") from None
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[bool]:
+    """Which columns hold numbers, and are set to the right."""
+    return [index > 0 for index in range(len(rows[0]))]

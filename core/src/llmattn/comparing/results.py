@@ -1,0 +1,172 @@
+"""All runs of a comparison, put together: what each arm reached, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+from attrs import frozen
+
+from llmattn.comparing.arms import Arm
+from llmattn.comparing.statistics import Estimate, conclude, estimate, gain
+from llmattn.comparing.store import FinishedRun
+
+__all__ = ["ArmResult", "Results"]
+
+
+@frozen
+class ArmResult:
+    """One arm: its chosen learning rate, the validation loss that each rate reached, and the
+    runs at the chosen one by seed.
+    """
+
+    arm: Arm
+    lr: float
+    tried: Mapping[float, float]
+    runs: Mapping[int, FinishedRun]
+
+    @property
+    def name(self) -> str:
+        """The arm's name."""
+        return self.arm.name
+
+    @property
+    def losses(self) -> dict[int, float]:
+        """Test loss by seed, nats a token."""
+        return {seed: run.test_loss for seed, run in self.runs.items()}
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the model learns."""
+        return next(iter(self.runs.values())).parameters
+
+    @property
+    def at_the_edge(self) -> bool:
+        """Whether the chosen rate is the smallest or largest of several tried, so that one
+        outside the grid might do better.
+        """
+        return len(self.tried) > 1 and self.lr in (min(self.tried), max(self.tried))
+
+
+@frozen
+class Results:
+    """A whole comparison. ``against``: the baselines; ``about``: text, settings and versions."""
+
+    arms: tuple[ArmResult, ...]
+    against: tuple[str, ...]
+    about: Mapping[str, Any]
+
+    @property
+    def seeds(self) -> int:
+        """Seeds an arm."""
+        return max(len(result.runs) for result in self.arms)
+
+    def arm(self, name: str) -> ArmResult:
+        """The result of the arm of this name."""
+        return next(result for result in self.arms if result.name == name)
+
+    def gain(self, name: str, baseline: str) -> Estimate:
+        """How much lower the test loss of an arm is than a baseline's, paired by seed."""
+        return gain(self.arm(name).losses, self.arm(baseline).losses)
+
+    def controls(self, result: ArmResult) -> list[str]:
+        """Arms of this comparison that are as ``result`` but for the meaning of its scores."""
+        if not result.arm.uses_scores or _is_control(result.arm):
+            return []
+        names = [other.name for other in self.arms if _is_control(other.arm)]
+        wanted = {"random", f"{result.name}/shuffled"}
+        like = [
+            other.name
+            for other in self.arms
+            if attrs.evolve(result.arm, name=other.name, shuffled=True) == other.arm
+        ]
+        return [name for name in names if name in wanted or name in like]
+
+    def sentences(self) -> list[str]:
+        """What may be concluded: each arm against the first baseline; arms with external scores
+        against every baseline and against their controls.
+        """
+        said = []
+        for result in self.arms:
+            against = list(self.against)
+            if not result.arm.uses_scores or _is_control(result.arm):
+                against = against[:1]
+            said += [
+                conclude(result.name, baseline, self.gain(result.name, baseline))
+                for baseline in dict.fromkeys([*against, *self.controls(result)])
+                if baseline != result.name
+            ]
+        return said
+
+    def warnings(self) -> list[str]:
+        """What a reader must know before believing the table."""
+        told = []
+        edge = [f"{r.name} ({r.lr:g})" for r in self.arms if r.at_the_edge]
+        if edge:
+            told.append(
+                "The best learning rate lies at the edge of the grid, and one beyond it may be "
+                f"better (--lrs), for: {', '.join(edge)}."
+            )
+        late = [r.name for r in self.arms if _still_falling(list(r.runs.values()))]
+        if late:
+            told.append(
+                "Was still getting better at the last step, so more --steps may change the "
+                f"order: {', '.join(late)}."
+            )
+        counts = [result.parameters for result in self.arms]
+        if max(counts) > 1.02 * min(counts):
+            told.append(
+                f"The models are not of one size ({min(counts):,} to {max(counts):,} parameters)."
+            )
+        return told
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for result.json."""
+        return {
+            "about": dict(self.about),
+            "seeds": self.seeds,
+            "arms": [self._arm_dict(result) for result in self.arms],
+            "conclusions": self.sentences(),
+            "warnings": self.warnings(),
+        }
+
+    def _arm_dict(self, result: ArmResult) -> dict[str, Any]:
+        others = [name for name in (*self.against, *self.controls(result)) if name != result.name]
+        return {
+            "name": result.name,
+            "arm": attrs.asdict(result.arm),
+            "lr": result.lr,
+            "validation_loss_by_lr": {f"{lr:g}": loss for lr, loss in result.tried.items()},
+            "parameters": result.parameters,
+            "test_loss": _estimate_dict(estimate(list(result.losses.values()))),
+            "gain_over": {
+                name: _estimate_dict(self.gain(result.name, name)) for name in dict.fromkeys(others)
+            },
+            "seconds_a_run": sum(r.seconds for r in result.runs.values()) / len(result.runs),
+            "runs": {
+                str(seed): {"key": run.key, **attrs.asdict(run)}
+                for seed, run in sorted(result.runs.items())
+            },
+        }
+
+
+def _is_control(arm: Arm) -> bool:
+    """Whether its scores mean nothing, or nothing here."""
+    return arm.shuffled or arm.providers == ("random",)
+
+
+def _still_falling(runs: Sequence[FinishedRun]) -> bool:
+    """Whether most runs had their best at the very end of their budget, and by a margin."""
+
+    def falling(run: FinishedRun) -> bool:
+        if run.outcome != "finished" or len(run.curve) < 3:
+            return False
+        (_, _, before), (last, _, loss) = run.curve[-2:]
+        return run.best_step == last and before - loss > 0.01
+
+    return 2 * sum(map(falling, runs)) > len(runs)
+
+
+def _estimate_dict(value: Estimate) -> dict[str, Any]:
+    return {"mean": value.mean, "half_width": value.half, "seeds": value.n}

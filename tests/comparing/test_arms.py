@@ -1,0 +1,114 @@
+"""How the arms of a comparison are written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from llmattn.comparing.arms import ARMS, Arm, default_arms, parse_arms
+from llmattn.errors import ConfigError
+
+
+def arm(name: str, tables: dict[str, Any] | None = None) -> Arm:
+    return parse_arms([name], tables or {})[0]
+
+
+def test_every_kind_of_attention_is_an_arm() -> None:
+    assert [found.name for found in parse_arms(list(ARMS), {})] == list(ARMS)
+
+
+def test_learned_with_a_distance_bias_differs_from_learned_by_that_alone() -> None:
+    assert arm("learned").shape == {"attention": "learned"}
+    assert arm("learned+b").shape == {"attention": "learned", "distance_bias": True}
+
+
+def test_random_is_external_with_the_provider_random() -> None:
+    assert arm("random").providers == arm("external:random").providers == ("random",)
+    assert arm("random").shape == arm("external").shape
+
+
+def test_an_arm_names_its_providers() -> None:
+    assert arm("external:openai+cooccurrence").providers == ("openai", "cooccurrence")
+    assert arm("hybrid:cerebras").shape == {"attention": "hybrid"}
+
+
+def test_endings_change_one_thing_each() -> None:
+    assert arm("external:transformers/shuffled").shuffled
+    assert arm("external/no-b").shape == {"no_distance": True}
+    assert arm("position/per-layer").shape == {"attention": "position", "per_layer": True}
+    both = arm("external/per-layer/shuffled")
+    assert both.shuffled
+    assert both.shape == {"per_layer": True}
+
+
+def test_two_arms_of_a_file_may_use_one_provider_with_different_options() -> None:
+    tables = {
+        "layers": {"provider": "transformers", "options": {"channels": "layers"}},
+        "heads": {"like": "layers", "options": {"channels": "heads"}, "per-layer": True},
+    }
+    layers, heads = parse_arms(["layers", "heads"], tables)
+    assert layers.providers == heads.providers == ("transformers",)
+    assert (layers.options["channels"], heads.options["channels"]) == ("layers", "heads")
+    assert heads.shape == {"per_layer": True}
+
+
+def test_options_of_several_providers_stand_in_tables_of_their_own() -> None:
+    options = {"cooccurrence": {"window": 5}, "random": {"seed": 2}}
+    found = arm("two", {"two": {"provider": ["cooccurrence", "random"], "options": options}})
+    assert found.options == {"cooccurrence.window": "5", "random.seed": "2"}
+
+
+def test_endings_also_follow_the_name_of_an_arm_of_a_file() -> None:
+    found = arm("mine/shuffled", {"mine": {"provider": "transformers"}})
+    assert found == Arm("mine/shuffled", providers=("transformers",), shuffled=True)
+
+
+def test_a_table_named_as_an_arm_is_that_arm() -> None:
+    assert arm("random", {"random": {}}).providers == ("random",)
+    assert arm("learned+b", {"learned+b": {"lr": 0.01}}).shape == arm("learned+b").shape
+
+
+def test_arms_of_a_file_stand_beside_position_and_learned_by_default() -> None:
+    assert default_arms({"mine": {}, "position": {}}) == ("position", "learned+b", "mine")
+    assert {"external", "random", "position", "learned+b"} <= set(default_arms({}))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("magic", "There is no arm 'magic': arms are external, hybrid"),
+        ("external/quickly", "unknown /quickly"),
+        ("position:openai", "only external, hybrid and pure take"),
+        ("random:openai", "only external, hybrid and pure take"),
+        ("external:", "only external, hybrid and pure take"),
+        ("learned/no-b", "has no meaning there"),
+        ("uniform/shuffled", "has no meaning there"),
+        ("uniform/per-layer", "has no meaning there"),
+    ],
+)
+def test_a_name_that_means_nothing_gets_one_clear_error(name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message.replace("+", r"\+")):
+        arm(name)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"n_heads": 8}, "'n_heads' is no setting of an arm"),
+        ({"block_size": 8}, "'block_size' is no setting of an arm"),
+        ({"attention": "position", "provider": "openai"}, "reads none"),
+        ({"attention": "magic"}, "must be one of"),
+        ({"like": "mine"}, "leads back to itself"),
+        ({"like": "magic"}, "There is no arm 'magic'"),
+        ({"options": "channels=heads"}, "write options as a table"),
+        (3, "must be a table"),
+    ],
+)
+def test_a_table_that_is_no_arm_gets_one_clear_error(table: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        arm("mine", {"mine": table})
+
+
+def test_an_arm_is_not_compared_with_itself() -> None:
+    with pytest.raises(ConfigError, match="named twice"):
+        parse_arms(["position", "uniform", "position"], {})
