@@ -29,6 +29,7 @@ from llmattn.training.checkpoint import (
 )
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.config import TrainConfig
+from llmattn.training.distributed import ALONE, Team
 from llmattn.training.loop import Trainer
 from llmattn.training.scores import channel_names, check_scope, score_corpus
 
@@ -76,15 +77,50 @@ def begin(
     scores: ScoreChoice | None = None,
     device: str = "auto",
     match_params: bool = False,
+    team: Team = ALONE,
 ) -> Run:
     """A new run. What can be wrong with the settings is found before a score is asked for.
 
     ``shape``: fields of ModelConfig, but for ``vocab_size`` and ``channels``.
     ``match_params``: give the model as many parameters as ``learned`` attention would have.
+    Of a ``team``, the first process reads the corpus, fills the cache and loads the scores.
     """
-    scores = scores or ScoreChoice()
     chosen = choose_device(device)
-    check_writable(out)
+
+    def prepare() -> _Material:
+        check_writable(out)
+        return _prepare(
+            corpus_path, config, shape, scores or ScoreChoice(), chosen, match_params=match_params
+        )
+
+    material = team.from_first(prepare)
+    torch.manual_seed(config.seed)
+    model = AttnGPT(material.model_config).to(chosen)
+    trainer = _trainer(model, material.corpus, config, material.table, team)
+    return Run(trainer, out, str(corpus_path), material.table, material.scored, material.coverage)
+
+
+@frozen(eq=False)
+class _Material:
+    """What a new model is trained with."""
+
+    corpus: Corpus
+    model_config: ModelConfig
+    table: ScoreTable | None
+    scored: tuple[Scored, ...]
+    coverage: float
+
+
+def _prepare(
+    corpus_path: Path,
+    config: TrainConfig,
+    shape: Mapping[str, Any],
+    scores: ScoreChoice,
+    chosen: torch.device,
+    *,
+    match_params: bool,
+) -> _Material:
+    """Read the corpus, decide the model's shape, and get its scores."""
     # A placeholder vocabulary and channel: every other setting is checked here.
     uses_scores = ModelConfig(vocab_size=2, channels=("any",), **shape).uses_scores
     corpus = load_corpus(
@@ -116,7 +152,13 @@ def begin(
             channels = channel_names(sources)
         model_config = ModelConfig(vocab_size=len(corpus.tokenizer), channels=channels, **shape)
         if match_params:
-            learned = attrs.evolve(model_config, attention="learned", mlp_width=0, per_layer=False)
+            learned = attrs.evolve(
+                model_config,
+                attention="learned",
+                mlp_width=0,
+                per_layer=False,
+                no_distance=False,
+            )
             model_config = match_parameters(model_config, learned)
         if uses_scores:
             table, coverage = score_corpus(
@@ -128,10 +170,7 @@ def begin(
                 device=chosen,
             )
             scored = tuple(Scored(s.identity, s.local) for s in sources)
-    torch.manual_seed(config.seed)
-    model = AttnGPT(model_config).to(chosen)
-    trainer = _trainer(model, corpus, config, table)
-    return Run(trainer, out, str(corpus_path), table, scored, coverage)
+    return _Material(corpus, model_config, table, scored, coverage)
 
 
 def resume(
@@ -140,6 +179,7 @@ def resume(
     corpus_path: Path | None = None,
     given: Mapping[str, Any] | None = None,
     device: str = "auto",
+    team: Team = ALONE,
 ) -> Run:
     """Take up the run whose checkpoint is ``out``; its further course is that of an unbroken run.
 
@@ -147,21 +187,16 @@ def resume(
     only ``steps`` may differ. Raises CheckpointError if another does, or the corpus has changed.
     """
     chosen = choose_device(device)
-    check_writable(out)
-    checkpoint = load_checkpoint(out, device=chosen)
-    config = _agreed(checkpoint, given or {})
-    path = corpus_path or Path(checkpoint.corpus)
-    try:
-        corpus = load_corpus(path, val_fraction=config.val_fraction, tokenizer=checkpoint.tokenizer)
-    except CorpusError as error:
-        raise CheckpointError(f"{out} was trained on {checkpoint.corpus}. {error}") from None
-    if corpus.digest != checkpoint.corpus_digest:
-        raise CheckpointError(
-            f"{path} is not the text that {out} was trained on: name that one with --corpus, or "
-            "train anew without --resume."
-        )
+
+    def reload() -> tuple[Checkpoint, TrainConfig, Corpus]:
+        check_writable(out)
+        checkpoint = load_checkpoint(out, device=chosen)
+        config = _agreed(checkpoint, given or {})
+        return checkpoint, config, _same_corpus(out, checkpoint, corpus_path)
+
+    checkpoint, config, corpus = team.from_first(reload)
     model = AttnGPT(checkpoint.model_config).to(chosen)
-    trainer = _trainer(model, corpus, config, checkpoint.table)
+    trainer = _trainer(model, corpus, config, checkpoint.table, team)
     try:
         trainer.load_state(
             checkpoint.last, {**checkpoint.best, "weights": dict(checkpoint.weights)}
@@ -171,14 +206,34 @@ def resume(
             f"{out} does not hold a whole training state ({type(error).__name__}: {error}); "
             "train anew without --resume."
         ) from None
-    return Run(trainer, out, str(path), checkpoint.table, checkpoint.scored, checkpoint.coverage)
+    path = str(corpus_path or checkpoint.corpus)
+    return Run(trainer, out, path, checkpoint.table, checkpoint.scored, checkpoint.coverage)
+
+
+def _same_corpus(out: Path, checkpoint: Checkpoint, corpus_path: Path | None) -> Corpus:
+    """The corpus that ``out`` was trained on. Raises CheckpointError if it has changed."""
+    path = corpus_path or Path(checkpoint.corpus)
+    try:
+        corpus = load_corpus(
+            path,
+            val_fraction=checkpoint.train_config.val_fraction,
+            tokenizer=checkpoint.tokenizer,
+        )
+    except CorpusError as error:
+        raise CheckpointError(f"{out} was trained on {checkpoint.corpus}. {error}") from None
+    if corpus.digest != checkpoint.corpus_digest:
+        raise CheckpointError(
+            f"{path} is not the text that {out} was trained on: name that one with --corpus, or "
+            "train anew without --resume."
+        )
+    return corpus
 
 
 def _trainer(
-    model: AttnGPT, corpus: Corpus, config: TrainConfig, table: ScoreTable | None
+    model: AttnGPT, corpus: Corpus, config: TrainConfig, table: ScoreTable | None, team: Team
 ) -> Trainer:
     feed: ScoreFeed = TableFeed(table) if table else NoScores()
-    return Trainer(model, corpus, config, train_feed=feed, val_feed=feed)
+    return Trainer(model, corpus, config, train_feed=feed, val_feed=feed, team=team)
 
 
 def _agreed(checkpoint: Checkpoint, given: Mapping[str, Any]) -> TrainConfig:
