@@ -120,7 +120,9 @@ def put_pairs(
     order = np.argsort(pairs, kind="stable")
     pairs = pairs[order]
     last = np.append(pairs[1:] != pairs[:-1], True)
-    _write_records(txn, store, space, pairs[last], records[order[last]])
+    if not last.all():
+        pairs, order = pairs[last], order[last]
+    _write_records(txn, store, space, pairs, records.take(order, axis=0))
 
 
 def _holds_pairs(txn: Transaction, store: Store, space: int) -> bool:
