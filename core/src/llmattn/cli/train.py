@@ -105,7 +105,8 @@ def train(
     ] = False,
     steps: Annotated[int, typer.Option(rich_help_panel=COURSE)] = _T.steps,
     batch_size: Annotated[
-        int, typer.Option(help="Lines in a batch.", rich_help_panel=COURSE)
+        int,
+        typer.Option(help="Lines in a batch, of all processes together.", rich_help_panel=COURSE),
     ] = _T.batch_size,
     grad_accum: Annotated[
         int, typer.Option(help="Batches in a step.", rich_help_panel=COURSE)
@@ -182,6 +183,7 @@ def train(
 
     First the cache is filled with every pair of words that the corpus needs; then training
     reads scores from a table. Ctrl-C stops after the step; --resume goes on from there.
+    With several processes: torchrun --nproc-per-node N -m llmattn.train
     """
     values = dict(locals())
     explicit = explicit_options(ctx)
@@ -201,17 +203,29 @@ def train(
 
     from llmattn.cli.train_show import run_and_show
     from llmattn.training import run as runs
+    from llmattn.training.distributed import join_team, was_restarted
 
-    if resume:
-        kept = _TRAIN_FIELDS | _MODEL_FIELDS | {"provider"}
-        given = {name: values[name] for name in explicit if name in kept}
-        path = corpus if "corpus" in explicit else None
-        run = runs.resume(out, corpus_path=path, given=given, device=device)
-    else:
-        run = runs.begin(
-            corpus, out, settings, shape, scores=scores, device=device, match_params=match_params
-        )
-    outcome = run_and_show(run, max_time=max_time, log=log)
+    with join_team(device) as (team, own_device):
+        where = str(own_device)
+        if was_restarted() and team.from_first(lambda: runs.is_of_this_launch(out)):
+            resume = True
+        if resume:
+            kept = _TRAIN_FIELDS | _MODEL_FIELDS | {"provider"}
+            given = {name: values[name] for name in explicit if name in kept}
+            path = corpus if "corpus" in explicit else None
+            run = runs.resume(out, corpus_path=path, given=given, device=where, team=team)
+        else:
+            run = runs.begin(
+                corpus,
+                out,
+                settings,
+                shape,
+                scores=scores,
+                device=where,
+                match_params=match_params,
+                team=team,
+            )
+        outcome = run_and_show(run, max_time=max_time, log=log)
     if outcome == "interrupted":
         raise typer.Exit(130)
 

@@ -19,9 +19,16 @@ __all__ = ["run_and_show"]
 
 def run_and_show(run: Run, *, max_time: float | None = None, log: Path | None = None) -> str:
     """Train, printing as it goes; ``max_time`` in minutes, ``log`` a file for the evaluations.
-    Returns what ended the run.
+
+    Returns what ended the run. Of several processes only the first one prints and writes.
     """
     trainer = run.trainer
+    limit = math.inf if max_time is None else 60 * max_time
+    if not trainer.team.is_first:
+        with StopWish(quiet=True) as stop:
+            return trainer.run(
+                on_report=lambda _: None, save=lambda: None, stop=stop, max_seconds=limit
+            )
     records = None if log is None else TrainingLog(log, after=trainer.step)
     _show_start(run)
     if run.out.exists() and not trainer.step:
@@ -37,12 +44,7 @@ def run_and_show(run: Run, *, max_time: float | None = None, log: Path | None = 
             records.add(report)
 
     with StopWish() as stop:
-        outcome = trainer.run(
-            on_report=show,
-            save=run.save,
-            stop=stop,
-            max_seconds=math.inf if max_time is None else 60 * max_time,
-        )
+        outcome = trainer.run(on_report=show, save=run.save, stop=stop, max_seconds=limit)
     _show_end(run, outcome)
     return outcome
 

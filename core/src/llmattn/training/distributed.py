@@ -92,7 +92,7 @@ class Team:
         if self.world == 1:
             return model
         where = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=where, broadcast_buffers=False)
+        return DistributedDataParallel(model, device_ids=where)
 
     def keeps_gradients(self, model: nn.Module, last: bool) -> AbstractContextManager[None]:
         """Context of the backward passes before the ``last``, which need no exchange."""

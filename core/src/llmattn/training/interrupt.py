@@ -13,14 +13,15 @@ __all__ = ["StopWish"]
 
 
 class StopWish:
-    """A context manager; within it the first signal sets :attr:`wanted`, a second one acts as
-    it always does.
+    """A context manager; within it the first signal sets :attr:`wanted`, and says so unless
+    ``quiet``; a second one acts as it always does.
     """
 
     signals = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
         self.wanted = False
+        self._quiet = quiet
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopWish:
@@ -40,7 +41,8 @@ class StopWish:
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.wanted = True
         self._restore()
-        notify("Stopping after this step; once more to stop at once, without a checkpoint.")
+        if not self._quiet:
+            notify("Stopping after this step; once more to stop at once, without a checkpoint.")
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

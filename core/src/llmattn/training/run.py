@@ -29,11 +29,11 @@ from llmattn.training.checkpoint import (
 )
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.config import TrainConfig
-from llmattn.training.distributed import ALONE, Team
+from llmattn.training.distributed import ALONE, Team, launch
 from llmattn.training.loop import Trainer
 from llmattn.training.scores import channel_names, check_scope, score_corpus
 
-__all__ = ["Run", "begin", "resume"]
+__all__ = ["Run", "begin", "is_of_this_launch", "resume"]
 
 
 @frozen(eq=False)
@@ -58,7 +58,7 @@ class Run:
                 tokenizer=trainer.corpus.tokenizer,
                 weights=trainer.best_weights,
                 best={"loss": trainer.best_loss, "step": trainer.best_step},
-                last=trainer.state(),
+                last={**trainer.state(), "launch": launch()},
                 table=self.table,
                 scored=self.scored,
                 coverage=self.coverage,
@@ -208,6 +208,16 @@ def resume(
         ) from None
     path = str(corpus_path or checkpoint.corpus)
     return Run(trainer, out, path, checkpoint.table, checkpoint.scored, checkpoint.coverage)
+
+
+def is_of_this_launch(out: Path) -> bool:
+    """Whether the checkpoint ``out`` was written by processes that torchrun has since restarted."""
+    if not launch() or not out.exists():
+        return False
+    try:
+        return bool(load_checkpoint(out).last.get("launch") == launch())
+    except CheckpointError:
+        return False
 
 
 def _same_corpus(out: Path, checkpoint: Checkpoint, corpus_path: Path | None) -> Corpus:
