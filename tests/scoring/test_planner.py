@@ -65,3 +65,34 @@ def test_a_text_needs_each_pair_once_and_no_pair_with_a_later_word() -> None:
         Row("cat", ["cat", "the"]),
     ]
     assert pair_rows(["a", "b"]) == [Row("a", ["a"]), Row("b", ["a", "b"])]
+
+
+nested = st.builds(
+    Limits,
+    pairs_per_request=st.integers(1, 50),
+    rows_per_request=st.integers(1, 10),
+    nested_rows=st.just(True),
+)
+
+
+@given(st.lists(st.lists(words, min_size=1, max_size=8), max_size=8), nested)
+def test_a_causal_provider_gets_the_rows_in_order_and_whole(
+    texts: list[list[str]], limits: Limits
+) -> None:
+    rows = merge_rows(row for text in texts for row in prefix_rows(text))
+    packed = pack(rows, limits, Scope.PREFIX)
+    assert [row for request in packed for row in request] == rows
+    for request in packed:
+        assert len(request) <= limits.rows_per_request
+        alone = len(request) == 1
+        assert alone or sum(len(row.keys) for row in request) <= limits.pairs_per_request
+
+
+def test_a_causal_provider_gets_whole_texts_in_a_request() -> None:
+    rows = [*prefix_rows("a b c d".split()), *prefix_rows("e f g h".split())]
+    limits = Limits(rows_per_request=6, nested_rows=True)
+    assert [len(request) for request in pack(rows, limits, Scope.PREFIX)] == [4, 4]
+    limits = Limits(rows_per_request=8, nested_rows=True)
+    assert [len(request) for request in pack(rows, limits, Scope.PREFIX)] == [8]
+    limits = Limits(rows_per_request=3, nested_rows=True)
+    assert [len(request) for request in pack(rows, limits, Scope.PREFIX)] == [3, 1, 3, 1]

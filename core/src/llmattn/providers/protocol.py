@@ -34,6 +34,10 @@ class Limits:
     keys_per_row: int = field(default=1024, validator=validators.ge(1))
     """Longer PAIR rows are asked in parts; a row with context is never cut."""
     requests_at_once: int = field(default=8, validator=validators.ge(1))
+    nested_rows: bool = False
+    """The provider itself keeps later words from earlier rows, as a causal language model does:
+    rows of one text, each the beginning of the next, then share a request, in order.
+    """
 
 
 @frozen

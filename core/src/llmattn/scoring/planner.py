@@ -37,12 +37,13 @@ def pack(rows: Sequence[Row], limits: Limits, scope: Scope) -> list[tuple[Row, .
 
     Rows are taken in order, so what comes first is asked first. PAIR rows longer than
     ``limits.keys_per_row`` are cut into parts of nearly equal length. Rows with context are
-    never cut (one longer than ``limits.pairs_per_request`` goes alone), and share a request
+    never cut (one longer than ``limits.pairs_per_request`` goes alone). They share a request
     only if none is the beginning of another: the longer text would show the shorter row its
-    future.
+    future. With ``limits.nested_rows`` that does no harm, and the rows of a text stay together,
+    in order.
     """
     if scope is Scope.PREFIX:
-        return _pack_texts(rows, limits)
+        return _pack_nested(rows, limits) if limits.nested_rows else _pack_texts(rows, limits)
     requests: list[tuple[Row, ...]] = []
     current: list[Row] = []
     pairs = 0
@@ -107,3 +108,39 @@ def _pack_texts(rows: Iterable[Row], limits: Limits) -> list[tuple[Row, ...]]:
         place.add(row)
     done.extend(tuple(texts.rows) for texts in unfinished)
     return done
+
+
+def _pack_nested(rows: Iterable[Row], limits: Limits) -> list[tuple[Row, ...]]:
+    """Whole texts in each request; one that no request can hold goes in parts."""
+    requests: list[tuple[Row, ...]] = []
+    current: list[Row] = []
+    pairs = 0
+    for text in _texts(rows):
+        size = sum(len(row.keys) for row in text)
+        rows_left = limits.rows_per_request - len(current)
+        if len(text) > rows_left or pairs + size > limits.pairs_per_request:
+            if current:
+                requests.append(tuple(current))
+            current, pairs = [], 0
+        for row in text:
+            full = pairs + len(row.keys) > limits.pairs_per_request
+            if current and (full or len(current) >= limits.rows_per_request):
+                requests.append(tuple(current))
+                current, pairs = [], 0
+            current.append(row)
+            pairs += len(row.keys)
+    if current:
+        requests.append(tuple(current))
+    return requests
+
+
+def _texts(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Runs of rows in which each is the beginning of the next."""
+    text: list[Row] = []
+    for row in rows:
+        if text and row.keys[: len(text[-1].keys)] != text[-1].keys:
+            yield text
+            text = []
+        text.append(row)
+    if text:
+        yield text
