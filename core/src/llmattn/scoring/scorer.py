@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import anyio
 import anyio.to_thread
 import numpy as np
+from attrs import evolve
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from llmattn.cache.protocol import ScoreCache
@@ -20,7 +21,7 @@ from llmattn.errors import (
     ProviderUnavailable,
     RateLimited,
 )
-from llmattn.providers.protocol import AttentionProvider, Estimator, Limits, Reply
+from llmattn.providers.protocol import AttentionProvider, Estimator, Reply
 from llmattn.rows import Row, Scores
 from llmattn.scoring import retry
 from llmattn.scoring.budget import Budget
@@ -143,11 +144,11 @@ class Scorer:
     def _pack(self, rows: Sequence[Row], round_: int) -> list[tuple[Row, ...]]:
         """Later rounds hold rows that failed before: smaller requests may go better."""
         limits = self.provider.limits
-        smaller = Limits(
+        smaller = evolve(
+            limits,
             pairs_per_request=max(1, limits.pairs_per_request >> round_),
             rows_per_request=max(1, limits.rows_per_request >> round_),
             keys_per_row=1 if round_ == ROUNDS - 1 else limits.keys_per_row,
-            requests_at_once=limits.requests_at_once,
         )
         return pack(rows, smaller, self.provider.scope)
 
