@@ -11,6 +11,7 @@ from llmattn.data.batches import IGNORED
 from llmattn.errors import ConfigError
 from llmattn.model.attention import LLMAttention
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
+from llmattn.model.kv_cache import KVCache
 from llmattn.training.config import TrainConfig
 from llmattn.training.optimizer import build_optimizer, lr_at, set_lr
 from support_engine import VARIANTS, full_table, lively_model, small_config
@@ -89,10 +90,10 @@ def test_token_by_token_equals_the_full_forward(attention: str, distance_bias: b
     ids = torch.cat([TEXT, TEXT.flip(1)])
     scores = scores_of(ids)
     full, _ = model(ids, scores)
-    cache = None
+    cache = KVCache(model.config, len(ids))
     for place in range(ids.shape[1]):
         row = scores[:, :, place : place + 1, : place + 1]
-        hidden, cache = model.hidden(ids[:, place : place + 1], row, cache)
+        hidden = model.hidden(ids[:, place : place + 1], row, cache)
         assert torch.allclose(model.logits(hidden[:, 0]), full[:, place], atol=1e-5)
 
 
@@ -103,10 +104,10 @@ def test_layers_of_their_own_attention_decode_as_they_train(
     model = lively_model(small_config(attention, distance_bias, per_layer=True))
     scores = scores_of(TEXT)
     full, _ = model(TEXT, scores)
-    cache = None
+    cache = KVCache(model.config, 1)
     for place in range(TEXT.shape[1]):
         row = scores[:, :, place : place + 1, : place + 1]
-        hidden, cache = model.hidden(TEXT[:, place : place + 1], row, cache)
+        hidden = model.hidden(TEXT[:, place : place + 1], row, cache)
         assert torch.allclose(model.logits(hidden[:, 0]), full[:, place], atol=1e-5)
 
 
@@ -132,9 +133,11 @@ def test_layers_of_one_tau_and_bias_are_those_of_shared_attention(
 def test_each_layer_learns_its_own_tau_and_bias(attention: str, distance_bias: bool) -> None:
     model = lively_model(small_config(attention, distance_bias, per_layer=True))
     _, loss = model(TEXT[:, :-1], scores_of(TEXT[:, :-1]), TEXT[:, 1:])
+    assert loss is not None
     loss.backward()
     for name, parameter in model.attention.named_parameters():
         assert len(parameter) == 2, name
+        assert parameter.grad is not None
         assert (parameter.grad.flatten(1).abs().sum(1) > 0).all(), name
 
 

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from llmattn.model.channels import mix_channels
 from llmattn.model.config import ModelConfig
+from llmattn.model.mixing import SharedMix, distance_logits, mix_own
 
-__all__ = ["LLMAttention", "distance_logits"]
-
-
-def distance_logits(bias: Tensor, rows: int, length: int) -> Tensor:
-    """The causal matrix of a distance bias.
-
-    ``bias``: ``(H, block_size)``. Returns the last ``rows`` rows of the ``(H, length, length)``
-    matrix whose entry ``[h, i, j]`` is ``bias[h, i - j]``, and -inf for j > i.
-    """
-    band = bias[:, :length].flip(1)
-    band = nn.functional.pad(band, (0, rows - 1), value=float("-inf"))
-    return band.unfold(1, length, 1).flip(1)
+__all__ = ["LLMAttention"]
 
 
 class LLMAttention(nn.Module):
@@ -53,14 +46,9 @@ class LLMAttention(nn.Module):
 
         ``scores``: ``(B, C, rows, length)``. ``like`` gives dtype and device.
         """
-        flat = like.new_zeros(1, length)
-        bias = self._of(layer, self.distance_bias) if self.config.uses_distance else flat
+        tau, bias = self._learned(length, like, layer)
         z = distance_logits(bias, rows, length)[None]
-        if not self.config.uses_scores:
-            return z
-        if scores is None:
-            raise ValueError(f"{self.config.attention} attention needs scores")
-        return mix_channels(self._of(layer, self.tau), scores) + z
+        return z if tau is None else mix_channels(tau, self._given(scores)) + z
 
     def forward(
         self, scores: Tensor | None, rows: int, length: int, like: Tensor, layer: int = 0
@@ -68,5 +56,32 @@ class LLMAttention(nn.Module):
         """The weights, the last ``rows`` rows; each row is at least 0 and sums to 1."""
         return torch.softmax(self.logits(scores, rows, length, like, layer), dim=-1)
 
-    def _of(self, layer: int, parameter: Tensor) -> Tensor:
-        return parameter[layer] if self.config.per_layer else parameter
+    def mixes(
+        self, scores: Tensor | None, length: int, like: Tensor, dtype: torch.dtype
+    ) -> list[Callable[[Tensor], Tensor]]:
+        """For each layer ``weights @ values`` of whole texts, ``(B, T, width)`` -> the same.
+
+        ``scores``: ``(B, C, T, T)``. ``dtype`` is that of the values. In value and gradient the
+        same as with the weights of :meth:`forward`, but faster and in less memory.
+        """
+        layers = range(self.config.n_layer)
+        given = self._given(scores) if self.config.uses_scores else None
+        if self.config.per_layer:
+            return [
+                partial(mix_own, *self._learned(length, like, layer), given) for layer in layers
+            ]
+        shared = SharedMix(*self._learned(length, like), given, length, dtype)
+        return [shared for _ in layers]
+
+    def _learned(self, length: int, like: Tensor, layer: int = 0) -> tuple[Tensor | None, Tensor]:
+        """A layer's tau, if there is one, and its distance bias, if need be of zeros."""
+        tau = self.tau if self.config.uses_scores else None
+        bias = self.distance_bias if self.config.uses_distance else like.new_zeros(1, length)
+        if self.config.per_layer:
+            return None if tau is None else tau[layer], bias[layer]
+        return tau, bias
+
+    def _given(self, scores: Tensor | None) -> Tensor:
+        if scores is None:
+            raise ValueError(f"{self.config.attention} attention needs scores")
+        return scores

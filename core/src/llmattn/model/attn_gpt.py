@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import attrs
 import torch
@@ -13,11 +15,15 @@ from llmattn.data.batches import IGNORED
 from llmattn.errors import ConfigError
 from llmattn.model.attention import LLMAttention
 from llmattn.model.config import ModelConfig
+from llmattn.model.kv_cache import KVCache
+from llmattn.model.loss import head_loss
 
 __all__ = ["AttnGPT", "match_parameters"]
 
-Cache = list[tuple[Tensor, ...]]
-"""One entry a layer: values ``(B, H, t, d)`` of the tokens so far, after them keys if any."""
+Attend = Callable[[Tensor], Tensor]
+"""Attention of one layer: ``(B, n, width)`` values of n new tokens; with query-key attention
+values, keys and queries, three times as wide -> ``(B, n, width)``, the heads side by side.
+"""
 
 
 class Block(nn.Module):
@@ -26,54 +32,23 @@ class Block(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width = config.n_embd
-        self.n_head = config.n_head
-        self.query_key = config.uses_query_key
         self.norm_1 = nn.LayerNorm(width, bias=False)
         # Values, and with query-key attention also keys and queries, in one product.
-        self.project_in = nn.Linear(width, (3 if self.query_key else 1) * width, bias=False)
+        parts = 3 if config.uses_query_key else 1
+        self.project_in = nn.Linear(width, parts * width, bias=False)
         self.project_out = nn.Linear(width, width, bias=False)
         self.norm_2 = nn.LayerNorm(width, bias=False)
         self.mlp_in = nn.Linear(width, config.hidden_width, bias=False)
         self.mlp_out = nn.Linear(config.hidden_width, width, bias=False)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(
-        self, x: Tensor, attention: Tensor | None, cache: tuple[Tensor, ...] | None
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """``x``: ``(B, n, width)``, the last n of T tokens. ``attention``: ``(B or 1, H or 1, n,
-        T)``, the weights, or with query-key attention logits to add (None: causal alone, and
-        n = T). ``cache``: this layer's entry for the T - n tokens before.
-        """
-        batch, rows, width = x.shape
-        heads = self.project_in(self.norm_1(x)).view(
-            batch, rows, -1, self.n_head, width // self.n_head
-        )
-        new = heads.permute(2, 0, 3, 1, 4)  # (1 or 3, B, H, n, d)
-        kept = tuple(new[:2])
-        if cache is not None:
-            kept = tuple(torch.cat(both, dim=2) for both in zip(cache, kept, strict=True))
-        if self.query_key:
-            mixed = F.scaled_dot_product_attention(
-                new[2], kept[1], kept[0], attn_mask=attention, is_causal=attention is None
-            )
-        else:
-            assert attention is not None
-            mixed = mix(attention, kept[0])
-        mixed = mixed.transpose(1, 2).reshape(batch, rows, width)
+    def forward(self, x: Tensor, attend: Attend) -> Tensor:
+        """``x``: ``(B, n, width)``."""
+        mixed = attend(self.project_in(self.norm_1(x)))
         x = x + self.dropout(self.project_out(mixed))
         hidden = F.gelu(self.mlp_in(self.norm_2(x)))
-        return x + self.dropout(self.mlp_out(hidden)), kept
-
-
-def mix(weights: Tensor, values: Tensor) -> Tensor:
-    """``weights @ values``: ``(B or 1, H or 1, n, T)`` and ``(B, H, T, d)`` -> ``(B, H, n, d)``."""
-    if weights.shape[0] > 1 or values.shape[0] == 1:
-        return weights.expand(-1, values.shape[1], -1, -1) @ values
-    # The same weights for the whole batch: one product a head, instead of B copies of them.
-    batch, heads, length, width = values.shape
-    wide = values.permute(1, 2, 0, 3).reshape(heads, length, batch * width)
-    mixed = weights[0].expand(heads, -1, -1) @ wide
-    return mixed.view(heads, -1, batch, width).permute(2, 0, 1, 3)
+        x = x + self.dropout(self.mlp_out(hidden))
+        return x
 
 
 class AttnGPT(nn.Module):
@@ -116,16 +91,15 @@ class AttnGPT(nn.Module):
         """``(..., n_embd)`` -> ``(..., V)``, by the token embedding."""
         return F.linear(hidden, self.token_embedding.weight)
 
-    def hidden(
-        self, ids: Tensor, scores: Tensor | None, cache: Cache | None = None
-    ) -> tuple[Tensor, Cache]:
-        """The last layer's output for n new tokens, and the cache for the tokens after them.
+    def hidden(self, ids: Tensor, scores: Tensor | None, cache: KVCache | None = None) -> Tensor:
+        """The last layer's output for n new tokens, ``(B, n, n_embd)``.
 
-        ``ids``: ``(B, n)``. ``scores``: ``(B, C, n, T)`` with T = n plus the tokens in
-        ``cache``, or None if the variant needs none. Returns ``(B, n, n_embd)`` and the cache.
+        ``ids``: ``(B, n)``. ``cache`` holds the tokens before and takes these in; without one
+        they are the first. ``scores``: ``(B, C, n, T)`` with T = n plus the tokens before, or
+        None if the variant needs none.
         """
         rows = ids.shape[1]
-        before = cache[0][0].shape[2] if cache else 0
+        before = 0 if cache is None else cache.length
         length = before + rows
         if length > self.config.block_size:
             raise ConfigError(
@@ -135,42 +109,82 @@ class AttnGPT(nn.Module):
         if self.config.uses_positions:
             x = x + self.position_embedding(torch.arange(before, length, device=ids.device))
         x = self.dropout(x)
-        attention = self._attention(scores, rows, length, x)
-        new_cache: Cache = []
-        for layer, block in enumerate(self.blocks):
-            if self.config.per_layer and layer > 0:
-                attention = self._attention(scores, rows, length, x, layer)
-            x, kept = block(x, attention, cache[layer] if cache else None)
-            new_cache.append(kept)
-        return self.norm(x), new_cache
+        attends = self._attends(scores, rows, length, x, cache)
+        for block, attend in zip(self.blocks, attends, strict=True):
+            x = block(x, attend)
+        if cache is not None:
+            cache.length = length
+        return self.norm(x)  # type: ignore[no-any-return]
 
-    def _attention(
-        self, scores: Tensor | None, rows: int, length: int, x: Tensor, layer: int = 0
-    ) -> Tensor | None:
-        """What a block gets: weights, or the logits that query-key attention adds."""
+    def _attends(
+        self, scores: Tensor | None, rows: int, length: int, x: Tensor, cache: KVCache | None
+    ) -> Iterable[Attend]:
+        """The attention of each layer, in order."""
+        config, whole = self.config, rows == length
+        if not config.uses_query_key and whole and not torch.compiler.is_compiling():
+            mixes = self.attention.mixes(scores, length, x, _product_type(x))
+            for layer, mix in enumerate(mixes):
+                yield mix if cache is None else partial(self._mix_and_keep, mix, layer, cache)
+            return
+        given = None
+        for layer in range(config.n_layer):
+            if config.per_layer or layer == 0:
+                if not config.uses_query_key:
+                    given = self.attention(scores, rows, length, x, layer)
+                elif config.uses_scores or config.uses_distance or not whole:
+                    given = self.attention.logits(scores, rows, length, x, layer)
+            yield partial(self._attend_to, given, layer, cache)
+
+    def _mix_and_keep(self, mix: Attend, layer: int, cache: KVCache, values: Tensor) -> Tensor:
+        cache.extend(layer, self._heads(values))
+        return mix(values)
+
+    def _attend_to(
+        self, given: Tensor | None, layer: int, cache: KVCache | None, projected: Tensor
+    ) -> Tensor:
+        """``given``: weights ``(B or 1, H or 1, n, T)``, or with query-key attention logits to
+        add (None: causal alone).
+        """
+        heads = self._heads(projected)
+        kept = heads[:2] if cache is None else cache.extend(layer, heads[:2])
+        if self.config.uses_query_key:
+            mixed = F.scaled_dot_product_attention(
+                heads[2], kept[1], kept[0], attn_mask=given, is_causal=given is None
+            )
+        else:
+            assert given is not None
+            mixed = given.to(kept.dtype).expand(-1, self.config.n_head, -1, -1) @ kept[0]
+        return mixed.transpose(1, 2).flatten(2)
+
+    def _heads(self, projected: Tensor) -> Tensor:
+        """``(B, n, parts * width)`` -> ``(parts, B, H, n, d)``."""
+        batch, rows, _ = projected.shape
         config = self.config
-        if not config.uses_query_key:
-            return self.attention(scores, rows, length, x, layer)  # type: ignore[no-any-return]
-        if config.uses_scores or config.uses_distance or rows < length:
-            return self.attention.logits(scores, rows, length, x, layer)
-        return None
+        split = projected.view(batch, rows, -1, config.n_head, config.n_embd // config.n_head)
+        return split.permute(2, 0, 3, 1, 4)
 
     def forward(
         self, ids: Tensor, scores: Tensor | None = None, targets: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Logits, and with ``targets`` the loss.
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Logits, or with ``targets`` the loss.
 
         ``ids``: int64 ``(B, T)``. ``scores``: ``(B, C, T, T)``, see :meth:`hidden`.
-        Without targets: logits ``(B, T, V)`` and None. With targets ``(B, T)``: logits
-        ``(N, V)`` of the N positions whose target is not IGNORED (the head is most of the work
-        of a small model), and their mean cross-entropy in nats.
+        Without targets: logits ``(B, T, V)`` and None. With targets ``(B, T)``: None and the
+        mean cross-entropy, in nats, of the positions whose target is not IGNORED. Their logits,
+        which are most of the work of a small model, are never all there at once.
         """
-        x, _ = self.hidden(ids, scores)
+        x = self.hidden(ids, scores)
         if targets is None:
             return self.logits(x), None
         keep = (targets != IGNORED).flatten()
-        logits = self.logits(x.flatten(0, 1)[keep])
-        return logits, F.cross_entropy(logits.float(), targets.flatten()[keep])
+        x, wanted = x.flatten(0, 1)[keep], targets.flatten()[keep]
+        return None, head_loss(x, self.token_embedding.weight, wanted)
+
+
+def _product_type(x: Tensor) -> torch.dtype:
+    """The type in which matrices are multiplied, which autocast may have changed."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 def match_parameters(config: ModelConfig, reference: ModelConfig) -> ModelConfig:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from llmattn.model.attn_gpt import AttnGPT
+from llmattn.model.kv_cache import KVCache
 from llmattn.sampling.options import SampleOptions
 
 __all__ = ["Decoder", "RowScores", "draw", "generate"]
@@ -34,7 +35,7 @@ class Decoder:
         self._model = model
         self._scores = scores
         self._block_size = block_size or model.config.block_size
-        self._cache: list[tuple[Tensor, ...]] | None = None
+        self._cache: KVCache | None = None
         device = model.token_embedding.weight.device
         self.window = torch.zeros((1, 0), dtype=torch.int64, device=device)
         """The tokens that the next one depends on, ``(B, T)``."""
@@ -45,13 +46,19 @@ class Decoder:
         new = ids.to(self.window.device)
         before = self.window.expand(len(new), -1)
         self.window = torch.cat([before, new], dim=1)
-        if self._cache is None or self.window.shape[1] > self._block_size:
-            keep = self._block_size if self._cache is None else max(1, self._block_size // 2)
-            self.window = self.window[:, -keep:]
-            self._cache, new = None, self.window
-        rows = new.shape[1]
-        scores = self._scores.rows(self.window, rows)
-        hidden, self._cache = self._model.hidden(new, scores, self._cache)
+        if self._cache is None:
+            self._cache = KVCache(
+                self._model.config,
+                len(new),
+                device=new.device,
+                dtype=self._model.token_embedding.weight.dtype,
+            )
+            new = self.window = self.window[:, -self._block_size :]
+        elif self.window.shape[1] > self._block_size:
+            new = self.window = self.window[:, -max(1, self._block_size // 2) :]
+            self._cache.length = 0
+        scores = self._scores.rows(self.window, new.shape[1])
+        hidden = self._model.hidden(new, scores, self._cache)
         return self._model.logits(hidden[:, -1])
 
 

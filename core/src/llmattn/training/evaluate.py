@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from llmattn.data.batches import collate, sorted_batches
+from llmattn.data.batches import IGNORED, collate, sorted_batches
 from llmattn.data.corpus import Split
 from llmattn.data.feed import ScoreFeed
 from llmattn.model.attn_gpt import AttnGPT
@@ -30,9 +30,10 @@ def split_loss(
     with torch.no_grad():
         for chosen in sorted_batches(pieces, _TOKENS_A_BATCH)[team.share]:
             batch = collate(split, pieces, chosen, pad_id=pad_id, device=device)
-            logits, loss = model(batch.ids, feed.scores(batch), batch.targets)
-            total += loss.item() * len(logits)
-            tokens += len(logits)
+            _, loss = model(batch.ids, feed.scores(batch), batch.targets)
+            known = int((batch.targets != IGNORED).sum())
+            total += loss.item() * known
+            tokens += known
     model.train(was_training)
-    total, count = team.total(total, tokens)
-    return total / count
+    loss_sum, count = team.total(total, tokens)
+    return loss_sum / count
