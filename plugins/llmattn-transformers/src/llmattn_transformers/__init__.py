@@ -1,0 +1,18 @@
+"""A local language model as attention provider for llmattn. Importing this imports no torch."""
+
+from __future__ import annotations
+
+from llmattn.hookspecs import hookimpl
+from llmattn.registry import ProviderRegistry
+
+from llmattn_transformers.settings import TransformersSettings
+
+
+@hookimpl
+def llmattn_register_providers(registry: ProviderRegistry) -> None:
+    registry.add(
+        "transformers",
+        "llmattn_transformers.provider:TransformersProvider",
+        TransformersSettings,
+        "attention maps of a language model on this machine (offline, in context)",
+    )

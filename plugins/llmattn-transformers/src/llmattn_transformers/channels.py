@@ -1,0 +1,54 @@
+"""Which attention maps are channels: whole layers, single heads, or a list of both."""
+
+from __future__ import annotations
+
+import re
+
+from attrs import frozen
+from llmattn.errors import ConfigError
+
+__all__ = ["Channel", "read_channels"]
+
+_ITEM = re.compile(r"(\d+)(?:\.(\d+))?")
+
+
+@frozen
+class Channel:
+    """One map: that of a head, or the mean of a layer's heads (``head`` None)."""
+
+    layer: int
+    head: int | None = None
+
+    @property
+    def name(self) -> str:
+        """``L03`` or ``L03H1``."""
+        return f"L{self.layer:02d}" + ("" if self.head is None else f"H{self.head}")
+
+
+def read_channels(text: str, n_layer: int, n_head: int) -> tuple[Channel, ...]:
+    """The channels that ``layers``, ``heads`` or a list such as ``3,5,9.1`` name, in order.
+
+    Raises ConfigError for what cannot be read, is not there, or is named twice.
+    """
+    if text == "layers":
+        return tuple(Channel(layer) for layer in range(n_layer))
+    if text == "heads":
+        return tuple(Channel(layer, head) for layer in range(n_layer) for head in range(n_head))
+    channels: list[Channel] = []
+    for item in text.split(","):
+        match = _ITEM.fullmatch(item.strip())
+        if not match:
+            raise ConfigError(
+                f"transformers: channels cannot be read at {item.strip()!r}: write layers, heads, "
+                "or a list such as 3,5,9.1 (9.1 is layer 9, head 1)."
+            )
+        channel = Channel(int(match[1]), None if match[2] is None else int(match[2]))
+        if channel.layer >= n_layer or (channel.head or 0) >= n_head:
+            raise ConfigError(
+                f"transformers: the model has no channel {item.strip()}: its layers are 0 to "
+                f"{n_layer - 1}, its heads 0 to {n_head - 1}."
+            )
+        if channel in channels:
+            raise ConfigError(f"transformers: the channel {item.strip()} is named twice.")
+        channels.append(channel)
+    return tuple(channels)

@@ -1,0 +1,92 @@
+"""The provider `transformers`: a language model on this machine, loaded when first asked."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import ClassVar
+
+import anyio.to_thread
+from llmattn.errors import ConfigError
+from llmattn.identity import Identity
+from llmattn.providers.protocol import Limits, Reply
+from llmattn.rows import Row, Scope
+from llmattn.settings import identity_details
+
+from llmattn_transformers.channels import read_channels
+from llmattn_transformers.methods import Method, make_method
+from llmattn_transformers.settings import TransformersSettings
+from llmattn_transformers.weights import find_weights
+
+__all__ = ["TransformersProvider"]
+
+_NAMES = {
+    "ablation": ("change", "share"),
+    "gradient": ("share",),
+    "embedding": ("cosine",),
+}
+"""Channels of the methods that are not attention."""
+
+
+class TransformersProvider:
+    """Scores rows by what a language model does with the text; costs nothing, asks nobody."""
+
+    scoring_revision: ClassVar[int] = 1
+    local = True
+    absent_score = None
+
+    def __init__(self, settings: TransformersSettings) -> None:
+        """Raises ConfigError if there is no such model, or it cannot do what is asked."""
+        self._settings = settings
+        self._weights = find_weights(settings.model, settings.revision)
+        method = settings.method
+        self.scope = Scope.PAIR if method == "embedding" else Scope.PREFIX
+        if self.scope is Scope.PREFIX and not self._weights.causal:
+            raise ConfigError(
+                f"transformers: {self._weights.name} is no causal language model, so it has no "
+                f"{method} that keeps later words out. Use -o transformers.method=embedding, or "
+                "another model."
+            )
+        if method == "attention":
+            weights = self._weights
+            self._maps = read_channels(settings.channels, weights.n_layer, weights.n_head)
+            self.channels = tuple(channel.name for channel in self._maps)
+        elif settings.channels != "layers":
+            raise ConfigError(
+                f"transformers: the method {method!r} has no layers or heads to choose; leave out "
+                "-o transformers.channels."
+            )
+        else:
+            self._maps = ()
+            self.channels = _NAMES[method]
+        self.limits = Limits(
+            pairs_per_request=1 << 14,
+            rows_per_request=1 << 10,
+            keys_per_row=1 << 14,
+            requests_at_once=1,
+            nested_rows=self.scope is Scope.PREFIX,
+        )
+        self._method: Method | None = None
+        self._busy = threading.Lock()
+
+    def identity(self) -> Identity:
+        details = identity_details(self._settings)
+        details |= {
+            "model": self._weights.name,
+            "revision": self._weights.revision,
+            "digest": self._weights.digest,
+        }
+        return Identity("transformers", self.scoring_revision, self.scope, self.channels, details)
+
+    async def score(self, rows: Sequence[Row]) -> Reply:
+        return await anyio.to_thread.run_sync(self._score, rows)
+
+    async def aclose(self) -> None:
+        """Let go of the model."""
+        self._method = None
+
+    def _score(self, rows: Sequence[Row]) -> Reply:
+        with self._busy:
+            if self._method is None:
+                self._method = make_method(self._settings, self._weights, self._maps)
+            return Reply(self._method.scores(rows), model=self._weights.name)

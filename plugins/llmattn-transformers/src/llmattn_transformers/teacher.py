@@ -1,0 +1,207 @@
+"""The language model itself: loading it, running it, and what it keeps of texts it has read."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr
+from importlib.util import find_spec
+from typing import Any
+from weakref import WeakValueDictionary
+
+import torch
+from attrs import field, frozen
+from llmattn.devices import choose_device
+from llmattn.errors import ConfigError, ProviderRejected
+from torch import Tensor
+
+from llmattn_transformers.pieces import Encoded
+from llmattn_transformers.weights import Weights
+
+__all__ = ["Past", "Teacher", "load_teacher"]
+
+_loaded: WeakValueDictionary[tuple[Weights, str], Teacher] = WeakValueDictionary()
+_KEPT = 4
+"""How many texts' keys and values are kept, so that one more word costs one short step."""
+
+
+@frozen(eq=False)
+class Past:
+    """Keys and values of a text that the model has read: two tensors a layer."""
+
+    ids: tuple[int, ...]
+    layers: tuple[tuple[Tensor, Tensor], ...] = field(repr=False)
+
+    def cut(self, size: int) -> Past:
+        """Its first ``size`` tokens. Copies nothing."""
+        layers = tuple((k[:, :, :size], v[:, :, :size]) for k, v in self.layers)
+        return Past(self.ids[:size], layers)
+
+
+class Teacher:
+    """A causal language model in float32 with its tokenizer. Not for several threads at once."""
+
+    def __init__(self, weights: Weights, device: torch.device) -> None:
+        """Raises ConfigError if the model cannot be loaded."""
+        self.weights = weights
+        self.device = device
+        self.tokenizer, self.model = _load(weights)
+        self.model.to(device).eval().requires_grad_(False)
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        self._most = int(limit or 1 << 30)
+        self._kept: list[Past] = []
+
+    def check(self, encoded: Encoded) -> None:
+        """Raise ProviderRejected if a text is too long for the model."""
+        if len(encoded.ids) > self._most:
+            raise ProviderRejected(
+                f"transformers: a text of {len(encoded.ends)} words is {len(encoded.ids)} "
+                f"tokens, and {self.weights.name} reads {self._most} at most: use shorter "
+                "windows."
+            )
+
+    @contextmanager
+    def attending(self, take: Callable[[int, Tensor], None]) -> Iterator[None]:
+        """While open, each layer's weights ``(B, H, S, keys)`` go to ``take(layer, weights)``.
+
+        Layer by layer, so that never more than one is in memory.
+        """
+        modules = [
+            module
+            for module in self.model.modules()
+            if type(module).__name__.endswith("Attention") and hasattr(module, "layer_idx")
+        ]
+        if len(modules) != self.weights.n_layer:
+            raise ConfigError(
+                f"transformers: {self.weights.name} shows no attention map of each layer "
+                f"({type(self.model).__name__}): choose a model whose layers all have attention."
+            )
+
+        def hook(module: Any, _: Any, output: Any) -> None:
+            maps = output[1] if isinstance(output, tuple) and len(output) > 1 else None
+            if not isinstance(maps, Tensor) or maps.dim() != 4:
+                raise ConfigError(
+                    f"transformers: {self.weights.name} hides its attention maps "
+                    f"({type(module).__name__}): choose another model."
+                )
+            take(int(module.layer_idx), maps)
+
+        handles = [module.register_forward_hook(hook) for module in modules]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def read(self, ids: Tensor) -> None:
+        """Let the model read B texts, ``(B, S)``, for their maps."""
+        self.model.base_model(input_ids=ids.to(self.device), use_cache=False)
+
+    def remembered(self, ids: Sequence[int], most: int) -> Past | None:
+        """What is kept of the longest beginning of ``ids``, cut to ``most`` tokens, if anything."""
+        best, length = None, 0
+        for past in self._kept:
+            same = min(_common(past.ids, ids), most)
+            if same > length:
+                best, length = past, same
+        return best.cut(length) if best else None
+
+    def go_on(self, ids: Sequence[int], past: Past | None, **options: Any) -> Any:
+        """Read the text ``ids``, of which ``past`` has been read, and remember the whole.
+
+        Gives the model's output for the new tokens. With options of its ``forward``, such as
+        ``logits_to_keep``, it has ``logits``, else the last hidden states only.
+        """
+        from transformers import DynamicCache
+
+        before = len(past.ids) if past else 0
+        new = torch.tensor([ids[before:]], device=self.device)
+        cache: Any = DynamicCache(past.layers) if past else DynamicCache()
+        run = self.model if options else self.model.base_model
+        output = run(input_ids=new, past_key_values=cache, use_cache=True, **options)
+        layers = tuple((layer.keys, layer.values) for layer in cache.layers)
+        self._remember(Past(tuple(ids), layers))
+        return output
+
+    def _remember(self, past: Past) -> None:
+        """Keep the newest texts; one that was gone on with makes place for the longer one."""
+        kept = [p for p in self._kept if p.ids != past.ids[: len(p.ids)]]
+        self._kept = [*kept, past][-_KEPT:]
+
+
+def load_teacher(weights: Weights, device: str) -> Teacher:
+    """The model, loaded once for all that use it at the same time. Raises ConfigError."""
+    where = choose_device(device)
+    key = weights, str(where)
+    teacher = _loaded.get(key)
+    if teacher is None:
+        teacher = _loaded[key] = Teacher(weights, where)
+    return teacher
+
+
+def _load(weights: Weights) -> tuple[Any, Any]:
+    """Tokenizer and model, without the library's progress bars and warnings."""
+    from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+
+    if weights.gguf:
+        _check_gguf()
+    given: dict[str, Any] = {}
+    if weights.gguf:
+        given["gguf_file"] = weights.gguf
+    if weights.revision:
+        given["revision"] = weights.revision
+    kind = AutoModelForCausalLM if weights.causal else AutoModel
+    with _quiet(gguf=weights.gguf is not None):
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(weights.source, **given)
+            model = kind.from_pretrained(
+                weights.source, attn_implementation="eager", dtype=torch.float32, **given
+            )
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ConfigError(
+                f"transformers: {weights.name} cannot be loaded: {reason} The library may not "
+                "know this kind of model; try its original in Hugging Face's form, or another."
+            ) from error
+    return tokenizer, model
+
+
+def _check_gguf() -> None:
+    if find_spec("gguf") is None or find_spec("accelerate") is None:
+        raise ConfigError(
+            "transformers: a GGUF file needs two more packages: "
+            "pip install 'llmattn-transformers[gguf]'"
+        )
+
+
+@contextmanager
+def _quiet(*, gguf: bool) -> Iterator[None]:
+    """No bars and warnings of loading. Those of downloading stay."""
+    from transformers.utils import logging as transformers_logging
+
+    library: Any = transformers_logging
+    bars, level = library.is_progress_bar_enabled(), library.get_verbosity()
+    library.disable_progress_bar()
+    library.set_verbosity(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), ExitStack() as stack:
+            warnings.simplefilter("ignore")
+            if gguf:  # its bar has no switch
+                stack.enter_context(redirect_stderr(io.StringIO()))
+            yield
+    finally:
+        library.set_verbosity(level)
+        if bars:
+            library.enable_progress_bar()
+
+
+def _common(a: Sequence[int], b: Sequence[int]) -> int:
+    """Length of the beginning that both share."""
+    same = 0
+    for one, other in zip(a, b, strict=False):
+        if one != other:
+            break
+        same += 1
+    return same
