@@ -15,6 +15,7 @@ __all__ = [
     "BlockSize",
     "CacheDir",
     "CacheName",
+    "ContextWords",
     "CorpusArgument",
     "Coverage",
     "Criteria",
@@ -30,6 +31,7 @@ __all__ = [
     "Provider",
     "RequestsAtOnce",
     "Rpm",
+    "ScoreTransform",
     "TokenizerPreset",
     "Tpm",
     "ValFraction",
@@ -148,6 +150,21 @@ Coverage = Annotated[
 MinPairCount = Annotated[
     int,
     typer.Option(min=1, help="Ask only for pairs that occur this often.", rich_help_panel=_LIMITS),
+]
+ScoreTransform = Annotated[
+    str,
+    typer.Option(
+        help="How a model reads scores in context: identity, log, or auto, as the provider says.",
+        rich_help_panel=_SCORES,
+    ),
+]
+ContextWords = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Tokens before each window that a provider of scores in context sees, too.",
+        rich_help_panel=_SCORES,
+    ),
 ]
 MaxDegenerate = Annotated[
     float,
