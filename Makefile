@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-MEMBERS := core plugins/llmattn-openai plugins/llmattn-cerebras plugins/llmattn-custom plugins/llmattn-redis
+MEMBERS := core plugins/llmattn-openai plugins/llmattn-cerebras plugins/llmattn-custom plugins/llmattn-redis plugins/llmattn-transformers
 PROJECTS := $(addsuffix /pyproject.toml,$(MEMBERS))
 SOURCES := $(addsuffix /src,$(MEMBERS))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
