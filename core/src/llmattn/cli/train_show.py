@@ -16,6 +16,8 @@ from llmattn.training.run import Run
 
 __all__ = ["run_and_show"]
 
+_CHANNELS_SHOWN = 8
+
 
 def run_and_show(run: Run, *, max_time: float | None = None, log: Path | None = None) -> str:
     """Train, printing as it goes; ``max_time`` in minutes, ``log`` a file for the evaluations.
@@ -69,9 +71,11 @@ def _show_start(run: Run) -> None:
         f"corpus  {len(corpus.train):,} lines to train on, {len(corpus.val):,} to validate; "
         f"{len(corpus.tokenizer):,} words ({unknown:.1%} of the text outside them)"
     )
-    if run.table is not None:
-        names = ", ".join(run.table.channels)
-        typer.echo(f"scores  {names}: {run.coverage:.1%} of the attention is scored")
+    if channels := run.feeds.channels:
+        names = ", ".join(channels[:_CHANNELS_SHOWN])
+        more = len(channels) - _CHANNELS_SHOWN
+        names += f" and {more} more" if more > 0 else ""
+        typer.echo(f"scores  {names}: {run.feeds.coverage:.1%} of the attention is scored")
     typer.echo(
         f"model   {config.attention} attention, {config.n_layer} layers, {config.n_head} heads, "
         f"width {config.n_embd}: {run.trainer.model.parameter_count():,} parameters"

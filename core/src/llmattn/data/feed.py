@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from attrs import frozen
+import torch
+from attrs import evolve, frozen
 from torch import Tensor
 
 from llmattn.data.batches import Batch
+from llmattn.data.packed_feed import PackedFeed
 from llmattn.data.table import ScoreTable
+from llmattn.errors import ConfigError
 
-__all__ = ["NoScores", "ScoreFeed", "TableFeed"]
+__all__ = ["Feeds", "JoinedFeed", "NoScores", "ScoreFeed", "TableFeed"]
 
 
 class ScoreFeed(Protocol):
@@ -54,3 +57,65 @@ class TableFeed:
     def scores(self, batch: Batch) -> Tensor:
         """``(B, C, T, T)``, float16."""
         return self.table.gather(batch.ids)
+
+
+@frozen(eq=False)
+class JoinedFeed:
+    """The channels of several feeds, one after another."""
+
+    parts: tuple[ScoreFeed, ...]
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels of all parts."""
+        return tuple(name for part in self.parts for name in part.channels)
+
+    def scores(self, batch: Batch) -> Tensor | None:
+        """``(B, C, T, T)``; float16, unless all parts have one other type."""
+        found = [scores for part in self.parts if (scores := part.scores(batch)) is not None]
+        if len({scores.dtype for scores in found}) > 1:
+            found = [s.half() / 255 if s.dtype == torch.uint8 else s.half() for s in found]
+        return torch.cat(found, dim=1) if found else None
+
+
+@frozen(eq=False)
+class Feeds:
+    """The feeds of a corpus's splits, with ``channels`` of one name and order in all of them.
+
+    ``table``: the pair scores among them, which every split shares. ``coverage``: the share of
+    the training text's attention positions that is scored.
+    """
+
+    train: ScoreFeed
+    val: ScoreFeed
+    test: ScoreFeed | None = None
+    channels: tuple[str, ...] = ()
+    table: ScoreTable | None = None
+    coverage: float = 1.0
+
+    def shuffled(self, seed: int) -> Feeds:
+        """The control for PREFIX scores: each window gets those of another window of its split.
+
+        Pair scores stay as they are. Raises ConfigError if there are no PREFIX scores.
+        """
+        if not any(isinstance(part, PackedFeed) for part in _parts(self.train)):
+            raise ConfigError(
+                "Only scores of words in their context can be taken from other windows; these "
+                "belong to pairs of words. The control for them is the provider random."
+            )
+        return evolve(
+            self,
+            train=_shuffled(self.train, seed),
+            val=_shuffled(self.val, seed),
+            test=self.test and _shuffled(self.test, seed),
+        )
+
+
+def _parts(feed: ScoreFeed) -> tuple[ScoreFeed, ...]:
+    return feed.parts if isinstance(feed, JoinedFeed) else (feed,)
+
+
+def _shuffled(feed: ScoreFeed, seed: int) -> ScoreFeed:
+    if isinstance(feed, JoinedFeed):
+        return JoinedFeed(tuple(_shuffled(part, seed) for part in feed.parts))
+    return feed.shuffled(seed) if isinstance(feed, PackedFeed) else feed

@@ -19,6 +19,7 @@ __all__ = [
     "Estimator",
     "Limits",
     "LocalProvider",
+    "MapProvider",
     "NeedsText",
     "RateHint",
     "Reply",
@@ -122,6 +123,19 @@ class LocalProvider(Protocol):
 
     local: bool
     absent_score: float | None
+
+
+@runtime_checkable
+class MapProvider(Protocol):
+    """A provider whose scores are a model's attention weights may say how to read them.
+
+    ``transform``: what the model reads instead of a score s; ``log`` suits weights, which differ
+    by powers of ten. ``normalised``: the scores of a row add up to 1, in each channel. Neither
+    changes what is stored, so neither is part of the identity.
+    """
+
+    transform: Literal["identity", "log"]
+    normalised: bool
 
 
 @runtime_checkable

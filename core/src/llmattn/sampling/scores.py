@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import attrs
 import numpy as np
@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from llmattn.data.table import ScoreTable
-from llmattn.errors import BadReply, ConfigError, LlmattnError
-from llmattn.identity import Identity
-from llmattn.plugins import load_plugins
+from llmattn.errors import BadReply, LlmattnError
 from llmattn.rows import Row
-from llmattn.scoring.source import ScoreSource, open_source
-from llmattn.training.checkpoint import Checkpoint, Scored
+from llmattn.scoring.source import ScoreSource
+from llmattn.training.checkpoint import Checkpoint
 from llmattn.training.choice import ScoreChoice
+from llmattn.training.reopen import reopen_source
 
 __all__ = ["Asker", "NoRows", "TableRows", "open_askers"]
 
@@ -114,6 +113,7 @@ def open_askers(checkpoint: Checkpoint, choice: ScoreChoice, *, ask: bool) -> li
     """
     askers: list[Asker] = []
     first = 0
+    choice = attrs.evolve(choice, scoring=attrs.evolve(choice.scoring, quiet=True))
     try:
         for scored in checkpoint.scored:
             channels = slice(first, first + len(scored.identity.channels))
@@ -123,50 +123,15 @@ def open_askers(checkpoint: Checkpoint, choice: ScoreChoice, *, ask: bool) -> li
                 continue
             if scored.local:
                 try:
-                    askers.append(
-                        Asker(_open(scored, attrs.evolve(choice, cache="memory")), channels)
-                    )
+                    own = attrs.evolve(choice, cache="memory")
+                    askers.append(Asker(reopen_source(scored, own), channels))
                 except LlmattnError:
                     if ask:
                         raise
             elif ask:
-                askers.append(Asker(_open(scored, choice), channels))
+                askers.append(Asker(reopen_source(scored, choice), channels))
     except BaseException:
         for asker in askers:
             asker.source.close()
         raise
     return askers
-
-
-def _open(scored: Scored, choice: ScoreChoice) -> ScoreSource:
-    """The source of the checkpoint's provider with the checkpoint's settings."""
-    wanted = scored.identity
-    settings = attrs.fields_dict(load_plugins().provider(wanted.provider).settings)
-    options: Mapping[str, str] = {
-        f"{wanted.provider}.{name}": str(value)
-        for name, value in wanted.details
-        if name in settings and value is not None
-    }
-    source = open_source(
-        wanted.provider,
-        options={**options, **choice.options},
-        model=choice.model,
-        cache=choice.cache,
-        cache_dir=None if choice.cache == "memory" else choice.cache_dir,
-        scoring=attrs.evolve(choice.scoring, quiet=True),
-    )
-    if source.identity != wanted:
-        source.close()
-        raise ConfigError(
-            f"The provider {wanted.provider!r} would now give other scores than the checkpoint "
-            f"was trained on ({_difference(wanted, source.identity)}): set it up as it was "
-            "then, or sample without --ask."
-        )
-    return source
-
-
-def _difference(then: Identity, now: Identity) -> str:
-    """What changed between two identities, in words."""
-    a, b = ({**i.to_dict(), **dict(i.details)} for i in (then, now))
-    changed = sorted(name for name in {*a, *b} - {"details"} if a.get(name) != b.get(name))
-    return "; ".join(f"{name} was {a.get(name)!r}, is {b.get(name)!r}" for name in changed)

@@ -38,10 +38,30 @@ VERSION = 1
 
 @frozen
 class Scored:
-    """One provider whose scores a model reads. ``local``: asking it costs nothing."""
+    """One provider whose scores a model reads. ``local``: asking it costs nothing.
+
+    ``transform`` and ``context_words``: how PREFIX scores are read, see
+    ``llmattn.data.packed_fill.Reading``.
+    """
 
     identity: Identity
     local: bool = False
+    transform: str = "identity"
+    context_words: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, which :meth:`from_dict` reads back."""
+        return {**attrs.asdict(self, recurse=False), "identity": self.identity.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Scored:
+        """Raises KeyError, TypeError or ValueError if ``data`` is no such description."""
+        return cls(
+            identity=Identity.from_dict(data["identity"]),
+            local=bool(data["local"]),
+            transform=str(data.get("transform", "identity")),
+            context_words=int(data.get("context_words", 0)),
+        )
 
 
 @frozen(eq=False)
@@ -158,10 +178,7 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkp
             best=data["best"],
             last=data["last"],
             table=ScoreTable.from_state(data["table"], device=device) if data["table"] else None,
-            scored=tuple(
-                Scored(Identity.from_dict(entry["identity"]), bool(entry["local"]))
-                for entry in data["scored"]
-            ),
+            scored=tuple(map(Scored.from_dict, data["scored"])),
             coverage=float(data["coverage"]),
             corpus=str(data["corpus"]),
             corpus_digest=str(data["corpus_digest"]),
@@ -213,7 +230,7 @@ def _pack(checkpoint: Checkpoint) -> dict[str, Any]:
         "best": dict(checkpoint.best),
         "last": dict(checkpoint.last),
         "table": checkpoint.table.state() if checkpoint.table else None,
-        "scored": [{"identity": s.identity.to_dict(), "local": s.local} for s in checkpoint.scored],
+        "scored": [scored.to_dict() for scored in checkpoint.scored],
         "coverage": checkpoint.coverage,
         "corpus": checkpoint.corpus,
         "corpus_digest": checkpoint.corpus_digest,

@@ -14,8 +14,9 @@ __all__ = ["ScoreChoice"]
 
 @frozen
 class ScoreChoice:
-    """Where scores come from, as ``llmattn.scoring.source.open_sources`` takes it, and for how
-    much of the text: see ``llmattn.data.selection.select_pairs``.
+    """Where scores come from, as ``llmattn.scoring.source.open_sources`` takes it; for how
+    much of the text, see ``llmattn.data.selection.select_pairs``; and how scores in context
+    are read, see ``llmattn.training.scores.open_feeds``.
     """
 
     providers: tuple[str, ...] = ()
@@ -25,4 +26,6 @@ class ScoreChoice:
     cache_dir: Path | None = None
     coverage: float = 1.0
     min_pair_count: int = 1
+    transform: str = "auto"
+    context_words: int = 0
     scoring: ScoringOptions = ScoringOptions()

@@ -12,8 +12,7 @@ import torch
 from attrs import frozen
 
 from llmattn.data.corpus import Corpus, load_corpus
-from llmattn.data.feed import NoScores, ScoreFeed, TableFeed
-from llmattn.data.table import ScoreTable
+from llmattn.data.feed import Feeds, NoScores
 from llmattn.devices import choose_device
 from llmattn.errors import CheckpointError, CorpusError
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
@@ -31,7 +30,8 @@ from llmattn.training.choice import ScoreChoice
 from llmattn.training.config import TrainConfig
 from llmattn.training.distributed import ALONE, Team, launch
 from llmattn.training.loop import Trainer
-from llmattn.training.scores import channel_names, check_scope, score_corpus
+from llmattn.training.reopen import reads_texts, reopen_feeds
+from llmattn.training.scores import channel_names, in_order, open_feeds, reading_of
 
 __all__ = ["Run", "begin", "is_of_this_launch", "resume"]
 
@@ -43,9 +43,8 @@ class Run:
     trainer: Trainer
     out: Path
     corpus_path: str
-    table: ScoreTable | None
+    feeds: Feeds
     scored: tuple[Scored, ...]
-    coverage: float
 
     def save(self) -> None:
         """Write the checkpoint. Raises CheckpointError."""
@@ -59,9 +58,9 @@ class Run:
                 weights=trainer.best_weights,
                 best={"loss": trainer.best_loss, "step": trainer.best_step},
                 last={**trainer.state(), "launch": launch()},
-                table=self.table,
+                table=self.feeds.table,
                 scored=self.scored,
-                coverage=self.coverage,
+                coverage=self.feeds.coverage,
                 corpus=self.corpus_path,
                 corpus_digest=trainer.corpus.digest,
             ),
@@ -96,8 +95,8 @@ def begin(
     material = team.from_first(prepare)
     torch.manual_seed(config.seed)
     model = AttnGPT(material.model_config).to(chosen)
-    trainer = _trainer(model, material.corpus, config, material.table, team)
-    return Run(trainer, out, str(corpus_path), material.table, material.scored, material.coverage)
+    trainer = _trainer(model, material.corpus, config, material.feeds, team)
+    return Run(trainer, out, str(corpus_path), material.feeds, material.scored)
 
 
 @frozen(eq=False)
@@ -106,9 +105,8 @@ class _Material:
 
     corpus: Corpus
     model_config: ModelConfig
-    table: ScoreTable | None
+    feeds: Feeds
     scored: tuple[Scored, ...]
-    coverage: float
 
 
 def _prepare(
@@ -129,14 +127,13 @@ def _prepare(
         min_count=config.min_count,
         val_fraction=config.val_fraction,
     )
-    table: ScoreTable | None = None
+    feeds = Feeds(NoScores(), NoScores(), NoScores())
     scored: tuple[Scored, ...] = ()
-    coverage = 1.0
     channels: tuple[str, ...] = ()
     with ExitStack() as stack:
         sources = []
         if uses_scores:
-            sources = [
+            opened = [
                 stack.enter_context(source)
                 for source in open_sources(
                     scores.providers,
@@ -148,7 +145,15 @@ def _prepare(
                     text=corpus.train_words(),
                 )
             ]
-            check_scope(sources)
+            sources = in_order(opened)
+            readings = [
+                reading_of(s, transform=scores.transform, context_words=scores.context_words)
+                for s in sources
+            ]
+            scored = tuple(
+                Scored(s.identity, s.local, reading.transform, reading.context_words)
+                for s, reading in zip(sources, readings, strict=True)
+            )
             channels = channel_names(sources)
         model_config = ModelConfig(vocab_size=len(corpus.tokenizer), channels=channels, **shape)
         if match_params:
@@ -161,16 +166,17 @@ def _prepare(
             )
             model_config = match_parameters(model_config, learned)
         if uses_scores:
-            table, coverage = score_corpus(
+            feeds = open_feeds(
                 sources,
                 corpus,
                 block_size=model_config.block_size,
                 coverage=scores.coverage,
                 min_pair_count=scores.min_pair_count,
+                transform=scores.transform,
+                context_words=scores.context_words,
                 device=chosen,
             )
-            scored = tuple(Scored(s.identity, s.local) for s in sources)
-    return _Material(corpus, model_config, table, scored, coverage)
+    return _Material(corpus, model_config, feeds, scored)
 
 
 def resume(
@@ -178,25 +184,35 @@ def resume(
     *,
     corpus_path: Path | None = None,
     given: Mapping[str, Any] | None = None,
+    scores: ScoreChoice | None = None,
     device: str = "auto",
     team: Team = ALONE,
 ) -> Run:
     """Take up the run whose checkpoint is ``out``; its further course is that of an unbroken run.
 
     ``given``: settings that the user states again, by the names of TrainConfig and ModelConfig;
-    only ``steps`` may differ. Raises CheckpointError if another does, or the corpus has changed.
+    only ``steps`` may differ. ``scores``: the cache and settings of providers whose scores are
+    not in the checkpoint, since they score words in context. Raises CheckpointError if another
+    setting differs, the corpus has changed, or ``scores`` are given and not used.
     """
     chosen = choose_device(device)
 
-    def reload() -> tuple[Checkpoint, TrainConfig, Corpus]:
+    def reload() -> tuple[Checkpoint, TrainConfig, Corpus, Feeds]:
         check_writable(out)
         checkpoint = load_checkpoint(out, device=chosen)
         config = _agreed(checkpoint, given or {})
-        return checkpoint, config, _same_corpus(out, checkpoint, corpus_path)
+        if scores is not None and not reads_texts(checkpoint):
+            raise CheckpointError(
+                f"{out} holds the scores that it was trained with: leave out the options of caches "
+                "and providers, or train anew without --resume."
+            )
+        corpus = _same_corpus(out, checkpoint, corpus_path)
+        feeds = reopen_feeds(checkpoint, corpus, scores or ScoreChoice())
+        return checkpoint, config, corpus, feeds
 
-    checkpoint, config, corpus = team.from_first(reload)
+    checkpoint, config, corpus, feeds = team.from_first(reload)
     model = AttnGPT(checkpoint.model_config).to(chosen)
-    trainer = _trainer(model, corpus, config, checkpoint.table, team)
+    trainer = _trainer(model, corpus, config, feeds, team)
     try:
         trainer.load_state(
             checkpoint.last, {**checkpoint.best, "weights": dict(checkpoint.weights)}
@@ -207,7 +223,7 @@ def resume(
             "train anew without --resume."
         ) from None
     path = str(corpus_path or checkpoint.corpus)
-    return Run(trainer, out, path, checkpoint.table, checkpoint.scored, checkpoint.coverage)
+    return Run(trainer, out, path, feeds, checkpoint.scored)
 
 
 def is_of_this_launch(out: Path) -> bool:
@@ -240,10 +256,9 @@ def _same_corpus(out: Path, checkpoint: Checkpoint, corpus_path: Path | None) ->
 
 
 def _trainer(
-    model: AttnGPT, corpus: Corpus, config: TrainConfig, table: ScoreTable | None, team: Team
+    model: AttnGPT, corpus: Corpus, config: TrainConfig, feeds: Feeds, team: Team
 ) -> Trainer:
-    feed: ScoreFeed = TableFeed(table) if table else NoScores()
-    return Trainer(model, corpus, config, train_feed=feed, val_feed=feed, team=team)
+    return Trainer(model, corpus, config, train_feed=feeds.train, val_feed=feeds.val, team=team)
 
 
 def _agreed(checkpoint: Checkpoint, given: Mapping[str, Any]) -> TrainConfig:

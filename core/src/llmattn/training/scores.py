@@ -1,79 +1,213 @@
-"""Fill the cache with every pair that a corpus needs, then load the table from it."""
+"""The scores of a corpus: the caches are filled with what it needs, then feeds read from them."""
 
 from __future__ import annotations
 
+import atexit
+import shutil
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
 
 import torch
+from attrs import frozen
 
 from llmattn.cache.bulk import load_pairs
-from llmattn.data.corpus import Corpus
+from llmattn.cache.protocol import ScoreCache
+from llmattn.data.corpus import Corpus, Split
 from llmattn.data.corpus_pairs import corpus_pairs
+from llmattn.data.feed import Feeds, JoinedFeed, NoScores, ScoreFeed, TableFeed
 from llmattn.data.fill import fill_pairs
+from llmattn.data.packed_feed import PackedFeed
+from llmattn.data.packed_fill import Reading, pack_split
 from llmattn.data.selection import select_pairs
 from llmattn.data.table import KnownPairs, ScoreTable, join_channels
+from llmattn.data.transform import choose_transform
 from llmattn.errors import ConfigError, ProviderError
 from llmattn.notices import notify
+from llmattn.providers.protocol import MapProvider
 from llmattn.rows import Scope
+from llmattn.scoring.report import FillReport
 from llmattn.scoring.source import ScoreSource
 
-__all__ = ["channel_names", "check_scope", "score_corpus"]
+__all__ = ["channel_names", "in_order", "join_feeds", "open_feeds", "reading_of"]
 
 
-def check_scope(sources: Sequence[ScoreSource]) -> None:
-    """Raise ConfigError for a provider whose scores do not fit a table of pairs."""
-    for source in sources:
-        if source.identity.scope is not Scope.PAIR:
-            raise ConfigError(
-                f"The provider {source.name!r} scores words in their context, and training reads "
-                "scores of word pairs: choose another --provider."
-            )
+def in_order(sources: Sequence[ScoreSource]) -> list[ScoreSource]:
+    """The sources in the order of their channels: those of pairs first, in one table."""
+    return sorted(sources, key=lambda source: source.identity.scope is Scope.PREFIX)
 
 
 def channel_names(sources: Sequence[ScoreSource]) -> tuple[str, ...]:
     """The channels of all sources; with several sources each name tells its provider."""
     if len(sources) == 1:
         return sources[0].identity.channels
-    return tuple(f"{s.name}.{channel}" for s in sources for channel in s.identity.channels)
+    return tuple(
+        f"{s.name}.{channel}" for s in in_order(sources) for channel in s.identity.channels
+    )
 
 
-def score_corpus(
+def reading_of(source: ScoreSource, *, transform: str = "auto", context_words: int = 0) -> Reading:
+    """How the model reads the scores of ``source``. Raises ConfigError."""
+    provider = source.provider
+    stated, normalised = "identity", False
+    if isinstance(provider, MapProvider):
+        stated, normalised = provider.transform, provider.normalised
+    if context_words < 0:
+        raise ConfigError(f"--context-words must be 0 or more, not {context_words}.")
+    return Reading(choose_transform(stated, transform), context_words, normalised)
+
+
+def open_feeds(
     sources: Sequence[ScoreSource],
     corpus: Corpus,
     *,
     block_size: int,
     coverage: float = 1.0,
     min_pair_count: int = 1,
+    transform: str = "auto",
+    context_words: int = 0,
     device: torch.device | str = "cpu",
-) -> tuple[ScoreTable, float]:
-    """Ask for what the caches lack, and load the table of the corpus's vocabulary.
+) -> Feeds:
+    """Ask for what the caches lack, and open the scores of all splits of ``corpus``.
 
-    ``coverage`` and ``min_pair_count`` leave out rare pairs (``select_pairs``). Returns the table
-    and what came of it: the share of the training lines' attention positions whose
-    pair is scored. Raises ProviderError if nothing is, and what ``ScoreSource.fill`` raises.
+    Scores of pairs come from one table; ``coverage`` and ``min_pair_count`` leave out rare
+    pairs (``select_pairs``). Scores in context come from files of packed triangles beside the
+    cache, read through ``transform`` (``auto``: what the provider states); the provider sees
+    ``context_words`` tokens before each window. Raises ProviderError for a source without a
+    single score, ConfigError, CacheError, and what ``ScoreSource.fill`` raises.
     """
-    check_scope(sources)
+    ordered = in_order(sources)
+    names = channel_names(ordered)
+    pairs = [s for s in ordered if s.identity.scope is Scope.PAIR]
+    readings = [
+        (source, reading_of(source, transform=transform, context_words=context_words))
+        for source in ordered[len(pairs) :]
+    ]
+    table: ScoreTable | None = None
+    known = 1.0
+    if pairs:
+        count = sum(len(source.identity.channels) for source in pairs)
+        table, known = _table(
+            pairs, names[:count], corpus, block_size, coverage, min_pair_count, device
+        )
+    return join_feeds(table, known, readings, corpus, block_size=block_size, channels=names)
+
+
+def join_feeds(
+    table: ScoreTable | None,
+    coverage: float,
+    readings: Sequence[tuple[ScoreSource, Reading]],
+    corpus: Corpus,
+    *,
+    block_size: int,
+    channels: Sequence[str],
+) -> Feeds:
+    """The feeds of a table that covers the share ``coverage``, and of sources of PREFIX scope.
+
+    These are asked for what their caches lack, as :func:`open_feeds` does.
+    """
+    parts: list[_Part] = []
+    if table is not None:
+        parts.append(_Part(*(TableFeed(table),) * 3, coverage=coverage))
+    parts += [_packed(source, corpus, block_size, reading) for source, reading in readings]
+    parts = parts or [_Part(*(NoScores(),) * 3, coverage=1.0)]
+    return Feeds(
+        train=_joined([part.train for part in parts]),
+        val=_joined([part.val for part in parts]),
+        test=None
+        if getattr(corpus, "test", None) is None
+        else _joined([p.test for p in parts if p.test]),
+        channels=tuple(channels),
+        table=table,
+        coverage=min(part.coverage for part in parts),
+    )
+
+
+@frozen
+class _Part:
+    """What one kind of scores adds to the feeds of the splits."""
+
+    train: ScoreFeed
+    val: ScoreFeed
+    test: ScoreFeed | None
+    coverage: float
+
+
+def _joined(parts: Sequence[ScoreFeed]) -> ScoreFeed:
+    return parts[0] if len(parts) == 1 else JoinedFeed(tuple(parts))
+
+
+def _table(
+    sources: Sequence[ScoreSource],
+    names: Sequence[str],
+    corpus: Corpus,
+    block_size: int,
+    coverage: float,
+    min_pair_count: int,
+    device: torch.device | str,
+) -> tuple[ScoreTable, float]:
+    """The table of the corpus's vocabulary, and how much of the training lines it covers."""
     vocabulary = corpus.tokenizer.vocabulary
-    train, both = corpus_pairs(corpus, block_size)
-    wanted = select_pairs(both, coverage=coverage, min_pair_count=min_pair_count)
+    train, everything = corpus_pairs(corpus, block_size)
+    wanted = select_pairs(everything, coverage=coverage, min_pair_count=min_pair_count)
     parts: list[KnownPairs] = []
     absent: list[float | None] = []
     for source in sources:
         notify(source.summary(fill_pairs(source, wanted, vocabulary)))
         query_ids, key_ids, scores = load_pairs(source.cache, source.identity, vocabulary)
         if not len(query_ids) and len(wanted):
-            raise ProviderError(
-                f"The provider {source.name!r} gave no score for any pair of this corpus, so "
-                "there is nothing to train with."
-            )
+            raise _nothing(source, "pair")
         parts.append(KnownPairs.of(query_ids, key_ids, scores))
         absent.extend([source.absent_score] * len(source.identity.channels))
     table = ScoreTable(
         join_channels(parts, len(vocabulary)),
         vocab_size=len(vocabulary),
-        channels=channel_names(sources),
+        channels=names,
         absent=absent,
         device=device,
     )
     known = table.is_known(train.query_ids, train.key_ids)
     return table, float(train.counts[known].sum() / max(1, train.counts.sum()))
+
+
+def _packed(source: ScoreSource, corpus: Corpus, block_size: int, reading: Reading) -> _Part:
+    """The scores in context of all splits, from one source."""
+    folder = _packed_folder(source.cache)
+    total = FillReport()
+
+    def feed(split: Split) -> PackedFeed:
+        nonlocal total
+        packed, report = pack_split(
+            source, split, block_size=block_size, reading=reading, folder=folder
+        )
+        total += report
+        return PackedFeed(packed)
+
+    train = feed(corpus.train)
+    if not train.packed.coverage:
+        raise _nothing(source, "window")
+    val = feed(corpus.val)
+    test = None if getattr(corpus, "test", None) is None else feed(corpus.test)
+    notify(source.summary(total))
+    return _Part(train, val, test, train.packed.coverage)
+
+
+def _nothing(source: ScoreSource, what: str) -> ProviderError:
+    return ProviderError(
+        f"The provider {source.name!r} gave no score for any {what} of this corpus, so "
+        "there is nothing to train with."
+    )
+
+
+def _packed_folder(cache: ScoreCache) -> Path:
+    """Beside a cache that is a file; else for this process alone."""
+    path = getattr(cache, "path", None)
+    return path.parent / "packed" if isinstance(path, Path) else _own_folder()
+
+
+@cache
+def _own_folder() -> Path:
+    folder = Path(mkdtemp(prefix="llmattn-packed-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

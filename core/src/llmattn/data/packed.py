@@ -1,0 +1,262 @@
+"""A file of packed lower triangles: the PREFIX scores of a split's pieces, memory-mapped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import mkstemp
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmattn.errors import CacheError
+
+__all__ = ["PackedScores", "entries", "key_digest", "open_packed", "write_packed"]
+
+Triangle = NDArray[Any]
+"""Scores of a piece of length L, ``(C, L (L + 1) / 2)``: row after row, up to the diagonal."""
+
+_MAGIC = b"llmattn-tri-1\0\0\0"
+_TAIL = struct.Struct("<QI16s")  # length and checksum of the description, which stands before it
+_PORTION = 1 << 24
+
+
+def entries(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many scores a channel has for pieces of these lengths."""
+    return lengths * (lengths + 1) // 2
+
+
+def key_digest(key: Mapping[str, Any]) -> str:
+    """32 hexadecimal digits that stand for everything the file's scores depend on."""
+    text = json.dumps(key, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+class PackedScores:
+    """The triangles of the pieces of one split, mapped into memory; processes share it.
+
+    uint8 scores stand for their 255th part. Pickled, it is its path. ``coverage``: the share of
+    the positions right of the first column of each piece whose score a provider gave.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        data: NDArray[Any],
+        lengths: NDArray[np.int64],
+        description: Mapping[str, Any],
+    ) -> None:
+        self.path = path
+        self.lengths = lengths
+        self.channels = tuple(str(name) for name in description["channels"])
+        self.coverage = float(description["coverage"])
+        self._data = data
+        sizes = entries(lengths) * len(self.channels)
+        self._starts = np.cumsum(sizes) - sizes
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float16 or uint8."""
+        return self._data.dtype
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def triangle(self, piece: int) -> Triangle:
+        """The scores of a piece, not copied."""
+        start = int(self._starts[piece])
+        length = int(self.lengths[piece])
+        count = length * (length + 1) // 2
+        channels = len(self.channels)
+        return self._data[start : start + channels * count].reshape(channels, count)
+
+    def __reduce__(self) -> tuple[Callable[[Path], PackedScores], tuple[Path]]:
+        return _reopen, (self.path,)
+
+
+def open_packed(path: Path, key: Mapping[str, Any]) -> PackedScores | None:
+    """The file if it is there, whole, and made for ``key``; else None."""
+    try:
+        description = _description(path)
+        if description is None or description["key"] != json.loads(json.dumps(key)):
+            return None
+        packed = _map(path, description)
+        return packed if _checksum(path, packed._data.nbytes) == description["crc"] else None
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+
+
+def write_packed(
+    path: Path,
+    key: Mapping[str, Any],
+    channels: Sequence[str],
+    lengths: NDArray[np.int64],
+    dtype: str,
+    triangles: Iterable[NDArray[np.float32]],
+    coverage: Callable[[], float],
+) -> PackedScores:
+    """Write the triangles of all pieces, in order, to a file beside ``path``, then rename it.
+
+    Each is float32 with values in [0, 1]. A row that is unknown in part gets its mean there, one
+    that is wholly unknown the mean of its channel. ``coverage`` is called after the last one.
+    Raises CacheError if the file cannot be written.
+    """
+    name = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = mkstemp(prefix=f".{path.stem}.", suffix=".tmp", dir=path.parent)
+        with os.fdopen(handle, "w+b") as file:
+            filler = _Filler(len(channels))
+            for number, (length, scores) in enumerate(zip(lengths, triangles, strict=True)):
+                file.write(_coded(filler.fill(number, int(length), scores), dtype).tobytes())
+            file.flush()
+            size = file.tell()
+            _fill_empty_rows(Path(name), filler, lengths, dtype)
+            description = {
+                "key": dict(key),
+                "channels": list(channels),
+                "dtype": dtype,
+                "lengths": _runs(lengths),
+                "coverage": coverage(),
+                "crc": _checksum(Path(name), size),
+            }
+            text = json.dumps(description).encode()
+            file.write(text + _TAIL.pack(len(text), zlib.crc32(text), _MAGIC))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except OSError as error:
+        raise CacheError(
+            f"The packed scores {path} cannot be written ({error.strerror or error}): make room, "
+            "or choose another --cache-dir."
+        ) from None
+    finally:
+        if name and os.path.exists(name):
+            os.unlink(name)
+    return _map(path, description)
+
+
+class _Filler:
+    """Puts means where scores are unknown, and remembers the rows that have none at all.
+
+    A position is known in all channels or in none: so caches keep it.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self._total = np.zeros(channels)
+        self._count = 0
+        self.empty: list[tuple[int, int]] = []
+        """Piece and row; they wait for the means of the channels, which the last piece tells."""
+
+    def fill(self, number: int, length: int, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        known = ~np.isnan(scores[0])
+        self._total += scores[:, known].sum(axis=1)
+        self._count += int(known.sum())
+        if known.all():
+            return scores
+        filled = np.nan_to_num(scores)
+        for row in range(length):
+            place = slice(row * (row + 1) // 2, (row + 1) * (row + 2) // 2)
+            there = known[place]
+            if not there.any():
+                self.empty.append((number, row))
+            elif not there.all():
+                part = filled[:, place]
+                part[:, ~there] = part[:, there].mean(axis=1, keepdims=True)
+        return filled
+
+    def means(self) -> NDArray[np.float32]:
+        """Of each channel, ``(C, 1)``."""
+        found = self._total / max(self._count, 1)
+        return found[:, None].astype(np.float32)
+
+
+def _fill_empty_rows(path: Path, filler: _Filler, lengths: NDArray[np.int64], dtype: str) -> None:
+    if not filler.empty:
+        return
+    means = filler.means()
+    channels = len(means)
+    data = np.memmap(path, dtype, mode="r+")
+    sizes = entries(lengths) * channels
+    starts = np.cumsum(sizes) - sizes
+    coded = _coded(means, dtype)
+    for number, row in filler.empty:
+        start, count = row * (row + 1) // 2, int(lengths[number] * (lengths[number] + 1) // 2)
+        piece = data[starts[number] : starts[number] + channels * count].reshape(channels, count)
+        piece[:, start : start + row + 1] = coded
+    data.flush()
+
+
+def _coded(scores: NDArray[np.float32], dtype: str) -> NDArray[Any]:
+    if dtype == "uint8":
+        return np.rint(scores * 255).astype(np.uint8)
+    return scores.astype(np.float16)
+
+
+def _runs(lengths: NDArray[np.int64]) -> list[list[int]]:
+    """Lengths as ``[length, how many in a row]``: most pieces of a long text are equal."""
+    if not len(lengths):
+        return []
+    cuts = np.flatnonzero(np.diff(lengths)) + 1
+    firsts = np.concatenate([[0], cuts])
+    counts = np.diff(np.append(firsts, len(lengths)))
+    return [[int(lengths[f]), int(n)] for f, n in zip(firsts, counts, strict=True)]
+
+
+def _description(path: Path) -> dict[str, Any] | None:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size < _TAIL.size:
+            return None
+        file.seek(size - _TAIL.size)
+        length, checksum, magic = _TAIL.unpack(file.read(_TAIL.size))
+        if magic != _MAGIC or length > size - _TAIL.size:
+            return None
+        file.seek(size - _TAIL.size - length)
+        text = file.read(length)
+    if zlib.crc32(text) != checksum:
+        return None
+    found = json.loads(text)
+    return found if isinstance(found, dict) else None
+
+
+def _map(path: Path, description: Mapping[str, Any]) -> PackedScores:
+    """Raises ValueError if the file is shorter than it must be."""
+    runs = np.array(description["lengths"], np.int64).reshape(-1, 2)
+    lengths = np.repeat(runs[:, 0], runs[:, 1])
+    count = int(entries(lengths).sum()) * len(description["channels"])
+    # Copy on write, since torch warns of arrays that it could not write to.
+    data = np.memmap(path, description["dtype"], mode="c", shape=(count,))
+    return PackedScores(path, data, lengths, description)
+
+
+def _reopen(path: Path) -> PackedScores:
+    """What another process of this machine has made."""
+    try:
+        description = _description(path)
+        if description is not None:
+            return _map(path, description)
+    except (OSError, KeyError, TypeError, ValueError):
+        pass
+    raise CacheError(
+        f"The packed scores {path}, which another process has made, cannot be read here: give all "
+        "machines one --cache-dir on a shared disk."
+    )
+
+
+def _checksum(path: Path, size: int) -> int:
+    found = 0
+    with path.open("rb") as file:
+        while size > 0:
+            portion = file.read(min(size, _PORTION))
+            if not portion:
+                break
+            found = zlib.crc32(portion, found)
+            size -= len(portion)
+    return found

@@ -1,0 +1,46 @@
+"""The PREFIX rows of windows: a text as its author wrote it, from a window's start or before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmattn.rows import Row, Scores
+
+__all__ = ["window_rows", "window_scores"]
+
+
+def window_rows(
+    written: Sequence[str], start: int, length: int, *, context_words: int = 0, first: int = 1
+) -> list[Row]:
+    """Rows of the window ``written[start : start + length]``, from its row ``first`` on.
+
+    Their keys begin up to ``context_words`` tokens before the window. Row 0 is not asked for:
+    it has nothing to choose between.
+    """
+    before = written[max(0, start - context_words) : start]
+    window = list(written[start : start + length])
+    # Where a line ends and the next begins there are two marks; the text has one line end.
+    following = [*before[1:], window[0]]
+    kept = [
+        token
+        for token, after in zip(before, following, strict=True)
+        if not (after == "\n" and token.endswith("\n"))
+    ]
+    words = (*kept, *window)
+    ends = range(len(kept) + max(first, 1), len(words))
+    return [Row(words[end], words[: end + 1], words[:end]) for end in ends]
+
+
+def window_scores(scores: Scores, position: int, *, normalised: bool) -> NDArray[np.float32]:
+    """The window's own columns of the row at ``position`` in it, ``(C, position + 1)``.
+
+    Scores that are ``normalised`` (attention weights, which add up to 1) do so again.
+    """
+    own = scores[:, -(position + 1) :]
+    if not normalised or own.shape == scores.shape:
+        return own
+    total = np.nansum(own, axis=1, keepdims=True)
+    return np.clip(own / np.where(total > 0, total, 1), 0, 1)

@@ -1,0 +1,90 @@
+"""The scores of a checkpoint, opened again: its providers, set up as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+import attrs
+
+from llmattn.data.corpus import Corpus
+from llmattn.data.feed import Feeds
+from llmattn.errors import ConfigError
+from llmattn.identity import Identity
+from llmattn.plugins import load_plugins
+from llmattn.rows import Scope
+from llmattn.scoring.source import ScoreSource, open_source
+from llmattn.training.checkpoint import Checkpoint, Scored
+from llmattn.training.choice import ScoreChoice
+from llmattn.training.scores import join_feeds, reading_of
+
+__all__ = ["reads_texts", "reopen_feeds", "reopen_source"]
+
+
+def reads_texts(checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint's model reads scores in context, which it does not hold itself."""
+    return any(scored.identity.scope is Scope.PREFIX for scored in checkpoint.scored)
+
+
+def reopen_feeds(checkpoint: Checkpoint, corpus: Corpus, choice: ScoreChoice) -> Feeds:
+    """The scores of ``corpus`` for the checkpoint's model.
+
+    Those of pairs are in the checkpoint. Those in context come from the files beside the cache,
+    or are asked for as in training. Raises ConfigError for a provider that would give others.
+    """
+    config = checkpoint.model_config
+    with ExitStack() as stack:
+        readings = []
+        for scored in checkpoint.scored:
+            if scored.identity.scope is Scope.PREFIX:
+                source = stack.enter_context(reopen_source(scored, choice))
+                reading = reading_of(
+                    source, transform=scored.transform, context_words=scored.context_words
+                )
+                readings.append((source, reading))
+        return join_feeds(
+            checkpoint.table,
+            checkpoint.coverage,
+            readings,
+            corpus,
+            block_size=config.block_size,
+            channels=config.channels,
+        )
+
+
+def reopen_source(scored: Scored, choice: ScoreChoice) -> ScoreSource:
+    """The source of a checkpoint's provider with the checkpoint's settings.
+
+    ``choice`` adds what they need besides: keys, limits, the cache. Raises ConfigError if the
+    provider would now give other scores, and what ``open_source`` raises.
+    """
+    wanted = scored.identity
+    settings = attrs.fields_dict(load_plugins().provider(wanted.provider).settings)
+    options: Mapping[str, str] = {
+        f"{wanted.provider}.{name}": str(value)
+        for name, value in wanted.details
+        if name in settings and value is not None
+    }
+    source = open_source(
+        wanted.provider,
+        options={**options, **choice.options},
+        model=choice.model,
+        cache=choice.cache,
+        cache_dir=None if choice.cache == "memory" else choice.cache_dir,
+        scoring=choice.scoring,
+    )
+    if source.identity != wanted:
+        source.close()
+        raise ConfigError(
+            f"The provider {wanted.provider!r} would now give other scores than the checkpoint "
+            f"was trained on ({_difference(wanted, source.identity)}): set it up as it was "
+            "then."
+        )
+    return source
+
+
+def _difference(then: Identity, now: Identity) -> str:
+    """What changed between two identities, in words."""
+    a, b = ({**i.to_dict(), **dict(i.details)} for i in (then, now))
+    changed = sorted(name for name in {*a, *b} - {"details"} if a.get(name) != b.get(name))
+    return "; ".join(f"{name} was {a.get(name)!r}, is {b.get(name)!r}" for name in changed)
