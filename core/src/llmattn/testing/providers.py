@@ -32,6 +32,7 @@ def check_provider(
     text: Sequence[str] = TEXT,
     secrets: Sequence[str] = (),
     deterministic: bool = True,
+    tolerance: float = 0.0,
 ) -> None:
     """Raise AssertionError, saying what is wrong, unless ``make()`` gives a sound provider.
 
@@ -39,7 +40,8 @@ def check_provider(
     ``secrets``; shapes and range of the scores; that they don't depend on the order of the
     rows, on their neighbours in the request, or on what comes after a query (causality); a
     life in more than one event loop. A model that samples is not ``deterministic``: then
-    scores are not compared.
+    scores are not compared. ``tolerance``: by how much a score may differ between requests, for
+    a model whose sums are rounded otherwise in a request of another size.
     """
     provider = _ready(make, text)
     _check_protocol(provider)
@@ -50,12 +52,12 @@ def check_provider(
     if not deterministic:
         return
     again = asyncio.run(_ask(_ready(make, text), rows))
-    _same(scores, again, "another instance in another event loop")
+    _same(scores, again, "another instance in another event loop", tolerance)
     backwards = asyncio.run(_ask(_ready(make, text), rows[::-1]))
-    _same(scores, backwards, "asking the rows in another order")
+    _same(scores, backwards, "asking the rows in another order", tolerance)
     alone = asyncio.run(_ask(_ready(make, text), rows[-1:]))
-    _same(scores, alone, "asking a row without the others")
-    _check_causality(make, text, scores)
+    _same(scores, alone, "asking a row without the others", tolerance)
+    _check_causality(make, text, scores, tolerance)
 
 
 def check_faults(make: Callable[[str], AttentionProvider], *, text: Sequence[str] = TEXT) -> None:
@@ -155,17 +157,21 @@ def _pairs(scores: dict[Row, Scores]) -> dict[tuple[object, ...], Scores]:
     }
 
 
-def _same(scores: dict[Row, Scores], other: dict[Row, Scores], what: str) -> None:
+def _same(scores: dict[Row, Scores], other: dict[Row, Scores], what: str, tolerance: float) -> None:
     """What both hold is the same in both."""
     ours, theirs = _pairs(scores), _pairs(other)
     for pair in ours.keys() & theirs.keys():
-        np.testing.assert_array_equal(
-            ours[pair], theirs[pair], f"{what} changes the score of {pair[1]!r} for {pair[0]!r}"
+        message = f"{what} changes the score of {pair[1]!r} for {pair[0]!r}"
+        np.testing.assert_allclose(
+            ours[pair], theirs[pair], rtol=0, atol=tolerance, err_msg=message
         )
 
 
 def _check_causality(
-    make: Callable[[], AttentionProvider], text: Sequence[str], scores: dict[Row, Scores]
+    make: Callable[[], AttentionProvider],
+    text: Sequence[str],
+    scores: dict[Row, Scores],
+    tolerance: float,
 ) -> None:
     """Another text after position i leaves the rows up to i as they were."""
     half = len(text) // 2
@@ -173,4 +179,4 @@ def _check_causality(
     provider = _ready(make, text)
     # From the end, so that a provider which keeps what it has seen has seen the future.
     other = asyncio.run(_ask(provider, _rows(provider.scope, changed)[::-1]))
-    _same(scores, other, "another word after the query")
+    _same(scores, other, "another word after the query", tolerance)
