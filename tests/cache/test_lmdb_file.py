@@ -75,7 +75,7 @@ def test_a_later_layout_is_refused_with_advice_to_upgrade(folder: Path) -> None:
     with lmdb.open(str(folder / "scores.mdb"), subdir=False, max_dbs=8) as env:
         meta = env.open_db(b"meta")
         with env.begin(write=True) as txn:
-            txn.put(b"layout", b"2", db=meta)
+            txn.put(b"layout", b"3", db=meta)
     assert "upgrade llmattn-core" in refusal(folder)
 
 

@@ -77,7 +77,7 @@ def checked_halves(identity: Identity, rows: Sequence[Row], scores: Sequence[Sco
             f"{identity.channels[channel]!r}: scores are in [0, 1], or NaN where unknown"
         )
     halves: Half = together.astype(np.float16)
-    missing = np.isnan(halves)
+    missing = np.isnan(together)
     if missing.any():
         halves[missing.any(axis=1)] = np.nan
     return halves

@@ -12,27 +12,34 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from llmattn.cache.batch import checked_halves, key_counts, unknown, where_positions
+from llmattn.cache.batch import Half, checked_halves, key_counts, unknown, where_positions
 from llmattn.cache.lmdb_bulk import load_matrix, load_pairs
+from llmattn.cache.lmdb_chunks import chunked
 from llmattn.cache.lmdb_file import prepare_folder
 from llmattn.cache.lmdb_layout import ID_KEY
 from llmattn.cache.lmdb_rows import (
     get_pairs,
-    get_texts,
-    measure,
+    measure_pairs,
     put_pairs,
-    put_texts,
     scan_pairs,
-    scan_texts,
 )
 from llmattn.cache.lmdb_spaces import Space, note_put, read_space
 from llmattn.cache.lmdb_store import Replaced, Store, Transaction, acquire, release
+from llmattn.cache.lmdb_swap import Contents
+from llmattn.cache.lmdb_texts import (
+    get_texts,
+    live_texts,
+    measure_texts,
+    put_texts,
+    scan_texts,
+    text_matrix,
+)
 from llmattn.cache.protocol import NamespaceInfo, Pairs
 from llmattn.cache.settings import LmdbSettings
-from llmattn.cache.vocabulary import Interning
+from llmattn.cache.vocabulary import Interning, word_lists
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
-from llmattn.rows import Row, Scope, Scores, prefix_rows
+from llmattn.rows import Row, Scope, Scores
 from llmattn.usage import Usage
 
 __all__ = ["LmdbCache"]
@@ -93,10 +100,12 @@ class LmdbCache:
         if not known.any() and usage == Usage():
             return
         rows_known = _any_in_row(known, counts)
-        jobs = []
+        jobs: list[tuple[Any, Sequence[Row], Half]] = []
         for kind, put in ((False, put_pairs), (True, put_texts)):
             chosen = (texts == kind) & rows_known
-            if chosen.any():
+            if chosen.any() and chosen.all():
+                jobs.append((put, rows, halves))
+            elif chosen.any():
                 part = [row for row, keep in zip(rows, chosen.tolist(), strict=True) if keep]
                 jobs.append((put, part, halves[np.repeat(chosen, counts)]))
 
@@ -143,17 +152,13 @@ class LmdbCache:
     def get_matrix(self, identity: Identity, tokens: Sequence[str]) -> NDArray[np.float32]:
         """See ``BulkCache.get_matrix``."""
         channels, size = len(identity.channels), len(tokens)
-        if identity.scope is Scope.PREFIX:
-            matrix = np.full((channels, size, size), np.nan, np.float32)
-            for i, values in enumerate(self.get(identity, prefix_rows(tokens))):
-                matrix[:, i, : i + 1] = values
-            return matrix
+        load = text_matrix if identity.scope is Scope.PREFIX else load_matrix
 
         def work(txn: Transaction, store: Store) -> NDArray[np.float32]:
             space = read_space(txn, store, identity.namespace)
             if space is None:
                 return np.full((channels, size, size), np.nan, np.float32)
-            return load_matrix(txn, store, space.id, channels, tokens)
+            return load(txn, store, space.id, channels, tokens)
 
         return self._read(work)
 
@@ -163,11 +168,14 @@ class LmdbCache:
         def work(txn: Transaction, store: Store) -> list[NamespaceInfo]:
             listed = []
             for name, value in txn.cursor(store.namespaces):
-                space = Space.from_json(value)
-                rows, pairs, size = measure(txn, store, space.id, len(space.identity.channels))
+                space = Space.from_json(bytes(value))
+                channels = len(space.identity.channels)
+                of_pairs = measure_pairs(txn, store, space.id, channels)
+                of_texts = measure_texts(txn, store, space.id)
+                rows, pairs, size = map(sum, zip(of_pairs, of_texts, strict=True))
                 listed.append(
                     NamespaceInfo(
-                        name.decode(),
+                        bytes(name).decode(),
                         space.identity,
                         rows,
                         pairs,
@@ -179,7 +187,8 @@ class LmdbCache:
                 )
             return listed
 
-        return sorted(self._read(work), key=lambda info: (info.created, info.namespace))
+        listed = self._read(work, words=False, views=True)
+        return sorted(listed, key=lambda info: (info.created, info.namespace))
 
     def purge(self, namespace: str) -> None:
         """See ``ScoreCache.purge``. The file keeps its size until it is compacted."""
@@ -188,7 +197,7 @@ class LmdbCache:
             space = read_space(txn, store, namespace)
             if space is None:
                 return
-            for table in (store.pairs, store.prefixes):
+            for table in (store.pairs, store.texts, store.prefixes):
                 cursor = txn.cursor(table)
                 prefix = ID_KEY.pack(space.id)
                 found = cursor.set_range(prefix)
@@ -208,7 +217,7 @@ class LmdbCache:
         while not done:
             store = self._current()
             with suppress(Replaced):
-                store.rewrite(store.packed)
+                store.rewrite(partial(_packed, store=store))
                 done = True
         return before, self._path.stat().st_size
 
@@ -239,9 +248,9 @@ class LmdbCache:
                 self._store = self._open()
             return self._store
 
-    def _read(self, work: Callable[..., T]) -> T:
+    def _read(self, work: Callable[..., T], **how: bool) -> T:
         store = self._current()
-        return store.read(partial(work, store=store))
+        return store.read(partial(work, store=store), **how)
 
     def _write(self, work: Callable[..., T]) -> T:
         while True:
@@ -256,3 +265,15 @@ def _any_in_row(known: NDArray[np.bool_], counts: NDArray[np.int64]) -> NDArray[
         return np.zeros(0, bool)
     starts = np.cumsum(counts) - counts
     return np.logical_or.reduceat(known, starts)
+
+
+def _packed(txn: Transaction, store: Store) -> Contents:
+    """Every record, packed: words in full lists, texts in full chunks and without old versions."""
+    store.vocabulary.refresh(txn, store.tokens)
+    texts, prefixes = chunked(live_texts(txn, store))
+    return {
+        **store.contents(txn),
+        b"tokens": word_lists(store.vocabulary.words, 0),
+        b"texts": texts,
+        b"prefixes": prefixes,
+    }

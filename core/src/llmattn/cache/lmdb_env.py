@@ -12,6 +12,7 @@ import lmdb
 
 from llmattn.cache.lmdb_file import ELSEWHERE
 from llmattn.cache.lmdb_layout import DATABASES, LAYOUT
+from llmattn.cache.lmdb_upgrade import upgrade
 from llmattn.errors import CacheError
 
 __all__ = ["open_environment", "open_tables", "translated"]
@@ -45,7 +46,7 @@ def open_environment(path: Path, map_size: int, *, sync: bool, exists: bool) -> 
 
 
 def open_tables(env: lmdb.Environment, path: Path) -> list[Any]:
-    """Handles of the databases, made if the file is new.
+    """Handles of the databases, made if the file is new; an older layout is brought up to date.
 
     Raises CacheError if the file is another program's, or of another layout.
     """
@@ -55,9 +56,12 @@ def open_tables(env: lmdb.Environment, path: Path) -> list[Any]:
             txn.put(b"layout", str(LAYOUT).encode(), db=tables[0], overwrite=False)
         return tables
     try:
-        tables = [env.open_db(name, create=False) for name in DATABASES]
+        meta = env.open_db(b"meta", create=False)
         with env.begin() as txn:
-            layout = txn.get(b"layout", db=tables[0])
+            layout = txn.get(b"layout", db=meta)
+        if layout == b"1":
+            layout = upgrade(env)
+        tables = [env.open_db(name, create=False) for name in DATABASES]
     except lmdb.NotFoundError:
         layout = None
     if layout is None:

@@ -1,12 +1,13 @@
-"""Bytes of the LMDB layout, version 1: keys, packed rows, checksums. No I/O.
+"""Bytes of the LMDB layout, version 2: keys, packed rows, checksums. No I/O.
 
 ``meta``        ``layout`` -> the layout's version; ``epoch`` -> changes when ids are renumbered
 ``namespaces``  namespace -> JSON: id, identity, created, updated, usage
 ``tokens``      first id (u32) -> checksum + JSON list of words: ids count up from there
 ``pairs``       namespace id, query id, high half of the key id -> checksum + n records of
                 (low half of the key id u16, C scores f16), sorted by key id
-``prefixes``    namespace id, hash of the token ids -> checksum + n token ids u32
-                + (n, C) scores f16; NaN where unknown
+``texts``       namespace id, number -> a chunk of PREFIX rows; see ``lmdb_chunks``
+``prefixes``    namespace id, hashes of the token ids -> number of the chunk, where in it the row
+                begins, its tokens (u32 each). A row put anew goes to a new chunk.
 
 Keys are big-endian so that they sort; values are little-endian. A checksum is the CRC-32 of
 what follows it. Float16 has 11 bits: more than any provider's scale, at half the size.
@@ -18,6 +19,7 @@ import json
 import struct
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import pairwise
 
@@ -27,30 +29,40 @@ from numpy.typing import NDArray
 from llmattn.cache.batch import Half
 
 __all__ = [
+    "CHUNK_KEY",
     "DATABASES",
+    "ID_BYTES",
+    "ID_KEY",
     "LAYOUT",
     "PAIR_KEY",
+    "PLACE",
     "PREFIX_HASH",
     "SEALED",
+    "anchor",
     "check",
+    "joint_hash",
     "pack_pairs",
-    "pack_prefix",
     "pack_words",
     "pair_keys",
     "pair_records",
     "prefix_key",
     "seal",
     "unpack_pairs",
-    "unpack_prefix",
     "unpack_words",
 ]
 
-LAYOUT = 1
-DATABASES = (b"meta", b"namespaces", b"tokens", b"pairs", b"prefixes")
+LAYOUT = 2
+DATABASES = (b"meta", b"namespaces", b"tokens", b"pairs", b"texts", b"prefixes")
+ID_BYTES = 4
 PAIR_KEY = struct.Struct(">IIH")
 ID_KEY = struct.Struct(">I")
+CHUNK_KEY = struct.Struct(">II")
+PLACE = struct.Struct(">III")
+"""Value in the index of PREFIX rows."""
 PREFIX_HASH = 16
-"""Bytes of the hash in a prefix key."""
+"""Bytes of the hashes in a prefix key."""
+_START_HASH = 6
+_TOGETHER = 16
 SEALED = 4
 """Bytes of the checksum before each value."""
 _CRC = struct.Struct("<I")
@@ -114,24 +126,31 @@ def unpack_pairs(
     return lengths // width, np.frombuffer(b"".join(bodies), "<u2").reshape(-1, 1 + channels)
 
 
-def prefix_key(namespace: int, ids: NDArray[np.uint32]) -> bytes:
-    """Where the row of the last of ``ids`` is kept, the others being its context."""
-    return (
-        ID_KEY.pack(namespace)
-        + blake2b(ids.astype("<u4").tobytes(), digest_size=PREFIX_HASH).digest()
+def prefix_key(space: int, ids: bytes) -> bytes:
+    """Where the row of the last of ``ids`` (u32) is found, the others being its context.
+
+    Rows of one text lie together in the index, behind a hash of what they all begin with: so
+    putting them changes few of its pages.
+    """
+    start = ids[: ID_BYTES * anchor(len(ids) // ID_BYTES)]
+    return ID_KEY.pack(space) + joint_hash(
+        _digest(start), blake2b(ids, digest_size=PREFIX_HASH).digest()
     )
 
 
-def pack_prefix(ids: NDArray[np.uint32], scores: Half) -> bytes:
-    """Token ids (n,) and scores (n, C)."""
-    return seal(ids.astype("<u4").tobytes() + scores.astype("<f2").tobytes())
+def anchor(tokens: int) -> int:
+    """With how many tokens the rows begin near which that of a text of ``tokens`` is found."""
+    return max((tokens - 1) // _TOGETHER * _TOGETHER, 1)
 
 
-def unpack_prefix(value: bytes, channels: int) -> tuple[NDArray[np.uint32], Half]:
-    """Token ids (n,) and scores (n, C) of a sealed value."""
-    n = (len(value) - SEALED) // (4 + 2 * channels)
-    ids = np.frombuffer(value, "<u4", n, SEALED)
-    return ids, np.frombuffer(value, "<f2", n * channels, SEALED + 4 * n).reshape(n, channels)
+def joint_hash(start: bytes, text: bytes) -> bytes:
+    """Of the digests of a text's first tokens and of all of it."""
+    return start[:_START_HASH] + text[_START_HASH:]
+
+
+@lru_cache(maxsize=64)
+def _digest(ids: bytes) -> bytes:
+    return blake2b(ids, digest_size=PREFIX_HASH).digest()
 
 
 def pack_words(words: Sequence[str]) -> bytes:

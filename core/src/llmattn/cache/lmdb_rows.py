@@ -1,4 +1,4 @@
-"""Rows in and out of an LMDB transaction, as array code: nothing here runs once a pair."""
+"""PAIR rows in and out of an LMDB transaction, as array code: nothing here runs once a pair."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from llmattn.cache.batch import Half, key_counts, unknown
+from llmattn.cache.batch import Half, key_counts
 from llmattn.cache.lmdb_layout import (
     ID_KEY,
     PAIR_KEY,
     SEALED,
-    check,
     pack_pairs,
-    pack_prefix,
     pair_keys,
     pair_records,
-    prefix_key,
     unpack_pairs,
-    unpack_prefix,
 )
 from llmattn.cache.lmdb_store import Store, Transaction
 from llmattn.cache.vocabulary import Interning
@@ -29,16 +25,15 @@ from llmattn.identity import Identity
 from llmattn.rows import Row, Scores
 
 __all__ = [
+    "all_keys",
+    "damaged",
     "get_pairs",
-    "get_texts",
     "joined",
     "key_blocks",
-    "measure",
+    "measure_pairs",
     "put_pairs",
-    "put_texts",
     "read_records",
     "scan_pairs",
-    "scan_texts",
 ]
 
 _KEY_BITS = 32
@@ -174,54 +169,6 @@ def get_pairs(
     return np.split(answer, np.cumsum(counts)[:-1], axis=1)
 
 
-def put_texts(
-    txn: Transaction,
-    store: Store,
-    interning: Interning,
-    space: int,
-    rows: Sequence[Row],
-    halves: Half,
-) -> None:
-    """Merge scores (N, C) of PREFIX rows into what is stored."""
-    words = all_keys(rows)
-    cuts = np.cumsum(key_counts(rows))[:-1]
-    ids = np.split(interning.ids(words).astype(np.uint32), cuts)
-    for tokens, values in zip(ids, np.split(halves, cuts), strict=True):
-        key = prefix_key(space, tokens)
-        before = _read_text(txn, store, key, tokens, halves.shape[1])
-        if before is not None:
-            values = np.where(np.isnan(values), before, values)
-        txn.put(key, pack_prefix(tokens, values), db=store.prefixes)
-
-
-def get_texts(
-    txn: Transaction, store: Store, space: int, identity: Identity, rows: Sequence[Row]
-) -> list[Scores]:
-    """Scores (C, n) of PREFIX rows, NaN where unknown."""
-    ids = store.vocabulary.ids(all_keys(rows))
-    answers = []
-    for row, tokens in zip(rows, np.split(ids, np.cumsum(key_counts(rows))[:-1]), strict=True):
-        known = None
-        if (tokens >= 0).all():
-            text = tokens.astype(np.uint32)
-            known = _read_text(txn, store, prefix_key(space, text), text, len(identity.channels))
-        answers.append(unknown(identity, row) if known is None else known.T.astype(np.float32))
-    return answers
-
-
-def _read_text(
-    txn: Transaction, store: Store, key: bytes, tokens: NDArray[np.uint32], channels: int
-) -> Half | None:
-    """Stored scores (n, C) of the text ``tokens``, or None."""
-    value = txn.get(key, db=store.prefixes)
-    if value is None:
-        return None
-    if not check(value):
-        raise damaged()
-    stored, scores = unpack_prefix(value, channels)
-    return scores if np.array_equal(stored, tokens) else None
-
-
 def scan_pairs(
     txn: Transaction, store: Store, space: int, channels: int, after: bytes
 ) -> tuple[list[tuple[Row, Scores]], bytes | None]:
@@ -256,47 +203,23 @@ def scan_pairs(
     return rows, following
 
 
-def scan_texts(
-    txn: Transaction, store: Store, space: int, channels: int, after: bytes
-) -> tuple[list[tuple[Row, Scores]], bytes | None]:
-    """A portion of the PREFIX rows, from the key ``after`` on; and where the next one starts."""
-    cursor = txn.cursor(store.prefixes)
-    prefix = ID_KEY.pack(space)
-    found = cursor.set_range(after or prefix)
-    words = store.vocabulary.words
-    rows: list[tuple[Row, Scores]] = []
-    while found and cursor.key().startswith(prefix):
-        if len(rows) >= _PORTION:
-            return rows, cursor.key()
-        value = cursor.value()
-        if not check(value):
-            raise damaged()
-        ids, scores = unpack_prefix(value, channels)
-        text = tuple(words[i] for i in ids.tolist())
-        rows.append((Row(text[-1], text, text[:-1]), scores.T.astype(np.float32)))
-        found = cursor.next()
-    return rows, None
-
-
-def measure(txn: Transaction, store: Store, space: int, channels: int) -> tuple[int, int, int]:
-    """Rows, pairs (known or not, for texts) and bytes of a namespace."""
+def measure_pairs(
+    txn: Transaction, store: Store, space: int, channels: int
+) -> tuple[int, int, int]:
+    """Rows, pairs and bytes of a namespace's PAIR rows."""
     rows = pairs = size = 0
     prefix = ID_KEY.pack(space)
     last_query = None
-    for table, width in (
-        (store.pairs, 2 + 2 * channels),
-        (store.prefixes, 4 + 2 * channels),
-    ):
-        cursor = txn.cursor(table)
-        found = cursor.set_range(prefix)
-        while found:
-            key, value = cursor.item()
-            if not key.startswith(prefix):
-                break
-            query = key[4:8] if table is store.pairs else key
-            rows += query != last_query
-            last_query = query
-            pairs += (len(value) - SEALED) // width
-            size += len(key) + len(value)
-            found = cursor.next()
+    cursor = txn.cursor(store.pairs)
+    found = cursor.set_range(prefix)
+    while found:
+        key, value = cursor.item()
+        if bytes(key[:4]) != prefix:
+            break
+        query = bytes(key[4:8])
+        rows += query != last_query
+        last_query = query
+        pairs += (len(value) - SEALED) // (2 + 2 * channels)
+        size += len(key) + len(value)
+        found = cursor.next()
     return rows, pairs, size

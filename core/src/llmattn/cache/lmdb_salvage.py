@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from llmattn.cache.lmdb_layout import ID_KEY, LAYOUT, PAIR_KEY, PREFIX_HASH, check
+from llmattn.cache.lmdb_chunks import unpack_chunk
+from llmattn.cache.lmdb_layout import CHUNK_KEY, ID_KEY, LAYOUT, PAIR_KEY, PREFIX_HASH, check
 from llmattn.cache.lmdb_swap import Contents
 
 __all__ = ["salvage"]
@@ -26,19 +27,27 @@ _NOT_A_VALUE = 0x06
 _NAMESPACE = 32
 """Length of a namespace's name."""
 _TEXT_KEY = ID_KEY.size + PREFIX_HASH
+_GOOD: dict[int, Callable[[bytes], object]] = {
+    ID_KEY.size: check,
+    PAIR_KEY.size: check,
+    CHUNK_KEY.size: lambda value: unpack_chunk(value) is not None,
+    _TEXT_KEY: lambda value: value,
+}
+"""By the length of a table's keys, which of two versions of a record to believe."""
 
 
 def salvage(path: Path) -> Contents:
     """The records of our databases that can be found in ``path``, bad ones among them."""
     namespaces: dict[bytes, bytes] = {}
-    others: dict[int, dict[bytes, bytes]] = {ID_KEY.size: {}, PAIR_KEY.size: {}, _TEXT_KEY: {}}
+    others: dict[int, dict[bytes, bytes]] = {size: {} for size in _GOOD}
     for key, value in _records(path.read_bytes()):
         if len(key) == _NAMESPACE:
             if _updated(value) >= _updated(namespaces.get(key, b"")):
                 namespaces[key] = value
         elif len(key) in others:
             table = others[len(key)]
-            if (check(value), len(value)) > (check(table.get(key, b"")), len(table.get(key, b""))):
+            good, old = _GOOD[len(key)], table.get(key, b"")
+            if (good(value), len(value)) > (good(old), len(old)):
                 table[key] = value
     spaces = {_number(value) for value in namespaces.values()}
     last = str(max(spaces, default=0)).encode()
@@ -54,6 +63,7 @@ def salvage(path: Path) -> Contents:
         b"namespaces": iter(sorted(namespaces.items())),
         b"tokens": iter(sorted(others[ID_KEY.size].items())),
         b"pairs": kept(PAIR_KEY.size),
+        b"texts": kept(CHUNK_KEY.size),
         b"prefixes": kept(_TEXT_KEY),
     }
 

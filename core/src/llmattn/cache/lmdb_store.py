@@ -15,7 +15,7 @@ from llmattn.cache.lmdb_env import open_environment, open_tables, translated
 from llmattn.cache.lmdb_file import check_file
 from llmattn.cache.lmdb_layout import DATABASES
 from llmattn.cache.lmdb_swap import Contents, folder_lock, swap_in
-from llmattn.cache.vocabulary import Interning, Vocabulary, word_lists
+from llmattn.cache.vocabulary import Interning, Vocabulary
 
 __all__ = ["Replaced", "Store", "Transaction", "acquire", "release"]
 
@@ -49,23 +49,33 @@ class Store:
             except BaseException:
                 self._env.close()
                 raise
-        self.meta, self.namespaces, self.tokens, self.pairs, self.prefixes = tables
+        self._tables = tables
+        self.meta, self.namespaces, self.tokens, self.pairs, self.texts, self.prefixes = tables
 
     def is_current(self) -> bool:
         """Whether it is open, and its path still names the same file (compacting swaps it)."""
         return not self.closed and _file_id(self.path) == self._file
 
-    def read(self, work: Callable[[Transaction], T], *, words: bool = True) -> T:
-        """``work`` in a read transaction that ends with it; ``words``: know all words before."""
+    def read(
+        self, work: Callable[[Transaction], T], *, words: bool = True, views: bool = False
+    ) -> T:
+        """``work`` in a read transaction that ends with it.
+
+        ``words``: know all words before. ``views``: the transaction gives views of the file
+        instead of copies, for those who only look.
+        """
         while True:
             with translated(self.path):
                 try:
-                    with self._gate.shared(), self._env.begin() as txn:
+                    with self._gate.shared(), self._begin(views) as txn:
                         if words:
                             self.vocabulary.refresh(txn, self.tokens)
                         return work(txn)
                 except lmdb.MapResizedError:
                     self._resize(0)
+
+    def _begin(self, views: bool) -> Transaction:
+        return self._env.begin(buffers=True) if views else self._env.begin()
 
     def write(self, work: Callable[[Transaction, Interning], T]) -> T:
         """``work`` with ids for new words, in a write transaction, durable on return.
@@ -107,17 +117,11 @@ class Store:
             finally:
                 txn.abort()
 
-    def packed(self, txn: Transaction) -> Contents:
-        """Like :meth:`contents`, with the words in full lists."""
-        self.vocabulary.refresh(txn, self.tokens)
-        return {**self.contents(txn), b"tokens": word_lists(self.vocabulary.words, 0)}
-
     def contents(self, txn: Transaction) -> Contents:
         """Every record of the file, in order, by database."""
-        tables = (self.meta, self.namespaces, self.tokens, self.pairs, self.prefixes)
         return {
             name: txn.cursor(table).iternext()
-            for name, table in zip(DATABASES, tables, strict=True)
+            for name, table in zip(DATABASES, self._tables, strict=True)
         }
 
     def _resize(self, size: int) -> None:

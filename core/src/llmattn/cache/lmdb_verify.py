@@ -10,15 +10,18 @@ from pathlib import Path
 import numpy as np
 from attrs import define, evolve, field
 
+from llmattn.cache.lmdb_chunks import ChunkRow, chunked, unpack_chunk
 from llmattn.cache.lmdb_env import translated
 from llmattn.cache.lmdb_file import FILE_NAME, check_file, structure_problems
 from llmattn.cache.lmdb_layout import (
+    CHUNK_KEY,
+    ID_BYTES,
     ID_KEY,
     PAIR_KEY,
+    PLACE,
     SEALED,
     check,
     prefix_key,
-    unpack_prefix,
     unpack_words,
 )
 from llmattn.cache.lmdb_salvage import salvage
@@ -110,6 +113,7 @@ class _Checker:
         self._spaces: dict[int, Space] = {}
         self._words: list[str] = []
         self._lost: set[int] = set()
+        self._places: dict[bytes, list[bytes]] = {}
 
     def filtered(
         self,
@@ -177,19 +181,52 @@ class _Checker:
             return f"{name}: a score is not in [0, 1]"
         return ""
 
-    def text_row(self, key: bytes, value: bytes) -> str:
-        space = self._spaces.get(ID_KEY.unpack(key[:4])[0]) if len(key) > 4 else None
-        if space is None:
-            return f"prefixes: {key.hex()} belongs to no namespace"
-        channels = len(space.identity.channels)
-        if not check(value) or (len(value) - SEALED) % (4 + 2 * channels):
-            return f"a text of {space.identity.provider} ({key.hex()}): its checksum is wrong"
-        ids, scores = unpack_prefix(value, channels)
-        if not len(ids) or prefix_key(space.id, ids) != key or not self._known(ids.tolist()):
-            return f"a text of {space.identity.provider} ({key.hex()}): it is not that text"
+    def texts(self, items: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[int, bytes, bytes]]:
+        """Space, token ids and scores of the good rows in the chunks."""
+        for key, value in items:
+            space = self._spaces.get(ID_KEY.unpack(key[:4])[0]) if len(key) == 8 else None
+            rows = unpack_chunk(value)
+            if space is None or rows is None:
+                what = "belongs to no namespace" if space is None else "its checksum is wrong"
+                self._report.problems.append(f"texts: chunk {key.hex()}: {what}")
+                continue
+            _, number = CHUNK_KEY.unpack(key)
+            for row in rows:
+                self._report.records += 1
+                name = prefix_key(space.id, row.ids)
+                place = PLACE.pack(number, row.offset, len(row.ids) // ID_BYTES)
+                self._places.setdefault(name, []).append(place)
+                problem = self._text_row(space, row)
+                if problem:
+                    self._report.problems.append(problem)
+                else:
+                    yield space.id, row.ids, row.scores or b""
+
+    def _text_row(self, space: Space, row: ChunkRow) -> str:
+        name = f"a text of {len(row.ids) // ID_BYTES} tokens of {space.identity.provider}"
+        if row.scores is None:
+            return f"{name}: its checksum is wrong"
+        if not self._known(np.frombuffer(row.ids, "<u4").tolist()):
+            return f"{name}: it has words that the cache does not know"
+        scores = np.frombuffer(row.scores, "<f2")
+        if len(scores) * ID_BYTES != len(row.ids) * len(space.identity.channels):
+            return f"{name}: it has not one score a token and channel"
         if ((scores < 0) | (scores > 1)).any():
-            return f"a text of {space.identity.provider} ({key.hex()}): a score is not in [0, 1]"
+            return f"{name}: a score is not in [0, 1]"
         return ""
+
+    def index(
+        self, items: Iterator[tuple[bytes, bytes]], rebuilt: Iterator[tuple[bytes, bytes]]
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """``rebuilt``, once what is stored has been compared with the rows that there are."""
+        astray = 0
+        for key, place in items:
+            astray += place not in self._places.pop(key, ())
+        if astray:
+            self._report.problems.append(f"texts: {astray} rows are not where the index says")
+        if self._places:
+            self._report.problems.append(f"texts: {len(self._places)} rows are not in the index")
+        yield from rebuilt
 
     def _known(self, ids: list[int]) -> bool:
         return max(ids) < len(self._words) and self._lost.isdisjoint(ids)
@@ -202,10 +239,12 @@ class _Checker:
 def _good(contents: Contents, report: VerifyReport) -> Contents:
     """``contents`` without the bad records, which are noted in ``report`` as they come by."""
     checker = _Checker(report)
+    texts, index = chunked(checker.texts(contents[b"texts"]))
     return {
         b"meta": contents[b"meta"],
         b"namespaces": checker.filtered(contents[b"namespaces"], checker.namespace),
         b"tokens": checker.words(contents[b"tokens"]),
         b"pairs": checker.filtered(contents[b"pairs"], checker.pair_row),
-        b"prefixes": checker.filtered(contents[b"prefixes"], checker.text_row),
+        b"texts": texts,
+        b"prefixes": checker.index(contents[b"prefixes"], index),
     }

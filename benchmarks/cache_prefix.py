@@ -1,0 +1,121 @@
+"""The LMDB cache with rows of PREFIX scope and many channels, as a local model gives them.
+
+    python benchmarks/cache_prefix.py CORPUS [--rows 20000] [--channels 30] [--block 64]
+
+The corpus is cut into blocks; each token of a block is a row whose keys are the block so far.
+Rows are put in requests of 512, each durable when put returns. Scores are random. Times are
+the best of several runs, in seconds for 100 MB of scores (float16, two bytes each).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from llmattn.cache.lmdb import LmdbCache
+from llmattn.cache.settings import LmdbSettings
+from llmattn.identity import Identity
+from llmattn.rows import Row, Scope, Scores, prefix_rows
+
+REQUEST = 512
+RUNS = 3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--channels", type=int, default=30)
+    parser.add_argument("--block", type=int, default=64)
+    options = parser.parse_args()
+    tokens = re.findall(r"[\w']+|\s+|[^\w\s]", options.corpus.read_text())[: options.rows]
+    blocks = [tokens[i : i + options.block] for i in range(0, len(tokens), options.block)]
+    rows = list(dict.fromkeys(row for block in blocks for row in prefix_rows(block)))
+    names = tuple(f"channel {n}" for n in range(options.channels))
+    identity = Identity("benchmark", 1, Scope.PREFIX, names)
+    payload = 2 * options.channels * sum(len(row.keys) for row in rows)
+    rng = np.random.default_rng(0)
+    scores = [rng.random((options.channels, len(row.keys)), dtype=np.float32) for row in rows]
+    print(f"{len(rows):,} rows, {options.channels} channels: {payload / 1e6:.1f} MB of scores")
+    folder = Path(tempfile.mkdtemp(prefix="llmattn-benchmark-"))
+    try:
+        run(folder, identity, rows, scores, blocks, payload)
+    finally:
+        shutil.rmtree(folder)
+
+
+def run(
+    folder: Path,
+    identity: Identity,
+    rows: list[Row],
+    scores: list[Scores],
+    blocks: list[list[str]],
+    payload: int,
+) -> None:
+    def put_all(cache: LmdbCache, step: int = REQUEST) -> None:
+        for start in range(0, len(rows), step):
+            cache.put(identity, rows[start : start + step], scores[start : start + step])
+
+    def get_all() -> None:
+        for start in range(0, len(rows), REQUEST):
+            cache.get(identity, rows[start : start + REQUEST])
+
+    def matrices() -> None:
+        for block in blocks:
+            cache.get_matrix(identity, block)
+
+    caches = [LmdbCache(LmdbSettings(dir=folder / str(n))) for n in range(RUNS)]
+    put = min(seconds(lambda cache=cache: put_all(cache)) for cache in caches)  # type: ignore[misc]
+    cache = caches[0]
+    for row, values, found in zip(rows, scores, cache.get(identity, rows), strict=True):
+        np.testing.assert_array_equal(found, values.astype(np.float16), err_msg=row.query)
+    fresh = folder / "raw"
+    data = os.urandom(payload)
+    floor = min(seconds(lambda: write(fresh, data)) for _ in range(RUNS))
+    times = {
+        "put": put,
+        "get": min(seconds(get_all) for _ in range(RUNS)),
+        "get_matrix": min(seconds(matrices) for _ in range(RUNS)),
+        "scan": min(seconds(lambda: list(cache.scan(identity.namespace))) for _ in range(RUNS)),
+        "put again (all known)": seconds(lambda: put_all(cache)),
+        "writing and syncing as many bytes": floor,
+    }
+    for name, value in times.items():
+        print(f"{name:36}{value * 1e8 / payload:8.2f} s for 100 MB{value * 1e6 / len(rows):9.1f} us a row")
+    size = disk_bytes(cache.path)
+    cache.compact()
+    print(f"bytes: {size / payload:.3f} of the scores, {disk_bytes(cache.path) / payload:.3f} compacted")
+    single = LmdbCache(LmdbSettings(dir=folder / "single", sync=False))
+    put_all(single, 1)
+    size = disk_bytes(single.path)
+    single.compact()
+    packed = disk_bytes(single.path)
+    print(f"put row by row: {size / payload:.3f}, {packed / payload:.3f} compacted")
+
+
+def write(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def disk_bytes(path: Path) -> int:
+    return os.stat(path).st_blocks * 512
+
+
+if __name__ == "__main__":
+    main()
