@@ -88,10 +88,12 @@ def run(
         "writing and syncing as many bytes": floor,
     }
     for name, value in times.items():
-        print(f"{name:36}{value * 1e8 / payload:8.2f} s for 100 MB{value * 1e6 / len(rows):9.1f} us a row")
+        of_payload, of_row = value * 1e8 / payload, value * 1e6 / len(rows)
+        print(f"{name:36}{of_payload:8.2f} s for 100 MB{of_row:9.1f} us a row")
     size = disk_bytes(cache.path)
     cache.compact()
-    print(f"bytes: {size / payload:.3f} of the scores, {disk_bytes(cache.path) / payload:.3f} compacted")
+    packed = disk_bytes(cache.path)
+    print(f"bytes: {size / payload:.3f} of the scores, {packed / payload:.3f} compacted")
     single = LmdbCache(LmdbSettings(dir=folder / "single", sync=False))
     put_all(single, 1)
     size = disk_bytes(single.path)
