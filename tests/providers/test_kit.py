@@ -117,12 +117,69 @@ class SeesTheFuture(Sound):
 
     def one(self, row: Row, rows: Sequence[Row]) -> Any:
         self.words.update(row.keys)
-        return np.full((1, len(row.keys)), 0.5 if "bowlx" in self.words else 0.25, np.float32)
+        return np.full((1, len(row.keys)), 0.5 if " bananas" in self.words else 0.25, np.float32)
 
 
 def test_a_provider_that_sees_the_future_is_found_out() -> None:
     with pytest.raises(AssertionError, match="another word after the query"):
         check_provider(SeesTheFuture)
+
+
+class ReadsTheWholeSentence(Sound):
+    """Says that it keeps later words from earlier rows, and looks at the longest text."""
+
+    scope = Scope.PREFIX
+    limits = Limits(nested_rows=True)
+
+    def one(self, row: Row, rows: Sequence[Row]) -> Any:
+        whole = max((r.keys for r in rows if r.keys[: len(row.keys)] == row.keys), key=len)
+        return np.full((1, len(row.keys)), 1 / len("".join(whole)), np.float32)
+
+
+class ReadsEachBeginning(ReadsTheWholeSentence):
+    """The same without that."""
+
+    def one(self, row: Row, rows: Sequence[Row]) -> Any:
+        return np.full((1, len(row.keys)), 1 / len("".join(row.keys)), np.float32)
+
+
+def test_a_provider_that_was_shown_the_whole_sentence_is_found_out() -> None:
+    with pytest.raises(AssertionError, match=r"without the others|another word after the query"):
+        check_provider(ReadsTheWholeSentence)
+
+
+def test_a_provider_that_keeps_later_words_from_earlier_rows_of_its_request_passes() -> None:
+    check_provider(ReadsEachBeginning)
+
+
+class LooksOneWordAhead(ReadsTheWholeSentence):
+    """Cheats only for rows that stand before the last one of their text."""
+
+    def one(self, row: Row, rows: Sequence[Row]) -> Any:
+        length = len(row.keys)
+        following = {
+            r.keys[length] for r in rows if len(r.keys) > length and r.context[:length] == row.keys
+        }
+        value = 0.5 if any("'" in word or "s" in word for word in following) else 0.25
+        return np.full((1, length), value, np.float32)
+
+
+def test_a_provider_that_looks_one_word_ahead_is_found_out() -> None:
+    with pytest.raises(AssertionError, match=r"without the others|another word after the query"):
+        check_provider(LooksOneWordAhead)
+
+
+class Rounds(Sound):
+    """Sums that depend in their last digits on what is computed together."""
+
+    def one(self, row: Row, rows: Sequence[Row]) -> Any:
+        return np.full((1, len(row.keys)), 0.5 + 1e-6 * len(rows), np.float32)
+
+
+def test_rounding_passes_within_a_tolerance_that_is_stated() -> None:
+    check_provider(Rounds, tolerance=1e-4)
+    with pytest.raises(AssertionError, match="changes the score"):
+        check_provider(Rounds)
 
 
 def test_an_exception_that_is_none_of_ours_is_found_out() -> None:

@@ -6,6 +6,7 @@ For a provider that asks an OpenAI-compatible server there is `check_faults` as 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Callable, Sequence
 
@@ -15,21 +16,28 @@ from llmattn.errors import ProviderError
 from llmattn.identity import Identity
 from llmattn.providers.protocol import AttentionProvider, Limits, NeedsText, Reply
 from llmattn.rows import Row, Scope, Scores, pair_rows, prefix_rows
-from llmattn.scoring.planner import pack
+from llmattn.scoring.planner import merge_rows, pack
 from llmattn.testing.faults import FAULTS, FaultPlan
 from llmattn.testing.server import ScoreServer
 
-__all__ = ["TEXT", "check_faults", "check_provider"]
+__all__ = ["PIECES", "TEXT", "check_faults", "check_provider"]
 
 _SENTENCE = "the cat that the dog chased eats a fish , and the dog 's bowl is empty ."
 TEXT = tuple(_SENTENCE.split())
-"""The tokens that the checks ask about, unless they are given others."""
+"""The tokens that the checks ask a provider of PAIR scope about, unless they are given others."""
+
+_WRITTEN = "\n|The| cat| that| the| dog| chased|,| eats| a| fish|,| and| it|'s| gone|."
+PIECES = tuple(_WRITTEN.split("|"))
+"""The same for PREFIX scope: pieces of a text as it was written."""
+
+_FUTURES = ((" bananas", " fly", "!", "\n"), ("s", "'t", "...", "--", "1", "\n"))
+"""Other ways for a text to go on; the second sticks to what stands before it."""
 
 
 def check_provider(
     make: Callable[[], AttentionProvider],
     *,
-    text: Sequence[str] = TEXT,
+    text: Sequence[str] | None = None,
     secrets: Sequence[str] = (),
     deterministic: bool = True,
     tolerance: float = 0.0,
@@ -43,6 +51,7 @@ def check_provider(
     scores are not compared. ``tolerance``: by how much a score may differ between requests, for
     a model whose sums are rounded otherwise in a request of another size.
     """
+    text = text or _text_for(make())
     provider = _ready(make, text)
     _check_protocol(provider)
     _check_identity(provider, _ready(make, text), secrets)
@@ -60,7 +69,9 @@ def check_provider(
     _check_causality(make, text, scores, tolerance)
 
 
-def check_faults(make: Callable[[str], AttentionProvider], *, text: Sequence[str] = TEXT) -> None:
+def check_faults(
+    make: Callable[[str], AttentionProvider], *, text: Sequence[str] | None = None
+) -> None:
     """Raise AssertionError unless every fault of a server ends in scores or a ProviderError.
 
     ``make(base_url)`` gives a provider that asks an OpenAI-compatible server; let it wait
@@ -70,7 +81,7 @@ def check_faults(make: Callable[[str], AttentionProvider], *, text: Sequence[str
         for fault, what in FAULTS.items():
             server.change(faults=FaultPlan({fault: 1.0}))
             provider = make(server.url)
-            rows = _rows(provider.scope, text)
+            rows = _rows(provider.scope, text or _text_for(provider))
             try:
                 asyncio.run(_ask(provider, rows))
             except ProviderError:
@@ -80,6 +91,10 @@ def check_faults(make: Callable[[str], AttentionProvider], *, text: Sequence[str
                     f"the fault {fault!r} ({what}) made the provider raise "
                     f"{type(error).__name__}: {error}; it should be a ProviderError"
                 ) from error
+
+
+def _text_for(provider: object) -> tuple[str, ...]:
+    return PIECES if getattr(provider, "scope", None) is Scope.PREFIX else TEXT
 
 
 def _ready(make: Callable[[], AttentionProvider], text: Sequence[str]) -> AttentionProvider:
@@ -123,15 +138,25 @@ def _rows(scope: Scope, text: Sequence[str]) -> list[Row]:
 
 async def _ask(provider: AttentionProvider, rows: Sequence[Row]) -> dict[Row, Scores]:
     """The scores of ``rows``, packed as the provider's limits allow, each reply checked."""
-    found: dict[Row, Scores] = {}
+    (found,) = await _ask_in_turn(provider, [rows])
+    return found
+
+
+async def _ask_in_turn(
+    provider: AttentionProvider, questions: Sequence[Sequence[Row]]
+) -> list[dict[Row, Scores]]:
+    answers = []
     try:
-        for request in pack(rows, provider.limits, provider.scope):
-            reply = await provider.score(request)
-            _check_reply(provider, request, reply)
-            found.update(zip(request, reply.scores, strict=True))
+        for rows in questions:
+            found: dict[Row, Scores] = {}
+            for request in pack(rows, provider.limits, provider.scope):
+                reply = await provider.score(request)
+                _check_reply(provider, request, reply)
+                found.update(zip(request, reply.scores, strict=True))
+            answers.append(found)
     finally:
         await provider.aclose()
-    return found
+    return answers
 
 
 def _check_reply(provider: AttentionProvider, request: Sequence[Row], reply: Reply) -> None:
@@ -161,9 +186,12 @@ def _same(scores: dict[Row, Scores], other: dict[Row, Scores], what: str, tolera
     """What both hold is the same in both."""
     ours, theirs = _pairs(scores), _pairs(other)
     for pair in ours.keys() & theirs.keys():
-        message = f"{what} changes the score of {pair[1]!r} for {pair[0]!r}"
         np.testing.assert_allclose(
-            ours[pair], theirs[pair], rtol=0, atol=tolerance, err_msg=message
+            ours[pair],
+            theirs[pair],
+            rtol=0,
+            atol=tolerance,
+            err_msg=f"{what} changes the score of {pair[1]!r} for {pair[0]!r}",
         )
 
 
@@ -173,10 +201,17 @@ def _check_causality(
     scores: dict[Row, Scores],
     tolerance: float,
 ) -> None:
-    """Another text after position i leaves the rows up to i as they were."""
-    half = len(text) // 2
-    changed = (*text[:half], *(f"{word}x" for word in text[half:]))
-    provider = _ready(make, text)
-    # From the end, so that a provider which keeps what it has seen has seen the future.
-    other = asyncio.run(_ask(provider, _rows(provider.scope, changed)[::-1]))
-    _same(scores, other, "another word after the query", tolerance)
+    """Another text after position i leaves the rows up to i as they were.
+
+    Rows of a text are asked together, as far as the limits allow: a provider that lets the
+    whole of it into its scores is found out, whether it sees it in one request or in several.
+    """
+    scope = make().scope
+    questions: list[Sequence[Row]] = []
+    for cut, future in itertools.product({1, len(text) // 2, len(text) - 1}, _FUTURES):
+        rows = _rows(scope, (*text[:cut], *future))
+        # From the end, so that a provider which keeps what it has seen has seen the future; then
+        # beside the text itself, in the order in which it is asked in earnest.
+        questions += [rows[::-1], merge_rows([*rows, *_rows(scope, text)])]
+    for other in asyncio.run(_ask_in_turn(_ready(make, text), questions)):
+        _same(scores, other, "another word after the query", tolerance)
