@@ -66,6 +66,8 @@ class TransformersProvider:
             requests_at_once=1,
             nested_rows=self.scope is Scope.PREFIX,
         )
+        self.normalised = method == "attention"
+        self.transform = "log" if self.normalised else "identity"
         self._method: Method | None = None
         self._busy = threading.Lock()
 
