@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,29 +25,9 @@ _M = ModelConfig(vocab_size=2, channels=("any",))
 _TRAIN_FIELDS = {f.name for f in attrs.fields(TrainConfig)}
 _MODEL_FIELDS = {f.name for f in attrs.fields(ModelConfig)}
 
-_LIMITS = (
-    "max_cost",
-    "max_requests",
-    "price_in",
-    "price_out",
-    "rpm",
-    "tpm",
-    "requests_at_once",
-    "max_degenerate",
-)
-_ONLY_NEW = (
-    *(
-        "match_params",
-        "model",
-        "option",
-        "criteria",
-        "cache",
-        "cache_dir",
-        "coverage",
-        "min_pair_count",
-    ),
-    *_LIMITS,
-)
+_ONLY_NEW = ("match_params", "coverage", "min_pair_count", "score_transform", "context_words")
+_SCORES = ("model", "option", "criteria", "cache", "cache_dir", *o.LIMITS)
+"""Options that a resumed run needs only if its scores are not in the checkpoint."""
 
 TEXT, MODEL, COURSE, RUN = "The text", "The model", "The course of training", "The run"
 
@@ -140,6 +121,8 @@ def train(
     cache_dir: o.CacheDir = None,
     coverage: o.Coverage = 1.0,
     min_pair_count: o.MinPairCount = 1,
+    score_transform: o.ScoreTransform = "auto",
+    context_words: o.ContextWords = 0,
     max_cost: o.MaxCost = None,
     max_requests: o.MaxRequests = None,
     price_in: o.PriceIn = None,
@@ -196,24 +179,31 @@ def train(
     ModelConfig(vocab_size=2, channels=("any",), **shape)
     if max_time is not None and max_time <= 0:
         raise ConfigError(f"--max-time must be above 0 minutes, not {max_time:g}.")
+    commanded = explicit_options(ctx, files=False)
     if resume:
-        _refuse_with_resume(explicit_options(ctx, files=False))
+        _refuse_with_resume(commanded)
 
     use_threads(threads)
 
     from llmattn.cli.train_show import run_and_show
     from llmattn.training import run as runs
-    from llmattn.training.distributed import join_team, was_restarted
+    from llmattn.training.distributed import join_team
 
     with join_team(device) as (team, own_device):
         where = str(own_device)
-        if was_restarted() and team.from_first(lambda: runs.is_of_this_launch(out)):
-            resume = True
-        if resume:
+        if resume or team.from_first(lambda: runs.is_of_this_launch(out)):
             kept = _TRAIN_FIELDS | _MODEL_FIELDS | {"provider"}
             given = {name: values[name] for name in explicit if name in kept}
             path = corpus if "corpus" in explicit else None
-            run = runs.resume(out, corpus_path=path, given=given, device=where, team=team)
+            run = runs.resume(
+                out,
+                corpus_path=path,
+                given=given,
+                scores=scores,
+                stated=[name for name in commanded if name in _SCORES] if resume else (),
+                device=where,
+                team=team,
+            )
         else:
             run = runs.begin(
                 corpus,
@@ -239,14 +229,16 @@ def _score_choice(values: dict[str, Any]) -> ScoreChoice:
         cache_dir=values["cache_dir"],
         coverage=values["coverage"],
         min_pair_count=values["min_pair_count"],
-        scoring=o.scoring_options(**{name: values[name] for name in _LIMITS}),
+        transform=values["score_transform"],
+        context_words=values["context_words"],
+        scoring=o.scoring_options(**{name: values[name] for name in o.LIMITS}),
     )
 
 
-def _refuse_with_resume(explicit: list[str]) -> None:
+def _refuse(names: Sequence[str], explicit: list[str]) -> None:
     """Raise ConfigError for options that a resumed run cannot follow: none is ignored."""
     for name in explicit:
-        if name in _ONLY_NEW:
+        if name in names:
             raise ConfigError(
                 f"--{name.replace('_', '-')} cannot be used with --resume: the checkpoint holds "
                 "the model and its scores. Leave it out, or train anew."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -12,13 +13,14 @@ import torch
 import torch.distributed as dist
 from attrs import field, frozen
 from torch import nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from llmattn.devices import choose_device
 from llmattn.errors import ConfigError, LlmattnError
 from llmattn.scoring.shard import Shard
 
-__all__ = ["ALONE", "Team", "join_team", "launch", "was_restarted"]
+__all__ = ["ALONE", "Launch", "Team", "join_team"]
 
 T = TypeVar("T")
 
@@ -119,8 +121,16 @@ def join_team(
         return
     chosen = _local_device(choose_device(device), int(environ.get("LOCAL_RANK", "0")))
     backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
+    # torchrun keeps its store when it starts processes anew, with the addresses of the old ones.
+    attempt = f"llmattn/{environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{shard.world}"
     try:
-        dist.init_process_group(backend, rank=shard.rank, world_size=shard.world)
+        store, _, _ = next(rendezvous("env://", shard.rank, shard.world))
+        dist.init_process_group(
+            backend,
+            store=dist.PrefixStore(attempt, store),  # type: ignore[attr-defined]
+            rank=shard.rank,
+            world_size=shard.world,
+        )
     except (ValueError, RuntimeError) as error:
         raise ConfigError(
             f"The {shard.world} processes cannot reach each other ({error}): start them with "
@@ -146,13 +156,35 @@ def _local_device(device: torch.device, local_rank: int) -> torch.device:
     return torch.device("cuda", local_rank)
 
 
-def launch(environ: Mapping[str, str] = os.environ) -> str:
-    """A name of this start of torchrun, the same after it restarts the processes; else ``""``."""
-    name = environ.get("TORCHELASTIC_RUN_ID", "")
-    # Without --rdzv-id or --standalone torchrun's name is "none"; its process tells it apart.
-    return f"process {os.getppid()}" if name == "none" else name
+@frozen
+class Launch:
+    """A start of torchrun. ``name``: of the run; ``agent``: of the process that starts ours."""
 
+    name: str = ""
+    agent: str = ""
+    restarts: int = 0
 
-def was_restarted(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether torchrun has started the processes anew, after one of them ended."""
-    return environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Launch:
+        """What torchrun says of itself; empty without it."""
+        name = environ.get("TORCHELASTIC_RUN_ID", "")
+        if not name:
+            return cls()
+        restarts = int(environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+        return cls(name, f"{socket.gethostname()}/{os.getppid()}", restarts)
+
+    def goes_on(self, earlier: Mapping[str, Any]) -> bool:
+        """Whether this start continues the one that :meth:`to_dict` described.
+
+        A name alone does not tell, since a person may use it again: either torchrun counts a
+        restart, or it is the same agent, which starts all anew when machines come or go.
+        """
+        if not self.name or self.name != earlier.get("name"):
+            return False
+        same_agent = self.agent == earlier.get("agent")
+        # Without --rdzv-id and --standalone every run has the name "none".
+        return same_agent or (self.restarts > 0 and self.name != "none")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for a checkpoint."""
+        return {"name": self.name, "agent": self.agent}

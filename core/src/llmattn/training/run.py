@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from llmattn.errors import CheckpointError, CorpusError
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
+from llmattn.rows import Scope
 from llmattn.scoring.source import open_sources
 from llmattn.training.checkpoint import (
     Checkpoint,
@@ -28,9 +29,9 @@ from llmattn.training.checkpoint import (
 )
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.config import TrainConfig
-from llmattn.training.distributed import ALONE, Team, launch
+from llmattn.training.distributed import ALONE, Launch, Team
 from llmattn.training.loop import Trainer
-from llmattn.training.reopen import reads_texts, reopen_feeds
+from llmattn.training.reopen import reopen_feeds
 from llmattn.training.scores import channel_names, in_order, open_feeds, reading_of
 
 __all__ = ["Run", "begin", "is_of_this_launch", "resume"]
@@ -46,6 +47,11 @@ class Run:
     feeds: Feeds
     scored: tuple[Scored, ...]
 
+    @property
+    def reads_texts(self) -> bool:
+        """Whether the model reads scores in context, which no checkpoint holds."""
+        return any(scored.identity.scope is Scope.PREFIX for scored in self.scored)
+
     def save(self) -> None:
         """Write the checkpoint. Raises CheckpointError."""
         trainer = self.trainer
@@ -57,7 +63,7 @@ class Run:
                 tokenizer=trainer.corpus.tokenizer,
                 weights=trainer.best_weights,
                 best={"loss": trainer.best_loss, "step": trainer.best_step},
-                last={**trainer.state(), "launch": launch()},
+                last={**trainer.state(), "launch": Launch.from_environment().to_dict()},
                 table=self.feeds.table,
                 scored=self.scored,
                 coverage=self.feeds.coverage,
@@ -185,6 +191,7 @@ def resume(
     corpus_path: Path | None = None,
     given: Mapping[str, Any] | None = None,
     scores: ScoreChoice | None = None,
+    stated: Sequence[str] = (),
     device: str = "auto",
     team: Team = ALONE,
 ) -> Run:
@@ -192,8 +199,9 @@ def resume(
 
     ``given``: settings that the user states again, by the names of TrainConfig and ModelConfig;
     only ``steps`` may differ. ``scores``: the cache and settings of providers whose scores are
-    not in the checkpoint, since they score words in context. Raises CheckpointError if another
-    setting differs, the corpus has changed, or ``scores`` are given and not used.
+    not in the checkpoint, since they score words in context; ``stated``: which of them the user
+    named. Raises CheckpointError if another setting differs, the corpus has changed, or what
+    was ``stated`` is not used.
     """
     chosen = choose_device(device)
 
@@ -201,10 +209,10 @@ def resume(
         check_writable(out)
         checkpoint = load_checkpoint(out, device=chosen)
         config = _agreed(checkpoint, given or {})
-        if scores is not None and not reads_texts(checkpoint):
+        if stated and not reads_texts(checkpoint):
             raise CheckpointError(
-                f"{out} holds the scores that it was trained with: leave out the options of caches "
-                "and providers, or train anew without --resume."
+                f"--{stated[0].replace('_', '-')} cannot be used with --resume: {out} holds the "
+                "scores that it was trained with. Leave it out, or train anew."
             )
         corpus = _same_corpus(out, checkpoint, corpus_path)
         feeds = reopen_feeds(checkpoint, corpus, scores or ScoreChoice())
@@ -228,10 +236,11 @@ def resume(
 
 def is_of_this_launch(out: Path) -> bool:
     """Whether the checkpoint ``out`` was written by processes that torchrun has since restarted."""
-    if not launch() or not out.exists():
+    launch = Launch.from_environment()
+    if not launch.name or not out.exists():
         return False
     try:
-        return bool(load_checkpoint(out).last.get("launch") == launch())
+        return launch.goes_on(load_checkpoint(out).last.get("launch", {}))
     except CheckpointError:
         return False
 
