@@ -43,6 +43,20 @@ def many_rows(queries: int, keys: int, prefix: str = "w") -> list[Row]:
     ]
 
 
+class CachedRows:
+    """A data set whose items are read from a cache, as a worker process has it."""
+
+    def __init__(self, cache: LmdbCache, rows: Sequence[Row]) -> None:
+        self._cache = cache
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Scores:
+        return self._cache.get(PAIR, [self._rows[index]])[0]
+
+
 class RedisServer:
     """A server of its own on a free port of loopback, which keeps nothing on disk."""
 

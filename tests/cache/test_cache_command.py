@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from llmattn.rows import Row
 from llmattn.usage import Usage
 from support_cache import PAIR, TEXT, lmdb_cache, many_rows, scored
@@ -55,6 +56,25 @@ def test_stats_tells_provider_model_prompt_and_cost(folder: Path) -> None:
     data = as_json("stats", folder=folder)
     assert data["pairs"] == 52
     assert data["namespaces"][0]["identity"]["details"]["model"] == "m"
+
+
+def test_brackets_in_a_prompt_are_shown_as_they_are(folder: Path) -> None:
+    cache = lmdb_cache(folder)
+    prompt = "Rate [bold]q[/bold] and [/nothing] in [0, 1]."
+    odd = evolve(PAIR, provider="[red]odd", details={"prompt": prompt})
+    cache.put(odd, ROWS[:1], scored(ROWS[:1]))
+    cache.close()
+    assert prompt in run("stats", folder=folder).stdout
+    assert "[red]odd" in run("ls", folder=folder).stdout
+
+
+def test_a_word_of_a_text_is_found_without_the_space_before_it(folder: Path) -> None:
+    cache = lmdb_cache(folder)
+    row = Row(" king", ("The", " king"), ("The",))
+    cache.put(TEXT, [row], scored([row], TEXT))
+    cache.close()
+    shown = run("show", "king", "-n", "local", folder=folder).stdout
+    assert "' king'" in shown
 
 
 def test_ls_lists_each_namespace(folder: Path) -> None:

@@ -13,13 +13,15 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from llmattn.cache.lmdb import LmdbCache
 from llmattn.errors import CacheError
 from llmattn.rows import Row
-from support_cache import PAIR, TEXT, lmdb_cache, many_rows, scored
+from support_cache import PAIR, TEXT, CachedRows, lmdb_cache, many_rows, scored
+from torch.utils.data import DataLoader
 
 ROWS = many_rows(50, 20)
 
@@ -91,6 +93,17 @@ def test_a_spawned_worker_is_handed_the_cache(tmp_path: Path) -> None:
         text=True,
     )
     assert done.stdout.strip() == "False", done.stderr
+    cache.close()
+
+
+@pytest.mark.parametrize("how", ["spawn", "fork"])
+def test_workers_of_a_data_loader_read_the_cache(tmp_path: Path, how: str) -> None:
+    cache = lmdb_cache(tmp_path)
+    cache.put(PAIR, ROWS, scored(ROWS))
+    items: Any = CachedRows(cache, ROWS)
+    loader: Any = DataLoader(items, batch_size=10, num_workers=1, multiprocessing_context=how)
+    found = np.concatenate([batch.numpy() for batch in loader])
+    np.testing.assert_array_equal(found, np.stack(scored(ROWS)))
     cache.close()
 
 

@@ -55,7 +55,7 @@ def ls(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json = Fa
             _date(info.updated),
         )
     if listed:
-        Console().print(table)
+        Console(markup=False).print(table)
     else:
         typer.echo("The cache is empty.")
 
@@ -76,7 +76,7 @@ def stats(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json =
     if as_json:
         typer.echo(json.dumps({**totals, "namespaces": [_plain(i) for i in listed]}, indent=2))
         return
-    console = Console()
+    console = Console(markup=False)  # a prompt may have brackets in it
     console.print(f"{totals['cache']}: {decimal(size)}, {totals['pairs']:,} pairs", soft_wrap=True)
     for info in listed:
         console.print()
@@ -120,7 +120,7 @@ def show(
         of = f", mean over {answer['texts']} texts" if answer["texts"] else ""
         typer.echo(f"{answer['provider']}, {answer['channel']}{of}:")
         for item in answer["keys"]:
-            typer.echo(f"  {item['score']:.3f}  {item['key']}")
+            typer.echo(f"  {item['score']:.3f}  {_shown(item['key'])}")
 
 
 @app.command()
@@ -157,7 +157,7 @@ def _strongest(
     sums: dict[str, list[Any]] = {}
     texts = 0
     for row, scores in cache.scan(info.namespace):
-        if row.query != word:
+        if word not in (row.query, row.query.strip()):  # texts keep the space before a word
             continue
         texts += bool(row.context)
         for i, key in enumerate(row.keys):
@@ -173,6 +173,10 @@ def _strongest(
         for c, channel in enumerate(info.identity.channels)
     }
     return (ranked if sums else {}), texts
+
+
+def _shown(key: str) -> str:
+    return key if key.isprintable() and key == key.strip() else repr(key)
 
 
 def _details(info: NamespaceInfo) -> Table:
