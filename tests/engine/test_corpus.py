@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from llmattn.data.corpus import encode_lines, load_corpus
+from llmattn.data.corpus_pairs import corpus_pairs
 from llmattn.data.pairs import count_pairs
 from llmattn.data.tokenizer import WordTokenizer
 from llmattn.errors import ConfigError, CorpusError
+from llmattn.rows import Row
 from support_engine import small_corpus
 
 
@@ -59,6 +61,91 @@ def test_val_fraction_outside_0_to_1_is_a_config_error(tmp_path: Path) -> None:
 def test_validation_takes_the_last_lines(tmp_path: Path) -> None:
     corpus = load_corpus(write(tmp_path, b"a a\nb b\na b\nb a\n"), val_fraction=0.25)
     assert [corpus.tokenizer.decode(line) for line in corpus.val.lines()] == [["b", "a"]]
+
+
+def test_parts_follow_each_other_train_validation_test(tmp_path: Path) -> None:
+    corpus = load_corpus(
+        write(tmp_path, b"a\nb\na b\nb a\n"), val_fraction=0.25, test_fraction=0.25
+    )
+    assert corpus.test is not None
+    told = [[corpus.tokenizer.decode(line) for line in split.lines()] for split in corpus.splits]
+    assert told == [[["a"], ["b"]], [["a", "b"]], [["b", "a"]]]
+
+
+def test_no_test_part_is_held_apart_unless_asked_for(tmp_path: Path) -> None:
+    assert small_corpus(tmp_path).test is None
+
+
+@pytest.mark.parametrize(("val", "test", "part"), [(0.5, 0.1, "the test"), (0.5, 0.5, "training")])
+def test_corpus_too_small_for_three_parts_names_the_empty_one(
+    tmp_path: Path, val: float, test: float, part: str
+) -> None:
+    with pytest.raises(CorpusError, match=f"for {part}: .* --test-fraction"):
+        load_corpus(write(tmp_path, b"a\nb\na b\nb a\n"), val_fraction=val, test_fraction=test)
+
+
+def test_test_fraction_outside_0_to_1_is_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--test-fraction"):
+        load_corpus(write(tmp_path, b"a\nb\n"), test_fraction=-0.1)
+
+
+TEXT = "First Citizen:\n\nWe  are (all) resolv'd -- O'er it ;\n\n\n ...  'Tis \u0130!\n"
+
+
+def test_written_tokens_of_a_line_are_the_line(tmp_path: Path) -> None:
+    corpus = load_corpus(write(tmp_path, TEXT.encode()), val_fraction=0.34, preset="seed")
+    assert corpus.train.written == [
+        *("\n", "First", " Citizen", ":\n"),
+        *("\n", "We", "  are", " (all", ") resolv", "'d", " -- O", "'er", " it", " ;\n"),
+    ]
+    assert len(corpus.train.written) == len(corpus.train.ids)
+
+
+def test_written_tokens_of_a_stream_are_the_text_with_its_blank_lines(tmp_path: Path) -> None:
+    path = write(tmp_path, (TEXT + "!\nend\n\n\n").encode())
+    corpus = load_corpus(path, val_fraction=0.2, stream=True, preset="seed")
+    assert "".join(corpus.train.written) == "\n" + TEXT.replace("\n ...", "\n...") + "!\n"
+    assert "".join(corpus.val.written) == "\nend\n\n\n"
+    assert [len(split.written) for split in corpus.splits] == [
+        len(split.ids) for split in corpus.splits
+    ]
+
+
+@given(st.lists(st.text(min_size=1), min_size=1), st.sampled_from(["words", "seed"]))
+def test_written_tokens_add_up_whatever_the_characters(lines: list[str], preset: str) -> None:
+    tokenizer = WordTokenizer.train(["a"], preset=preset)
+    split = encode_lines([*lines, "a"], tokenizer)
+    assert "".join(split.written) == "".join(f"\n{line}\n" for line in split.texts)
+    assert len(split.written) == len(split.ids)
+
+
+def test_a_stream_has_one_mark_between_two_lines(tmp_path: Path) -> None:
+    corpus = load_corpus(write(tmp_path, b"a b\n\nb\na\na\n"), val_fraction=0.25, stream=True)
+    a, b, eol = *corpus.tokenizer.encode("a b"), corpus.tokenizer.eol_id
+    assert corpus.train.ids.tolist() == [eol, a, b, eol, b, eol, a, eol]
+    assert corpus.train.lines() == [[a, b], [b], [a]]
+    assert (len(corpus.train), corpus.train.targets) == (3, 7)
+
+
+def test_windows_of_a_stream_follow_each_other_over_line_ends(tmp_path: Path) -> None:
+    corpus = load_corpus(write(tmp_path, b"a b\nb\na\na\n"), val_fraction=0.25, stream=True)
+    windows = corpus.train.pieces(3)
+    assert windows.starts.tolist() == [0, 3, 6]
+    assert windows.lengths.tolist() == [3, 3, 1]
+    assert windows.lengths.sum() == corpus.train.targets
+
+
+def test_pairs_of_a_stream_reach_over_line_ends(tmp_path: Path) -> None:
+    corpus = load_corpus(write(tmp_path, b"a\nb\na\n"), val_fraction=0.34, stream=True)
+    pairs, _ = corpus_pairs(corpus, 4)
+    assert Row("b", ("a", "b")) in pairs.rows(corpus.tokenizer.vocabulary)
+
+
+def test_lines_and_stream_have_the_same_digest_and_vocabulary(tmp_path: Path) -> None:
+    path = write(tmp_path, TEXT.encode())
+    one, other = (load_corpus(path, val_fraction=0.34, stream=kind) for kind in (False, True))
+    assert one.digest == other.digest
+    assert one.tokenizer.vocabulary == other.tokenizer.vocabulary
 
 
 def test_vocabulary_comes_from_the_training_lines_alone(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""A text file, one sentence a line, as token ids in a training and a validation part."""
+"""A text file, one sentence a line, as token ids: to train on, to validate and to test."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -30,50 +31,84 @@ class Pieces:
         return len(self.starts)
 
 
-@frozen(eq=False)
+@frozen(eq=False, slots=False)
 class Split:
-    """Lines of token ids, end to end: line n is ``ids[offsets[n] : offsets[n + 1]]``.
+    """Token ids, end to end; no window reaches over the ends of a stretch, which are ``offsets``.
 
-    A line is ``<eol> w1 ... wn <eol>``; the first mark stands for its start.
+    Of lines each is a stretch ``<eol> w1 ... wn <eol>``, whose first mark stands for its start.
+    A stream is one stretch, ``<eol> line <eol> line <eol>``: one mark between two lines.
     """
 
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
+    texts: tuple[str, ...]
+    """The lines as their author wrote them; after one of a stream stand the blank lines."""
+    tokenizer: WordTokenizer
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
+        """How many lines there are."""
+        return len(self.texts)
 
     @property
     def targets(self) -> int:
         """How many tokens there are to predict: the words and one ``<eol>`` a line."""
-        return int(len(self.ids) - len(self))
+        return int(len(self.ids) - len(self.offsets) + 1)
 
     def lines(self) -> list[list[int]]:
         """The words of each line as ids, without ``<eol>``."""
-        ids, offsets = self.ids.tolist(), self.offsets.tolist()
-        return [ids[a + 1 : b - 1] for a, b in pairwise(offsets)]
+        marks = np.flatnonzero(self.ids == self.tokenizer.eol_id).tolist()
+        ids = self.ids.tolist()
+        return [ids[a + 1 : b] for a, b in pairwise(marks) if b > a + 1]
+
+    @cached_property
+    def written(self) -> list[str]:
+        """Each token as its author wrote it, with what stands before it; aligned with ``ids``.
+
+        ``<eol>`` is what its line ends with and "\\n", the first one of a stretch "\\n" alone: so
+        together the pieces of a stretch are its text after a line end. A token that shares its
+        only character with the one before (some characters are two by NFC) is empty.
+        """
+        lines = len(self.offsets) - 1 == len(self.texts)
+        found: list[str] = []
+        for pieces in self.tokenizer.written(self.texts):
+            if lines or not found:
+                found.append("\n")
+            found += pieces
+            found[-1] += "\n"
+        return found
 
     def pieces(self, block_size: int) -> Pieces:
-        """The lines, those of more than ``block_size`` inputs cut into several pieces.
+        """The windows of ``block_size`` inputs that follow each other in every stretch.
 
-        A later piece does not see the earlier ones of its line.
+        A later window does not see the earlier ones. They are the same in every epoch: scores
+        of words in context belong to windows.
         """
         inputs = np.diff(self.offsets) - 1
         count = -(-inputs // block_size)
-        line = np.repeat(np.arange(len(inputs)), count)
+        stretch = np.repeat(np.arange(len(inputs)), count)
         before = np.cumsum(count) - count
-        skipped = (np.arange(len(line)) - before[line]) * block_size
-        return Pieces(self.offsets[line] + skipped, np.minimum(inputs[line] - skipped, block_size))
+        skipped = (np.arange(len(stretch)) - before[stretch]) * block_size
+        lengths = np.minimum(inputs[stretch] - skipped, block_size)
+        return Pieces(self.offsets[stretch] + skipped, lengths)
 
 
 @frozen(eq=False)
 class Corpus:
-    """A corpus, ready for training. ``digest`` is the SHA-256 of its lines."""
+    """A corpus, ready for training. ``digest`` is the SHA-256 of its lines.
+
+    ``test``: what nothing is chosen by, or None if no part is held apart for it.
+    """
 
     tokenizer: WordTokenizer
     train: Split
     val: Split
+    test: Split | None
     digest: str
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """All parts, in the order of the text."""
+        return (self.train, self.val) if self.test is None else (self.train, self.val, self.test)
 
     def train_words(self) -> list[list[str]]:
         """The words of each training line, unknown ones left out: what a provider may read."""
@@ -84,9 +119,10 @@ class Corpus:
         ]
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 text file that are not blank.
+def read_lines(path: Path, *, keep_blank: bool = False) -> list[str]:
+    """The lines of a UTF-8 text file that are not blank, without white space at their ends.
 
+    ``keep_blank``: a line carries the "\\n" of each blank line after it.
     Raises CorpusError if there is no such file, it is not UTF-8, or it holds no text.
     """
     try:
@@ -109,42 +145,70 @@ def read_lines(path: Path) -> list[str]:
             f"{error.start + 1} of the file). Convert it, for example: "
             f"iconv -f latin1 -t utf-8 {path}"
         ) from None
-    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    lines: list[str] = []
+    for raw in text.split("\n"):
+        if raw.strip():
+            lines.append(raw.strip())
+        elif keep_blank and lines:
+            lines[-1] += "\n"
     if not lines:
         raise CorpusError(f"The corpus {path} holds no text: it needs one sentence a line.")
+    if keep_blank and text.endswith("\n"):  # no line follows the last line end
+        lines[-1] = lines[-1].removesuffix("\n")
     return lines
 
 
-def split_lines(lines: Sequence[str], val_fraction: float) -> tuple[list[str], list[str]]:
-    """The first lines for training, the last ``val_fraction`` of them for validation.
+def split_lines(
+    lines: Sequence[str], val_fraction: float, test_fraction: float = 0.0
+) -> tuple[list[str], list[str], list[str]]:
+    """The first lines for training, then those for validation, the last for the test.
 
-    The validation lines are contiguous, as in nanoGPT: a text's neighbouring lines resemble
-    each other, and drawing lines at random would let the model see half of each passage.
-    Raises CorpusError if either part would be empty.
+    Each part is contiguous, as in nanoGPT: a text's neighbouring lines resemble each other, and
+    drawing lines at random would let the model see half of each passage. Raises ConfigError, or
+    CorpusError if a part would be empty; that of the test may be if its fraction is 0.
     """
     if not 0 < val_fraction < 1:
         raise ConfigError(f"--val-fraction must lie between 0 and 1, not {val_fraction}.")
-    count = round(len(lines) * val_fraction)
-    if not 0 < count < len(lines):
-        raise CorpusError(
-            f"The corpus has {len(lines)} line{'s' * (len(lines) != 1)}, too few to keep "
-            f"{val_fraction:.0%} of them for validation: add lines, or choose another "
-            "--val-fraction."
-        )
-    return list(lines[:-count]), list(lines[-count:])
+    if not 0 <= test_fraction < 1:
+        raise ConfigError(f"--test-fraction must be 0 or more and below 1, not {test_fraction}.")
+    val, test = round(len(lines) * val_fraction), round(len(lines) * test_fraction)
+    end = len(lines) - test
+    parts = (
+        ("training", end - val, "another --val-fraction or --test-fraction"),
+        ("validation", val, "another --val-fraction"),
+        ("the test", test or test_fraction == 0, "another --test-fraction"),
+    )
+    for part, count, option in parts:
+        if count <= 0:
+            raise CorpusError(
+                f"The corpus has {len(lines)} line{'s' * (len(lines) != 1)}, too few to keep some "
+                f"for {part}: add lines, or choose {option}."
+            )
+    return list(lines[: end - val]), list(lines[end - val : end]), list(lines[end:])
 
 
-def encode_lines(lines: Sequence[str], tokenizer: WordTokenizer) -> Split:
-    """Lines as ids, each between two ``<eol>``; a line without a single token is left out."""
-    encoded = [ids for ids in tokenizer.encode_batch(lines) if ids]
+def encode_lines(lines: Sequence[str], tokenizer: WordTokenizer, *, stream: bool = False) -> Split:
+    """Lines as ids, each between two ``<eol>``, or as one stream with one between two.
+
+    A line without a single token is left out; in a stream the ``<eol>`` before it is written so.
+    """
+    texts: list[str] = []
+    encoded: list[list[int]] = []
+    for text, line in zip(lines, tokenizer.encode_batch(lines), strict=True):
+        if line:
+            texts.append(text)
+            encoded.append(line)
+        elif stream and texts:
+            texts[-1] += "\n" + text
     eol = (tokenizer.eol_id,)
+    opening = () if stream else eol
     ids = np.fromiter(
-        chain.from_iterable(chain(eol, line, eol) for line in encoded),
-        dtype=np.int32,
-        count=sum(map(len, encoded)) + 2 * len(encoded),
+        chain(eol if stream else (), *(chain(opening, line, eol) for line in encoded)), np.int32
     )
     lengths = np.fromiter((len(line) + 2 for line in encoded), np.int64, len(encoded))
-    return Split(ids, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]))
+    ends = [len(ids)] if stream else np.cumsum(lengths)
+    offsets = np.concatenate([np.zeros(1, np.int64), ends])
+    return Split(ids, offsets, tuple(texts), tokenizer)
 
 
 def load_corpus(
@@ -153,21 +217,24 @@ def load_corpus(
     preset: str = "words",
     min_count: int = 1,
     val_fraction: float = 0.1,
+    test_fraction: float = 0.0,
+    stream: bool = False,
     tokenizer: WordTokenizer | None = None,
 ) -> Corpus:
     """Read, split and encode a corpus; the vocabulary comes from the training lines alone.
 
-    With ``tokenizer`` (from a checkpoint) ``preset`` and ``min_count`` are not used.
-    Raises CorpusError or ConfigError.
+    ``stream``: windows run on over line ends. With ``tokenizer`` (from a checkpoint) ``preset``
+    and ``min_count`` are not used. Raises CorpusError or ConfigError.
     """
-    lines = read_lines(path)
-    train_lines, val_lines = split_lines(lines, val_fraction)
-    tokenizer = tokenizer or WordTokenizer.train(train_lines, preset=preset, min_count=min_count)
-    train, val = encode_lines(train_lines, tokenizer), encode_lines(val_lines, tokenizer)
-    for split, name in ((train, "training"), (val, "validation")):
-        if not len(split):
+    lines = read_lines(path, keep_blank=stream)
+    parts = split_lines(lines, val_fraction, test_fraction)
+    tokenizer = tokenizer or WordTokenizer.train(parts[0], preset=preset, min_count=min_count)
+    splits = [encode_lines(part, tokenizer, stream=stream) for part in parts]
+    for part, split, name in zip(parts, splits, ("training", "validation", "test"), strict=True):
+        if part and not len(split):
             raise CorpusError(
                 f"The {name} lines of {path} hold no token of the preset {tokenizer.preset!r}."
             )
-    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    return Corpus(tokenizer, train, val, digest)
+    train, val, test = splits
+    digest = hashlib.sha256("\n".join(line.rstrip("\n") for line in lines).encode()).hexdigest()
+    return Corpus(tokenizer, train, val, test if len(test) else None, digest)

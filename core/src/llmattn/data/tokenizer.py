@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, pairwise
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
@@ -88,6 +89,17 @@ class WordTokenizer:
         encoded = self._tokenizer.encode_batch_fast(list(lines), add_special_tokens=False)
         return [encoding.ids for encoding in encoded]
 
+    def written(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        """The tokens of each line as written, with what stands before them, then the rest of
+        the line: together they are the line.
+        """
+        for portion in _portions(lines, 1000):
+            encoded = self._tokenizer.encode_batch(portion, add_special_tokens=False)
+            for line, encoding in zip(portion, encoded, strict=True):
+                # Of one character that is two tokens, the first has all.
+                ends = [0, *(end for _, end in encoding.offsets), len(line)]
+                yield [line[a:b] for a, b in pairwise(ends)]
+
     def words(self, text: str) -> list[str]:
         """The tokens of ``text`` as they were before the vocabulary was applied."""
         normal = self._tokenizer.normalizer.normalize_str(text)
@@ -125,6 +137,12 @@ def _untrained(model: models.WordLevel, preset: str) -> Tokenizer:
         Regex(PRESETS[preset]), behavior="removed", invert=True
     )
     return tokenizer
+
+
+def _portions(lines: Iterable[str], size: int) -> Iterator[list[str]]:
+    rest = iter(lines)
+    while portion := list(islice(rest, size)):
+        yield portion
 
 
 def join_tokens(tokens: Sequence[str]) -> str:
