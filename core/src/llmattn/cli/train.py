@@ -181,7 +181,7 @@ def train(
         raise ConfigError(f"--max-time must be above 0 minutes, not {max_time:g}.")
     commanded = explicit_options(ctx, files=False)
     if resume:
-        _refuse_with_resume(commanded)
+        _refuse(_ONLY_NEW, commanded)
 
     use_threads(threads)
 
@@ -200,10 +200,11 @@ def train(
                 corpus_path=path,
                 given=given,
                 scores=scores,
-                stated=[name for name in commanded if name in _SCORES] if resume else (),
                 device=where,
                 team=team,
             )
+            if resume and not run.reads_texts:
+                _refuse(_SCORES, commanded)
         else:
             run = runs.begin(
                 corpus,
@@ -235,7 +236,7 @@ def _score_choice(values: dict[str, Any]) -> ScoreChoice:
     )
 
 
-def _refuse(names: Sequence[str], explicit: list[str]) -> None:
+def _refuse(names: Sequence[str], explicit: Sequence[str]) -> None:
     """Raise ConfigError for options that a resumed run cannot follow: none is ignored."""
     for name in explicit:
         if name in names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from llmattn.errors import CheckpointError, CorpusError
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
-from llmattn.rows import Scope
 from llmattn.scoring.source import open_sources
 from llmattn.training.checkpoint import (
     Checkpoint,
@@ -31,7 +30,7 @@ from llmattn.training.choice import ScoreChoice
 from llmattn.training.config import TrainConfig
 from llmattn.training.distributed import ALONE, Launch, Team
 from llmattn.training.loop import Trainer
-from llmattn.training.reopen import reopen_feeds
+from llmattn.training.reopen import reads_texts, reopen_feeds
 from llmattn.training.scores import channel_names, in_order, open_feeds, reading_of
 
 __all__ = ["Run", "begin", "is_of_this_launch", "resume"]
@@ -46,11 +45,6 @@ class Run:
     corpus_path: str
     feeds: Feeds
     scored: tuple[Scored, ...]
-
-    @property
-    def reads_texts(self) -> bool:
-        """Whether the model reads scores in context, which no checkpoint holds."""
-        return any(scored.identity.scope is Scope.PREFIX for scored in self.scored)
 
     def save(self) -> None:
         """Write the checkpoint. Raises CheckpointError."""
@@ -191,7 +185,6 @@ def resume(
     corpus_path: Path | None = None,
     given: Mapping[str, Any] | None = None,
     scores: ScoreChoice | None = None,
-    stated: Sequence[str] = (),
     device: str = "auto",
     team: Team = ALONE,
 ) -> Run:
@@ -199,9 +192,8 @@ def resume(
 
     ``given``: settings that the user states again, by the names of TrainConfig and ModelConfig;
     only ``steps`` may differ. ``scores``: the cache and settings of providers whose scores are
-    not in the checkpoint, since they score words in context; ``stated``: which of them the user
-    named. Raises CheckpointError if another setting differs, the corpus has changed, or what
-    was ``stated`` is not used.
+    not in the checkpoint, since they score words in context (``Run.reads_texts``). Raises
+    CheckpointError if another setting differs, or the corpus has changed.
     """
     chosen = choose_device(device)
 
@@ -209,11 +201,6 @@ def resume(
         check_writable(out)
         checkpoint = load_checkpoint(out, device=chosen)
         config = _agreed(checkpoint, given or {})
-        if stated and not reads_texts(checkpoint):
-            raise CheckpointError(
-                f"--{stated[0].replace('_', '-')} cannot be used with --resume: {out} holds the "
-                "scores that it was trained with. Leave it out, or train anew."
-            )
         corpus = _same_corpus(out, checkpoint, corpus_path)
         feeds = reopen_feeds(checkpoint, corpus, scores or ScoreChoice())
         return checkpoint, config, corpus, feeds
