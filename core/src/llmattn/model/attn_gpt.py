@@ -47,8 +47,8 @@ class Block(nn.Module):
         mixed = attend(self.project_in(self.norm_1(x)))
         x = x + self.dropout(self.project_out(mixed))
         hidden = F.gelu(self.mlp_in(self.norm_2(x)))
-        x = x + self.dropout(self.mlp_out(hidden))
-        return x
+        mlp: Tensor = self.dropout(self.mlp_out(hidden))
+        return x + mlp
 
 
 class AttnGPT(nn.Module):

@@ -53,12 +53,13 @@ class SharedMix:
         self._passed: Passed = []
         # What is learned of the weights gets its gradient through the link, when all layers have
         # had theirs: autograd sees that they all use it.
-        given = tau, bias, scores, length, dtype, self._passed
+        given = (tau, bias, scores, length, dtype, self._passed)
         self._link, *self._blocks = _Weights.apply(*given)  # type: ignore[no-untyped-call]
 
     def __call__(self, values: Tensor) -> Tensor:
         """``(B, T, width)`` -> ``(B, T, width)``; each head mixes its share of the width."""
-        found: Tensor = _Mix.apply(self._link, values, self._passed, *self._blocks)
+        given = (self._link, values, self._passed, *self._blocks)
+        found: Tensor = _Mix.apply(*given)  # type: ignore[no-untyped-call]
         return found
 
 
@@ -189,7 +190,8 @@ def _apply(weights: Tensor, values: Tensor, out: Tensor) -> None:
     rows = _rows_of(weights)
     for head, share in enumerate(_shares(weights, values.shape[2])):
         of_head = weights[:, head].expand(len(values), -1, -1)
-        torch.bmm(of_head, values[:, : rows.stop, share], out=out[:, rows, share])
+        # Products straight into a part of a tensor are not shared out among threads.
+        out[:, rows, share] = torch.bmm(of_head, values[:, : rows.stop, share])
 
 
 def _apply_transposed(weights: Tensor, grad: Tensor, values_grad: Tensor) -> None:
@@ -199,11 +201,11 @@ def _apply_transposed(weights: Tensor, grad: Tensor, values_grad: Tensor) -> Non
     rows = _rows_of(weights)
     for head, share in enumerate(_shares(weights, grad.shape[2])):
         of_head = weights[:, head].expand(len(grad), -1, -1).transpose(1, 2)
-        part = values_grad[:, : rows.stop, share]
+        found = torch.bmm(of_head, grad[:, rows, share])
         if rows.stop == grad.shape[1]:
-            torch.bmm(of_head, grad[:, rows, share], out=part)
+            values_grad[:, :, share] = found
         else:
-            part.baddbmm_(of_head, grad[:, rows, share])
+            values_grad[:, : rows.stop, share] += found
 
 
 class _Gradients:
@@ -241,15 +243,19 @@ class _Gradients:
 def _logits_grad(weights: Tensor, passed: Passed, texts: slice, rows: slice) -> Tensor:
     """The gradient of a piece's logits, in float32 or more, from those of all layers' outputs."""
     columns = weights.shape[3]
-    grad = torch.zeros_like(weights)
-    for out_grad, values in passed:
-        for head, share in enumerate(_shares(weights, values.shape[2])):
-            outer = out_grad[texts, rows, share], values[texts, :columns, share]
-            if len(weights) == len(values[texts]):
-                grad[:, head].baddbmm_(outer[0], outer[1].transpose(1, 2))
-            else:  # the same weights for all texts
-                flat = [part.transpose(0, 1).flatten(1) for part in outer]
-                grad[0, head].addmm_(flat[0], flat[1].T)
+    same = len(weights) < len(passed[0][1][texts])  # the same weights for all texts
+    grad = torch.empty_like(weights)
+    for head, share in enumerate(_shares(weights, passed[0][1].shape[2])):
+        # One product of the layers' shares, side by side, instead of a sum of products.
+        outer = [
+            torch.cat([each[place][texts, lines, share] for each in passed], dim=2)
+            for place, lines in ((0, rows), (1, slice(columns)))
+        ]
+        if same:
+            left, right = (part.transpose(0, 1).flatten(1) for part in outer)
+            grad[0, head] = left @ right.T
+        else:
+            grad[:, head] = torch.bmm(outer[0], outer[1].transpose(1, 2))
     if grad.dtype in (torch.bfloat16, torch.float16):
         grad, weights = grad.float(), weights.float()
     grad *= weights

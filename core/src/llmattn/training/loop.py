@@ -22,6 +22,7 @@ from llmattn.training.checkpoint import load_weights
 from llmattn.training.config import TrainConfig
 from llmattn.training.distributed import ALONE, Team
 from llmattn.training.evaluate import split_loss
+from llmattn.training.heap import keep_heap
 from llmattn.training.interrupt import StopWish
 from llmattn.training.optimizer import build_optimizer, lr_at, set_lr
 
@@ -126,6 +127,8 @@ class Trainer:
         the first one's clock is the one that counts. Returns ``finished``, ``interrupted``,
         ``patience`` or ``time``. Raises LlmattnError when the loss is no longer a number.
         """
+        if self._device.type == "cpu":
+            keep_heap()
         began = time.monotonic()
         saved = began
         if self.step == 0:
