@@ -31,7 +31,7 @@ class Budget:
         self.spent = Usage()
         self._reserved_cost = 0.0
         self._reserved_requests = 0
-        self._settled = anyio.Event()
+        self._settled: anyio.Event | None = None
 
     async def reserve(self, estimate: Usage) -> float:
         """Set aside what one request may cost at the most; US dollars.
@@ -43,6 +43,7 @@ class Budget:
         while not self._fits(cost):
             if self._reserved_requests == 0:
                 raise BudgetExceeded(self._message(cost))
+            self._settled = self._settled or anyio.Event()
             await self._settled.wait()
         self._reserved_cost += cost
         self._reserved_requests += 1
@@ -52,8 +53,9 @@ class Budget:
         """Give back a reservation whose request was not sent."""
         self._reserved_cost = max(0.0, self._reserved_cost - reserved)
         self._reserved_requests -= 1
-        self._settled.set()
-        self._settled = anyio.Event()
+        settled, self._settled = self._settled, None
+        if settled:
+            settled.set()
 
     def settle(self, reserved: float, usage: Usage) -> Usage:
         """Exchange a reservation for what was billed; gives ``usage`` with its cost."""

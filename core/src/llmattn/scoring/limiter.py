@@ -52,7 +52,7 @@ class AdaptiveLimiter:
         self._tokens = Bucket(tpm, tpm / 60) if tpm else None
         self._paused_until = -math.inf
         self._halved_at = -math.inf
-        self._changed = anyio.Event()
+        self._changed: anyio.Event | None = None
 
     @property
     def counts_tokens(self) -> bool:
@@ -63,6 +63,7 @@ class AdaptiveLimiter:
     async def slot(self, tokens: int) -> AsyncIterator[float]:
         """Hold one of the places; gives the time at which the request may be sent."""
         while self.under_way >= max(1, math.floor(self.limit)):
+            self._changed = self._changed or anyio.Event()
             await self._changed.wait()
         self.under_way += 1
         try:
@@ -106,5 +107,6 @@ class AdaptiveLimiter:
         self._paused_until = max(self._paused_until, anyio.current_time() + seconds)
 
     def _wake(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
+        changed, self._changed = self._changed, None
+        if changed:
+            changed.set()

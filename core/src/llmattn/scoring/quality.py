@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
-import numpy as np
 from attrs import define
-from numpy.typing import NDArray
 
 from llmattn.errors import DegenerateReplies
 from llmattn.rows import Scores
@@ -26,22 +26,26 @@ def degenerate(scores: Scores) -> str | None:
     Constant: one value fills 95% of the row; saturated: that value is the highest score, 1.
     Counting: 85% of the steps from key to key are the same, as in 1, 2, 3, ….
     """
-    kinds = {_channel(values) for values in scores}
-    if None in kinds:
-        return None
-    return sorted(kind for kind in kinds if kind)[0]
+    kinds = []
+    for values in scores.tolist():
+        kind = _channel(values)
+        if kind is None:
+            return None
+        kinds.append(kind)
+    return min(kinds)
 
 
-def _channel(values: NDArray[np.float32]) -> str | None:
-    known = values[~np.isnan(values)]
+def _channel(values: list[float]) -> str | None:
+    # Plain Python: rows are short, and NumPy's calls would cost more than the counting.
+    known = [value for value in values if value == value]  # NaN is not
     if len(known) < MIN_KEYS:
         return None
-    levels, counts = np.unique(known, return_counts=True)
-    if counts.max() >= _SAME * len(known):
-        return "saturated" if levels[counts.argmax()] >= 1 else "constant"
-    steps, times = np.unique(np.round(np.diff(known), 3), return_counts=True)
-    most = times.argmax()
-    if steps[most] != 0 and times[most] >= _COUNTING * (len(known) - 1):
+    level, times = Counter(known).most_common(1)[0]
+    if times >= _SAME * len(known):
+        return "saturated" if level >= 1 else "constant"
+    steps = Counter(round(after - value, 3) for value, after in pairwise(known))
+    step, times = steps.most_common(1)[0]
+    if step != 0 and times >= _COUNTING * (len(known) - 1):
         return "counting"
     return None
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from tenacity import RetryCallState
 from tenacity.wait import wait_random_exponential
 
-from llmattn.errors import BadReply, ProviderUnavailable
+from llmattn.errors import BadReply, ProviderUnavailable, RateLimited
 
-__all__ = ["give_up", "pause"]
+__all__ = ["RETRIED", "Patience", "pause"]
+
+RETRIED = (RateLimited, ProviderUnavailable, BadReply)
+"""Errors that are worth another try."""
 
 TRIES = 10
-"""For rate limits and server faults; with the pauses, up to three minutes."""
+"""For rate limits, and for server faults; with the pauses, up to three minutes."""
 TRIES_BEFORE_CONTACT = 5
 """While no connection came about: some seconds."""
 TRIES_BAD_REPLY = 3
@@ -31,11 +36,22 @@ def pause(state: RetryCallState) -> float:
     return 0.0 if isinstance(_error(state), BadReply) else _backoff(state)
 
 
-def give_up(state: RetryCallState, answered: bool) -> bool:
-    """Whether the error is final. ``answered``: the provider has answered before."""
-    error = _error(state)
-    if isinstance(error, BadReply):
-        return state.attempt_number >= TRIES_BAD_REPLY
-    if isinstance(error, ProviderUnavailable) and not error.reached and not answered:
-        return state.attempt_number >= TRIES_BEFORE_CONTACT
-    return state.attempt_number >= TRIES
+class Patience:
+    """Counts the failures of one request, each kind by itself: a server that was overloaded
+    twice has not yet given a bad reply.
+    """
+
+    def __init__(self) -> None:
+        self._failures: Counter[type[BaseException] | None] = Counter()
+
+    def ends(self, state: RetryCallState, answered: bool) -> bool:
+        """Note a failure: is it final? ``answered``: the provider has answered before."""
+        error = _error(state)
+        kind = next((kind for kind in RETRIED if isinstance(error, kind)), None)
+        self._failures[kind] += 1
+        most = TRIES
+        if kind is BadReply:
+            most = TRIES_BAD_REPLY
+        elif isinstance(error, ProviderUnavailable) and not error.reached and not answered:
+            most = TRIES_BEFORE_CONTACT
+        return self._failures[kind] >= most

@@ -29,7 +29,7 @@ from llmattn.scoring.limiter import AdaptiveLimiter
 from llmattn.scoring.planner import merge_rows, pack
 from llmattn.scoring.quality import Trial
 from llmattn.scoring.report import FillReport
-from llmattn.scoring.unknown import missing_rows, unknown_part
+from llmattn.scoring.unknown import known_pairs, missing_rows, unknown_part
 from llmattn.scoring.writer import GroupWriter
 from llmattn.usage import Usage
 
@@ -42,6 +42,13 @@ ROUNDS = 6
 _ROWS_TO_JUDGE = 20
 
 
+def _waiting(most: int) -> int:
+    """How many answers may wait for the disk while ``most`` requests are under way: enough to
+    hide some milliseconds of flushing behind the provider's answers.
+    """
+    return (most - 1) // 4
+
+
 def _told(usage: Usage | None) -> Usage | None:
     """``usage`` if it tells tokens; a server that does not tell is taken at the estimate."""
     return usage if usage and (usage.prompt_tokens or usage.completion_tokens) else None
@@ -50,9 +57,9 @@ def _told(usage: Usage | None) -> Usage | None:
 class Scorer:
     """Fills a cache from one provider. Lives on one event loop.
 
-    ``on_progress`` is called after each reply with the report so far. A reply is committed
-    before its place is given to the next request, so killing the process loses at most the
-    requests under way.
+    ``on_progress`` is called after each reply with the report so far. Killing the process
+    loses at most the requests under way and a quarter as many answers: with more waiting to be
+    committed, nothing is sent. Fewer than five requests at once each wait for their commit.
     """
 
     def __init__(
@@ -73,6 +80,7 @@ class Scorer:
         self.trial = trial
         self._on_progress = on_progress
         self._notify = notify
+        self._estimator = provider if isinstance(provider, Estimator) else None
         self._name = provider.identity().provider
         self._writer = GroupWriter(cache, provider.identity())
         self._claimed: dict[tuple[str, tuple[str, ...]], anyio.Event] = {}
@@ -166,7 +174,7 @@ class Scorer:
                 self._scopes.add(scope)
                 try:
                     async with anyio.create_task_group() as workers:
-                        for _ in range(self.limiter.most):
+                        for _ in range(self.limiter.most + _waiting(self.limiter.most)):
                             workers.start_soon(self._work, requests, unusable, report)
                 finally:
                     self._scopes.discard(scope)
@@ -209,64 +217,79 @@ class Scorer:
 
     async def _ask(self, request: tuple[Row, ...], report: FillReport) -> list[Row]:
         """One request with its retries; gives the rows that came back unusable."""
+        try:
+            return await self._send(request, report)
+        except retry.RETRIED as error:
+            failed: LlmattnError | None = error
+
+        async def again() -> list[Row]:
+            nonlocal failed
+            if failed:  # the first try was made without the loop, whose making costs more
+                first, failed = failed, None
+                raise first
+            return await self._send(request, report)
+
+        patience = retry.Patience()
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type((RateLimited, ProviderUnavailable, BadReply)),
+            retry=retry_if_exception_type(retry.RETRIED),
             wait=retry.pause,
-            stop=lambda state: self._halted.is_set() or retry.give_up(state, self._answered),
+            stop=lambda state: patience.ends(state, self._answered) or self._halted.is_set(),
             sleep=self._sleep,
             before_sleep=lambda state: self._before_retry(state, report),
             reraise=True,
         )
-        unusable: list[Row] = await retrying(self._send, request, report)
+        unusable: list[Row] = await retrying(again)
         return unusable
 
     async def _send(self, request: tuple[Row, ...], report: FillReport) -> list[Row]:
         """Send once, within limits and budget, and commit what came back."""
-        estimate = self._estimate(request)
+        # Without a limit in dollars the estimate is wanted only if the answer tells no tokens.
+        limited = self.budget.max_cost is not None
+        reserve = self._estimate(request) if limited else Usage(1)
         tokens = self._likely_tokens(request) if self.limiter.counts_tokens else 0
         async with self.limiter.slot(tokens) as sent:
             if self._halted.is_set():
                 return list(request)
-            reserved = await self.budget.reserve(estimate)
+            reserved = await self.budget.reserve(reserve)
             if self._halted.is_set():
                 self.budget.release(reserved)
                 return list(request)
-            billed = estimate  # if the answer is lost, what it cost is not known
+            billed: Usage | None = None  # not known: it is taken at the estimate
             try:
                 reply = await self.provider.score(request)
-                billed = _told(reply.usage) or estimate
+                billed = _told(reply.usage)
             except RateLimited as error:
                 billed = error.usage or Usage()
                 self.limiter.refused(sent, error.retry_after)
                 raise
             except ProviderUnavailable as error:
-                billed = error.usage or (estimate if error.billed else Usage())
+                billed = error.usage or (None if error.billed else Usage())
                 if error.retry_after:
                     self.limiter.pause(error.retry_after)
                 raise
             except BadReply as error:
-                billed = _told(error.usage) or estimate
+                billed = _told(error.usage)
                 raise
             except ProviderError as error:
                 billed = error.usage or Usage()
                 raise
             finally:
-                paid = self.budget.settle(reserved, billed)
+                paid = self.budget.settle(reserved, billed or self._estimate(request))
                 self._unrecorded += paid
                 report.usage += paid
             self._answered = True
             self.limiter.answered()
             if reply.rate:
                 self.limiter.hint(reply.rate)
-            unusable = await self._keep(request, reply, report)
+        unusable = await self._keep(request, reply, report)
         self._on_progress(report)
         return unusable
 
     async def _keep(self, request: tuple[Row, ...], reply: Reply, report: FillReport) -> list[Row]:
         """Commit the usable rows of a reply; gives the others."""
-        self._check(request, reply)
+        complete = self._check(request, reply)
         answers = list(zip(request, reply.scores, strict=True))
-        usable = [not np.isnan(scores).any(axis=0).all() for scores in reply.scores]
+        usable = [complete or not np.isnan(scores).any(axis=0).all() for scores in reply.scores]
         hold = [False] * len(answers)
         if self.trial:
             holds = self.trial.holds
@@ -285,6 +308,8 @@ class Scorer:
         await self._commit(kept, report)
         if self.trial and not self.trial.holds:
             await self._commit_held(report)
+        if complete:
+            return []
         parts = (unknown_part(row, scores, self.provider.scope) for row, scores in answers)
         return [part for part in parts if part is not None]
 
@@ -292,7 +317,7 @@ class Scorer:
         usage, self._unrecorded = self._unrecorded, Usage()
         await self._writer.put([row for row, _ in answers], [s for _, s in answers], usage)
         self._kept = self._kept or bool(answers)
-        report.scored += sum(int((~np.isnan(s).any(axis=0)).sum()) for _, s in answers)
+        report.scored += known_pairs([scores for _, scores in answers])
 
     async def _end_trial(self, report: FillReport) -> None:
         """A run of fewer than 20 requests is judged at its end."""
@@ -313,28 +338,27 @@ class Scorer:
         if held:
             await self._commit(held, report)
 
-    def _check(self, request: tuple[Row, ...], reply: Reply) -> None:
-        """A reply of the wrong shape or range is a fault of the plugin."""
+    def _check(self, request: tuple[Row, ...], reply: Reply) -> bool:
+        """Whether every score is known. The wrong shape or range is a fault of the plugin."""
         shapes = [(len(self.provider.channels), len(row.keys)) for row in request]
         if [scores.shape for scores in reply.scores] != shapes:
             raise PluginError(
                 f"The provider {self._name!r} gave scores of shapes "
                 f"{[s.shape for s in reply.scores][:4]}, where {shapes[:4]} were asked for."
             )
-        for scores in reply.scores:
-            if (scores < 0).any() or (scores > 1).any():
-                raise PluginError(f"The provider {self._name!r} gave scores outside [0, 1].")
+        scores = np.concatenate(reply.scores, axis=1)
+        if ((scores < 0) | (scores > 1)).any():
+            raise PluginError(f"The provider {self._name!r} gave scores outside [0, 1].")
+        return not np.isnan(scores).any()
 
     def _estimate(self, request: Sequence[Row]) -> Usage:
-        if isinstance(self.provider, Estimator):
-            return self.provider.estimate(request)
-        return Usage(1)
+        return self._estimator.estimate(request) if self._estimator else Usage(1)
 
     def _likely_tokens(self, request: Sequence[Row]) -> int:
         """What a limit in tokens a minute is charged; the estimate is an upper bound."""
-        if not isinstance(self.provider, Estimator):
+        if not self._estimator:
             return 0
-        expected = self.provider.expect(request)
+        expected = self._estimator.expect(request)
         return expected.prompt_tokens + expected.completion_tokens
 
     def _before_retry(self, state: RetryCallState, report: FillReport) -> None:

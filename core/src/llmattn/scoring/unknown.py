@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -11,7 +11,14 @@ from llmattn.providers.protocol import AttentionProvider
 from llmattn.rows import Row, Scope, Scores
 from llmattn.scoring.planner import merge_rows
 
-__all__ = ["missing_rows", "unknown_part"]
+__all__ = ["known_pairs", "missing_rows", "unknown_part"]
+
+
+def known_pairs(scores: Sequence[Scores]) -> int:
+    """How many keys of all rows have a score in any channel."""
+    if not scores:
+        return 0
+    return int((~np.isnan(np.concatenate(scores, axis=1))).any(axis=0).sum())
 
 
 def unknown_part(row: Row, scores: Scores, scope: Scope) -> Row | None:

@@ -18,6 +18,7 @@ __all__ = ["GroupWriter"]
 
 @define
 class _Batch:
+    puts: int = 0
     rows: list[Row] = field(factory=list)
     scores: list[Scores] = field(factory=list)
     usage: Usage = Usage()
@@ -37,15 +38,21 @@ class GroupWriter:
     async def put(self, rows: Sequence[Row], scores: Sequence[Scores], usage: Usage) -> None:
         """Commit with whatever else is waiting. Raises CacheError."""
         batch = self._batch
+        first = not batch.puts
+        batch.puts += 1
         batch.rows.extend(rows)
         batch.scores.extend(scores)
         batch.usage += usage
         # What was paid for is committed even if its asker is told to stop meanwhile.
         with anyio.CancelScope(shield=True):
-            async with self._writing:
-                if not batch.done.is_set():
+            if first:
+                # Only one of a batch queues for the lock: it is passed on once a round of the
+                # event loop, so all of them together would wait longer than the disk takes.
+                async with self._writing:
                     self._batch = _Batch()
                     await self._commit(batch)
+            else:
+                await batch.done.wait()
         if batch.error:
             raise batch.error
 

@@ -10,6 +10,8 @@ import asyncio
 import errno
 import os
 from collections.abc import Mapping
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx2
@@ -52,8 +54,8 @@ class TooLate(NoAnswer):
 class Wire:
     """Connections to one server, made anew on each event loop that uses them.
 
-    ``headers`` go with every request; ``timeout``: seconds for a whole answer. Proxies are
-    taken from the environment.
+    ``headers`` go with every request; ``timeout``: seconds for a whole answer. The proxy is
+    the one that the environment names.
     """
 
     def __init__(self, headers: Mapping[str, str], timeout: float) -> None:
@@ -66,7 +68,7 @@ class Wire:
     async def send(self, method: str, url: str, body: bytes | None = None) -> HttpAnswer:
         """Send once. Raises NoAnswer or TooLate; an HTTP error is an answer."""
         try:
-            async with self._open().request(method, url, data=body) as response:
+            async with self._open(url).request(method, url, data=body) as response:
                 return HttpAnswer(response.status, response.headers, await response.read())
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NoAnswer(innermost(error), reached=was_connected(error)) from None
@@ -81,7 +83,7 @@ class Wire:
         if session is not None and self._loop is asyncio.get_running_loop():
             await session.close()
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self, url: str) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
         if self._session is None or self._loop is not loop:
             self._loop = loop
@@ -91,9 +93,19 @@ class Wire:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=self._headers,
                 timeout=self._timeout,
-                trust_env=True,
+                # aiohttp's own way would ask the environment, in a thread, for each request.
+                proxy=_proxy(url),
             )
         return self._session
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for ``url``: HTTPS_PROXY and the like, NO_PROXY."""
+    parts = urlsplit(url)
+    if proxy_bypass(parts.netloc):
+        return None
+    named = getproxies()
+    return named.get(parts.scheme) or named.get("all")
 
 
 def innermost(error: BaseException) -> str:
