@@ -18,12 +18,7 @@ from llmattn.training.checkpoint import Checkpoint, Scored
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.scores import join_feeds, reading_of
 
-__all__ = ["reads_texts", "reopen_feeds", "reopen_source"]
-
-
-def reads_texts(checkpoint: Checkpoint) -> bool:
-    """Whether a checkpoint's model reads scores in context, which it does not hold itself."""
-    return any(scored.identity.scope is Scope.PREFIX for scored in checkpoint.scored)
+__all__ = ["reopen_feeds", "reopen_source"]
 
 
 def reopen_feeds(checkpoint: Checkpoint, corpus: Corpus, choice: ScoreChoice) -> Feeds:

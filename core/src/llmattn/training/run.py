@@ -18,6 +18,7 @@ from llmattn.errors import CheckpointError, CorpusError
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
+from llmattn.rows import Scope
 from llmattn.scoring.source import open_sources
 from llmattn.training.checkpoint import (
     Checkpoint,
@@ -30,7 +31,7 @@ from llmattn.training.choice import ScoreChoice
 from llmattn.training.config import TrainConfig
 from llmattn.training.distributed import ALONE, Launch, Team
 from llmattn.training.loop import Trainer
-from llmattn.training.reopen import reads_texts, reopen_feeds
+from llmattn.training.reopen import reopen_feeds
 from llmattn.training.scores import channel_names, in_order, open_feeds, reading_of
 
 __all__ = ["Run", "begin", "is_of_this_launch", "resume"]
@@ -45,6 +46,11 @@ class Run:
     corpus_path: str
     feeds: Feeds
     scored: tuple[Scored, ...]
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether the model reads scores in context, which no checkpoint holds."""
+        return any(scored.identity.scope is Scope.PREFIX for scored in self.scored)
 
     def save(self) -> None:
         """Write the checkpoint. Raises CheckpointError."""

@@ -115,9 +115,7 @@ def join_feeds(
     return Feeds(
         train=_joined([part.train for part in parts]),
         val=_joined([part.val for part in parts]),
-        test=None
-        if getattr(corpus, "test", None) is None
-        else _joined([p.test for p in parts if p.test]),
+        test=None if corpus.test is None else _joined([p.test for p in parts if p.test]),
         channels=tuple(channels),
         table=table,
         coverage=min(part.coverage for part in parts),
@@ -188,7 +186,7 @@ def _packed(source: ScoreSource, corpus: Corpus, block_size: int, reading: Readi
     if not train.packed.coverage:
         raise _nothing(source, "window")
     val = feed(corpus.val)
-    test = None if getattr(corpus, "test", None) is None else feed(corpus.test)
+    test = None if corpus.test is None else feed(corpus.test)
     notify(source.summary(total))
     return _Part(train, val, test, train.packed.coverage)
 
