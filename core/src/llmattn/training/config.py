@@ -34,6 +34,8 @@ class TrainConfig:
     patience: int = 0
     precision: str = "float32"
     val_fraction: float = 0.1
+    test_fraction: float = 0.0
+    stream: bool = False
     min_count: int = 1
     tokenizer: str = "words"
 
@@ -45,6 +47,7 @@ class TrainConfig:
         for name in ("lr", "grad_clip"):
             self._need(name, getattr(self, name) > 0, "above 0")
         self._need("min_lr_share", 0 <= self.min_lr_share <= 1, "between 0 and 1")
+        self._need("test_fraction", 0 <= self.test_fraction < 1, "at least 0 and below 1")
         self._need("val_fraction", 0 < self.val_fraction < 1, "between 0 and 1")
         self._need("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
 
