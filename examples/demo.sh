@@ -1,5 +1,6 @@
 #!/bin/sh
-# Trains on a small corpus with scores that need no key, then samples. Run it with `make demo`.
+# Trains on a small corpus with scores that need no key, samples, and asks whether the scores
+# helped. Run it with `make demo`.
 # Everything it makes lies in .demo/; a second run finds its scores in the cache there.
 set -eu
 cd "$(dirname "$0")/.."
@@ -10,3 +11,7 @@ llmattn train --corpus examples/data/village.txt --provider cooccurrence \
     --out .demo/checkpoint.pt --steps 300
 echo
 llmattn sample --checkpoint .demo/checkpoint.pt --prompt "the baker" --num 5 --seed 1
+echo
+llmattn compare examples/data/village.txt --provider cooccurrence \
+    --arms external,random,position --seeds 3 --lr 1e-2 --steps 200 --batch-size 64 \
+    --out .demo/comparison

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from attrs import frozen
 
@@ -21,7 +21,7 @@ class ScoreSet:
     providers: tuple[str, ...]
     options: tuple[tuple[str, str], ...] = ()
     model: str | None = None
-    transform: str | None = None
+    transform: str = "auto"
     context_words: int = 0
     shuffled: bool = False
 
@@ -63,8 +63,8 @@ def _score_set(arm: Arm, config: CompareConfig, default: tuple[str, ...]) -> Sco
         providers=providers,
         options=tuple(sorted({**options, **arm.options}.items())),
         model=arm.model or (scores.model if own else None),
-        transform=arm.score_transform,
-        context_words=arm.context_words or 0,
+        transform=arm.score_transform or scores.transform,
+        context_words=scores.context_words if arm.context_words is None else arm.context_words,
         shuffled=arm.shuffled,
     )
 

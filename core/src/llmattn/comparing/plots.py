@@ -73,7 +73,15 @@ def _draw_curves(axes: Axes, arms: Sequence[ArmResult], colors: dict[str, str]) 
         fontsize=10,
     )
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper right", fontsize=9, framealpha=0.9)
+    handles, names = axes.get_legend_handles_labels()
+    order = sorted(range(len(names)), key=lambda place: -lowest[place])  # as the curves lie
+    axes.legend(
+        [handles[place] for place in order],
+        [names[place] for place in order],
+        loc="upper right",
+        fontsize=9,
+        framealpha=0.9,
+    )
 
 
 def _draw_gains(axes: Axes, results: Results, baseline: str, colors: dict[str, str]) -> None:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Sequence
 from pathlib import Path
 
 from llmattn.comparing.results import ArmResult, Results
 from llmattn.comparing.statistics import Estimate, estimate
 from llmattn.errors import ConfigError
+from llmattn.secrets import redact
 
-__all__ = ["HEADINGS", "markdown", "table", "write_report"]
-
-HEADINGS = ("arm", "parameters", "learning rate", "test loss", "perplexity")
+__all__ = ["legend", "markdown", "table", "write_report"]
 
 
 def table(results: Results) -> list[list[str]]:
     """The table as text, its headings first; losses in nats a token, best arm first."""
-    heads = [*HEADINGS, *(f"gain over {name}" for name in results.against), "seconds a run"]
+    gains = [f"gain over {name}" for name in results.against]
+    heads = ["arm", "parameters", "rate", "test loss", *gains, "seconds"]
     order = sorted(results.arms, key=lambda r: estimate(list(r.losses.values())).mean)
     return [heads, *(_row(results, result) for result in order)]
 
@@ -35,7 +33,6 @@ def _row(results: Results, result: ArmResult) -> list[str]:
         f"{result.parameters:,}",
         f"{result.lr:g}",
         str(loss),
-        f"{math.exp(loss.mean):,.1f}",
         *gains,
         f"{seconds:.0f}",
     ]
@@ -56,7 +53,7 @@ def markdown(results: Results) -> str:
     lines += [f"| {' | '.join(row)} |" for row in rows[1:]]
     lines += ["", legend(results), ""]
     lines += [f"- {sentence}" for sentence in results.sentences()]
-    lines += ["", *(f"- Beware: {warning}" for warning in results.warnings())]
+    lines += [f"- Beware: {warning}" for warning in results.warnings()]
     lines += [
         "",
         "![validation loss](curves.png)",
@@ -78,7 +75,7 @@ def legend(results: Results) -> str:
     seeds = f"{results.seeds} seed{'s' * (results.seeds != 1)}"
     text = (
         f"Test loss in nats a token, mean over {seeds}, at the weights with the best validation "
-        "loss. A gain is how much lower the test loss is, paired by seed; above 0 is better"
+        "loss. Gain: how much lower the test loss is, paired by seed; above 0 is better"
     )
     if results.seeds < 3:
         return text + f". With {seeds} no interval can be trusted."
@@ -88,16 +85,11 @@ def legend(results: Results) -> str:
 def write_report(results: Results, folder: Path) -> None:
     """Write result.json and report.md into ``folder``. Raises ConfigError if they cannot be."""
     texts = {
-        "result.json": json.dumps(results.to_dict(), indent=1) + "\n",
-        "report.md": markdown(results),
+        "result.json": redact(json.dumps(results.to_dict(), indent=1)) + "\n",
+        "report.md": redact(markdown(results)),
     }
     try:
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"--out: {folder} cannot be written ({error.strerror}).") from None
-
-
-def columns(rows: Sequence[Sequence[str]]) -> list[bool]:
-    """Which columns hold numbers, and are set to the right."""
-    return [index > 0 for index in range(len(rows[0]))]

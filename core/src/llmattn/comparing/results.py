@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -137,7 +138,10 @@ class Results:
             "name": result.name,
             "arm": attrs.asdict(result.arm),
             "lr": result.lr,
-            "validation_loss_by_lr": {f"{lr:g}": loss for lr, loss in result.tried.items()},
+            "validation_loss_by_lr": {
+                f"{lr:g}": loss if math.isfinite(loss) else None  # JSON knows no infinity
+                for lr, loss in result.tried.items()
+            },
             "parameters": result.parameters,
             "test_loss": _estimate_dict(estimate(list(result.losses.values()))),
             "gain_over": {

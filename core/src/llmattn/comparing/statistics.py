@@ -34,11 +34,12 @@ class Estimate:
         return 1 if self.mean > 0 else -1
 
     def __str__(self) -> str:
-        return f"{self.mean:.4f}" + ("" if self.half is None else f" ± {self.half:.4f}")
+        """Thousandths of a nat, which is finer than seeds agree."""
+        return f"{self.mean:.3f}" + ("" if self.half is None else f" ± {self.half:.3f}")
 
     def signed(self) -> str:
-        """As text, with its sign: for differences."""
-        return ("+" if self.mean >= 0 else "") + str(self)
+        """As text with its sign, for differences."""
+        return f"{self.mean:+.3f}" + ("" if self.half is None else f" ± {self.half:.3f}")
 
 
 @lru_cache
@@ -48,7 +49,7 @@ def student_quantile(freedom: int, level: float = LEVEL) -> float:
     ``P(|T| > t)`` is the regularised incomplete beta function of ``freedom / (freedom + t²)``
     with the parameters ``freedom / 2`` and ``1 / 2``.
     """
-    import mpmath
+    import mpmath  # type: ignore[import-untyped]
 
     def too_much(t: float) -> float:
         x = freedom / (freedom + t * t)
@@ -90,10 +91,10 @@ def conclude(arm: str, baseline: str, difference: Estimate) -> str:
     if difference.n < TRUSTED:
         seeds = f"{difference.n} seed{'s' * (difference.n != 1)}"
         return (
-            f"{arm} against {baseline}: {difference.mean:+.4f} nats a token, but with {seeds} no "
+            f"{arm} against {baseline}: {difference.mean:+.3f} nats a token, but with {seeds} no "
             f"interval can be trusted; run at least {TRUSTED}."
         )
     if difference.sign == 0:
         return f"{arm}: no measurable gain over {baseline}: {shown}."
-    size = f"{abs(difference.mean):.4f} ± {difference.half:.4f} nats a token"
+    size = f"{abs(difference.mean):.3f} ± {difference.half:.3f} nats a token"
     return f"{arm} is {'better' if difference.sign > 0 else 'worse'} than {baseline} by {size}."

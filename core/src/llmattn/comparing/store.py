@@ -15,7 +15,7 @@ from attrs import frozen
 from llmattn.errors import ConfigError
 from llmattn.notices import notify
 
-__all__ = ["FinishedRun", "RunStore", "settings_key"]
+__all__ = ["FinishedRun", "RunStore", "make_folder", "settings_key"]
 
 
 @frozen
@@ -52,18 +52,23 @@ def settings_key(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder below --out. Raises ConfigError if it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--out: the folder {folder} cannot be made ({error.strerror}); name another."
+        ) from None
+
+
 class RunStore:
     """The folder of finished runs. Several processes may write to it."""
 
     def __init__(self, folder: Path) -> None:
         """Raises ConfigError if the folder cannot be made."""
+        make_folder(folder)
         self.folder = folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(
-                f"--out: the folder {folder} cannot be made ({error.strerror}); name another."
-            ) from None
 
     def path(self, settings: Mapping[str, Any]) -> Path:
         """Where the run with these settings lies or will lie."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from llmattn.comparing.store import make_folder
 from llmattn.data.tokenizer import PRESETS
 from llmattn.errors import ConfigError, CorpusError
 
@@ -32,9 +33,9 @@ def first_words(path: Path, words: int, folder: Path, *, preset: str = "words") 
         raise CorpusError(
             f"--limit-words {words}: {path} has {found:,} words; leave the option out, or lower it."
         )
+    make_folder(folder)
     target = folder / f"{path.stem}-{words}-words.txt"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         target.write_text("".join(kept), encoding="utf-8", newline="\n")
     except OSError as error:
         raise ConfigError(f"--out: {target} cannot be written ({error.strerror}).") from None

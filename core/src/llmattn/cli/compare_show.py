@@ -1,0 +1,129 @@
+"""How a comparison is shown: what it will do, a line a run, the table and what follows from it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Mapping
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from llmattn.comparing.bench import Bench
+from llmattn.comparing.compare import Progress, compare
+from llmattn.comparing.config import CompareConfig
+from llmattn.comparing.report import legend, table, write_report
+from llmattn.comparing.results import Results
+from llmattn.comparing.shelf import Scores
+from llmattn.notices import notify
+
+__all__ = ["run_and_show"]
+
+
+def run_and_show(config: CompareConfig, *, command: str, as_json: bool) -> Results:
+    """Compare, telling on stderr how far it is; the result goes to stdout and to files."""
+    bench = Bench(config)
+    notify(bench.summary())
+    scores = bench.prepare()
+    _show_plan(config, bench, scores)
+    shown = _Shown()
+    arms = compare(config, bench, on_progress=shown.run)
+    shown.kept()
+    results = Results(arms, config.against, bench.about(command))
+    write_report(results, config.out)
+    pictures = _draw(results, config)
+    if as_json:
+        typer.echo(json.dumps(results.to_dict(), indent=1))
+    else:
+        _show_table(results)
+    notify(f"Wrote result.json, report.md{pictures} and the single runs to {config.out}.")
+    return results
+
+
+def _show_plan(config: CompareConfig, bench: Bench, scores: Mapping[str, Scores]) -> None:
+    width = max(len(arm.name) for arm in config.arms)
+    for arm in config.arms:
+        line = f"  {arm.name:<{width}}  {bench.parameters(arm):,} parameters"
+        if arm.name in scores:
+            found = scores[arm.name]
+            channels = len(found.channels)
+            line += f", {channels} channel{'s' * (channels != 1)} of scores"
+            line += f" ({found.coverage:.1%} of the attention)"
+        notify(line)
+    grid = ", ".join(f"{lr:g}" for lr in config.lrs)
+    notify(
+        f"{len(config.arms)} arms, {config.seeds} seeds, learning rates {grid}: "
+        f"{config.most_runs} runs of at most {config.train.steps:,} steps, {config.jobs} at a time."
+    )
+
+
+class _Shown:
+    """A line for each run that is made; those from before are counted together."""
+
+    def __init__(self) -> None:
+        self._kept = 0
+
+    def run(self, progress: Progress) -> None:
+        if progress.kept:
+            self._kept += 1
+            return
+        self.kept()
+        task, run = progress.task, progress.run
+        line = f"[{progress.done}/{progress.total}] {task.arm.name}, rate {task.lr:g}, "
+        line += f"seed {task.seed}: "
+        if run.outcome == "diverged":
+            line += "diverged"
+        else:
+            line += f"validation {run.val_loss:.4f} at step {run.best_step}, "
+            line += f"test {run.test_loss:.4f}"
+        line += f", {run.seconds:.0f} s"
+        if progress.left is not None and progress.done < progress.total:
+            line += f"; about {_clock(progress.left)} left"
+        notify(line)
+
+    def kept(self) -> None:
+        if self._kept:
+            notify(f"{self._kept} run{'s' * (self._kept != 1)} kept from before")
+        self._kept = 0
+
+
+def _clock(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def _show_table(results: Results) -> None:
+    """The columns that fit a narrow terminal; report.md has all."""
+    heads, *rows = table(results)
+    shown = Table(box=box.SIMPLE_HEAD)
+    chosen = [place for place, head in enumerate(heads) if head not in ("parameters", "seconds")]
+    for place in chosen:
+        head = escape(heads[place].replace("over ", "over\n"))
+        if place:
+            shown.add_column(head, justify="right", no_wrap=True)
+        else:
+            shown.add_column(head, overflow="fold")
+    for row in rows:
+        shown.add_row(*(escape(row[place]) for place in chosen))
+    console = Console()
+    console.print(shown)
+    console.print(escape(legend(results)), highlight=False)
+    for sentence in results.sentences():
+        console.print(escape(f"• {sentence}"), highlight=False)
+    for warning in results.warnings():
+        console.print(escape(f"Beware: {warning}"), highlight=False)
+
+
+def _draw(results: Results, config: CompareConfig) -> str:
+    """Draw the pictures where matplotlib is installed; their names for the last line."""
+    if importlib.util.find_spec("matplotlib") is None:
+        notify("For pictures: pip install 'llmattn-core[plot]', and run the same command again.")
+        return ""
+    from llmattn.comparing.plots import draw
+
+    return "".join(f", {path.name}" for path in draw(results, config.out))

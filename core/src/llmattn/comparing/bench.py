@@ -1,0 +1,240 @@
+"""What one process needs to make any run of a comparison: the text, the models, the training."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from attrs import evolve
+
+from llmattn import __version__
+from llmattn.comparing.arms import Arm
+from llmattn.comparing.choices import score_sets
+from llmattn.comparing.config import CompareConfig
+from llmattn.comparing.shelf import OTHER_WINDOWS, Scores, ScoreShelf
+from llmattn.comparing.store import FinishedRun, make_folder, settings_key
+from llmattn.comparing.text import first_words
+from llmattn.data.corpus import Split, load_corpus
+from llmattn.data.feed import Feeds, NoScores
+from llmattn.devices import choose_device
+from llmattn.errors import ConfigError, LlmattnError
+from llmattn.model.attn_gpt import AttnGPT, match_parameters
+from llmattn.model.config import ModelConfig
+from llmattn.plugins import load_plugins
+from llmattn.scoring.choose import choose_provider
+from llmattn.settings import environment
+from llmattn.training.checkpoint import load_weights
+from llmattn.training.evaluate import split_loss
+from llmattn.training.interrupt import StopWish
+from llmattn.training.loop import Trainer
+from llmattn.training.run import Run
+
+__all__ = ["Bench"]
+
+FORMAT = 1
+"""Raised when runs made before must not stand beside new ones."""
+
+
+class Bench:
+    """Makes runs. ``alone``: False in a worker, which asks no provider and prints nothing."""
+
+    def __init__(self, config: CompareConfig, *, alone: bool = True) -> None:
+        """Reads the text. Raises CorpusError or ConfigError."""
+        self.config = config
+        self.device = choose_device(config.device)
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        if config.keep_checkpoints:
+            make_folder(config.out / "checkpoints")
+        train = config.train
+        self.path = config.corpus
+        if config.limit_words is not None:
+            self.path = first_words(
+                self.path, config.limit_words, config.out, preset=train.tokenizer
+            )
+        self.corpus = load_corpus(
+            self.path,
+            preset=train.tokenizer,
+            min_count=train.min_count,
+            val_fraction=train.val_fraction,
+            test_fraction=train.test_fraction,
+            stream=train.stream,
+        )
+        if self.corpus.test is None:
+            raise ConfigError(
+                "A comparison is reported on a test part that nothing was chosen by: give a "
+                "--test-fraction above 0."
+            )
+        self.test: Split = self.corpus.test
+        default = config.scores.providers
+        if not default and any(arm.uses_scores and not arm.providers for arm in config.arms):
+            default = (choose_provider(load_plugins(), environment())[0],)
+        self._sets = score_sets(config, default)
+        self._shelf = ScoreShelf(config, self.corpus, self.device, asks=alone)
+
+    def prepare(self) -> dict[str, Scores]:
+        """Ask for what every arm needs, before the first run; what there is of it, by arm.
+
+        Raises what scoring raises.
+        """
+        self._shelf.check_limits(set(self._sets.values()))
+        return {name: self._shelf.scores(chosen) for name, chosen in self._sets.items()}
+
+    def model_config(self, arm: Arm) -> ModelConfig:
+        """The arm's model. Raises ConfigError if it cannot be as large as the others."""
+        scores = self._scores(arm)
+        size = len(self.corpus.tokenizer)
+        shape = self.config.shape_of(arm)
+        config = ModelConfig(vocab_size=size, channels=scores.channels if scores else (), **shape)
+        if not self.config.match_params:
+            return config
+        learned = ModelConfig(vocab_size=size, **{**self.config.shape, "attention": "learned"})
+        return match_parameters(config, learned)
+
+    def parameters(self, arm: Arm) -> int:
+        """How many numbers the arm's model learns."""
+        with torch.device("meta"):
+            return AttnGPT(self.model_config(arm)).parameter_count()
+
+    def settings(self, arm: Arm, lr: float, seed: int) -> dict[str, Any]:
+        """Everything that the result of a run depends on, as plain data."""
+        return _plain(
+            {
+                "format": FORMAT,
+                "llmattn": __version__,
+                "text_sha256": self.corpus.digest,
+                "model": attrs.asdict(self.model_config(arm)),
+                "train": attrs.asdict(evolve(self.config.train, lr=lr, seed=seed)),
+                "scores": self._scores_settings(arm),
+            }
+        )
+
+    def is_whole(self, run: FinishedRun) -> bool:
+        """Whether a run kept from before has all that is wanted of it."""
+        return not self.config.keep_checkpoints or self._checkpoint(run.settings).exists()
+
+    def train(self, arm: Arm, lr: float, seed: int) -> FinishedRun:
+        """Make one run."""
+        settings = self.settings(arm, lr, seed)
+        chosen = self._sets.get(arm.name)
+        feeds = self._shelf.feeds(chosen) if chosen else Feeds(*(NoScores(),) * 3)
+        torch.manual_seed(seed)
+        model = AttnGPT(self.model_config(arm)).to(self.device)
+        course = evolve(self.config.train, lr=lr, seed=seed)
+        trainer = Trainer(model, self.corpus, course, train_feed=feeds.train, val_feed=feeds.val)
+        scores = self._scores(arm)
+        scored = scores.scored if scores else ()
+        run = Run(trainer, self._checkpoint(settings), str(self.path), feeds, scored)
+        curve: list[tuple[int, float | None, float]] = []
+        val_loss = test_loss = math.inf
+        try:
+            outcome = trainer.run(
+                on_report=lambda r: curve.append((r.step, r.train_loss, r.val_loss)),
+                save=run.save if self.config.keep_checkpoints else _nothing,
+                stop=StopWish(),
+            )
+        except LlmattnError as error:
+            if type(error) is not LlmattnError:
+                raise
+            outcome = "diverged"  # the loss is no longer a number: too high a rate for this arm
+        else:
+            load_weights(model, trainer.best_weights)
+            assert feeds.test is not None
+            pad = self.corpus.tokenizer.eol_id
+            val_loss = trainer.best_loss
+            test_loss = split_loss(model, feeds.test, self.test, pad_id=pad)
+        return FinishedRun(
+            settings=settings,
+            place=self._place(),
+            test_loss=test_loss,
+            val_loss=val_loss,
+            best_step=trainer.best_step,
+            outcome=outcome,
+            tokens=trainer.tokens,
+            seconds=trainer.seconds,
+            parameters=model.parameter_count(),
+            curve=tuple(curve),
+        )
+
+    def summary(self) -> str:
+        """The text, in one line."""
+        splits = (self.corpus.train, self.corpus.val, self.test)
+        train, val, test = (f"{split.targets:,}" for split in splits)
+        return (
+            f"{self.path.name}: {train} tokens to train on, {val} to validate, {test} to test; "
+            f"{len(self.corpus.tokenizer):,} words"
+        )
+
+    def about(self, command: str) -> dict[str, Any]:
+        """Text, settings, scores and versions, for the report."""
+        scores = {}
+        for name, chosen in self._sets.items():
+            found = self._shelf.scores(chosen)
+            identities = [scored.identity for scored in found.scored]
+            scores[name] = {
+                "identities": [{**i.to_dict(), "namespace": i.namespace} for i in identities],
+                "coverage": found.coverage,
+            }
+        config = self.config
+        return _plain(
+            {
+                "summary": self.summary(),
+                "command": command,
+                "text": str(self.path),
+                "text_sha256": self.corpus.digest,
+                "shape": dict(config.shape),
+                "train": attrs.asdict(config.train),
+                "lrs": config.lrs,
+                "match_params": config.match_params,
+                "scores": scores,
+                "place": self._place(),
+            }
+        )
+
+    def _scores(self, arm: Arm) -> Scores | None:
+        chosen = self._sets.get(arm.name)
+        return self._shelf.scores(chosen) if chosen else None
+
+    def _scores_settings(self, arm: Arm) -> dict[str, Any] | None:
+        scores = self._scores(arm)
+        if scores is None:
+            return None
+        return {
+            "scored": [scored.to_dict() for scored in scores.scored],
+            # A cache that was filled further gives other scores under the same identities.
+            "coverage": round(scores.coverage, 6),
+            "asked_coverage": self.config.scores.coverage,
+            "min_pair_count": self.config.scores.min_pair_count,
+            "shuffled": OTHER_WINDOWS if arm.shuffled else None,
+        }
+
+    def _checkpoint(self, settings: Mapping[str, Any]) -> Path:
+        return self.config.out / "checkpoints" / f"{settings_key(settings)}.pt"
+
+    def _place(self) -> dict[str, Any]:
+        """Where a run is made."""
+        return {
+            "llmattn": __version__,
+            "torch": str(torch.__version__),
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "device": str(self.device),
+            "threads": torch.get_num_threads(),
+            "jobs": self.config.jobs,
+        }
+
+
+def _nothing() -> None:
+    """Saves no checkpoint."""
+
+
+def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as JSON reads them back, so that a kept run is found by the same hash."""
+    plain: dict[str, Any] = json.loads(json.dumps(value))
+    return plain

@@ -1,0 +1,131 @@
+"""Processes that train runs side by side; each has the corpus and the scores for itself."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from attrs import define, evolve, frozen
+
+from llmattn.comparing.arms import Arm
+from llmattn.comparing.config import CompareConfig
+from llmattn.comparing.store import FinishedRun
+from llmattn.errors import LlmattnError
+
+__all__ = ["Task", "Workers"]
+
+
+@frozen(eq=False)
+class Task:
+    """One run to make."""
+
+    arm: Arm
+    lr: float
+    seed: int
+
+
+@define
+class _Worker:
+    process: Any
+    connection: Connection
+    task: Task | None = None
+
+
+class Workers:
+    """A context manager: ``config.jobs`` processes, which share out ``config.threads`` threads.
+
+    They are new processes, not forks: neither torch's threads nor an open cache survives one.
+    """
+
+    def __init__(self, config: CompareConfig) -> None:
+        threads = config.threads or os.cpu_count() or 1
+        self._config = evolve(config, threads=max(1, threads // config.jobs))
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Workers:
+        context = multiprocessing.get_context("spawn")
+        for _ in range(self._config.jobs):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(self._config, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            self._workers.append(_Worker(process, ours))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for worker in self._workers:
+            worker.connection.close()
+            if error[0] is not None:
+                worker.process.terminate()
+        for worker in self._workers:
+            worker.process.join()
+        self._workers = []
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, FinishedRun]]:
+        """Make the runs, in about the order given; each comes as it finishes.
+
+        Raises LlmattnError when a run fails or a process dies.
+        """
+        left = list(tasks)
+        for worker in self._workers:
+            _hand(worker, left)
+        while busy := [worker for worker in self._workers if worker.task]:
+            ready = wait([worker.connection for worker in busy])
+            for worker in busy:
+                if worker.connection in ready:
+                    task, answer = worker.task, _answer(worker)
+                    assert task is not None
+                    _hand(worker, left)
+                    yield task, answer
+
+
+def _hand(worker: _Worker, left: list[Task]) -> None:
+    """Give the worker the next task, if there is one."""
+    worker.task = left.pop(0) if left else None
+    if worker.task:
+        try:
+            worker.connection.send(worker.task)
+        except OSError:
+            raise _died(worker) from None
+
+
+def _answer(worker: _Worker) -> FinishedRun:
+    try:
+        answer = worker.connection.recv()
+    except (EOFError, OSError):
+        raise _died(worker) from None
+    if isinstance(answer, FinishedRun):
+        return answer
+    raise LlmattnError(answer)
+
+
+def _died(worker: _Worker) -> LlmattnError:
+    worker.process.join()
+    return LlmattnError(
+        f"A process that trained ended by itself (exit code {worker.process.exitcode}; -9 often "
+        "means that memory ran out). Finished runs are kept; go on with the same command and "
+        "fewer --jobs."
+    )
+
+
+def _serve(config: CompareConfig, connection: Connection) -> None:
+    """What a worker does: train task after task until the other end is closed."""
+    # Ctrl-C reaches every process of a terminal; the one that was started by hand deals with it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from llmattn.comparing.bench import Bench
+
+    try:
+        bench = Bench(config, alone=False)
+        while True:
+            task = connection.recv()
+            connection.send(bench.train(task.arm, task.lr, task.seed))
+    except EOFError:
+        return
+    except LlmattnError as error:
+        connection.send(str(error))
+    except Exception as error:  # the parent tells it; a traceback here would be lost among others
+        connection.send(f"a fault in llmattn: {type(error).__name__}: {error}")
