@@ -120,7 +120,7 @@ class AttentionMaps:
 
 
 def shares(maps: Tensor, first: int) -> Tensor:
-    """``(..., L - first, L)``, rows that sum to 1, of rows that are not negative. A row of zeros
+    """``(..., L - first, L)``: rows that sum to 1, of rows that are not negative. A row of zeros
     becomes even over what it may see.
     """
     length = maps.shape[-1]

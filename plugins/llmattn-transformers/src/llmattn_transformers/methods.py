@@ -8,8 +8,11 @@ from typing import Protocol
 from attrs import frozen
 from llmattn.rows import Row, Scores
 
+from llmattn_transformers.ablation import Ablation
 from llmattn_transformers.attention import AttentionMaps
 from llmattn_transformers.channels import Channel
+from llmattn_transformers.embedding import Embeddings
+from llmattn_transformers.gradient import Gradient
 from llmattn_transformers.pieces import PieceEncoder
 from llmattn_transformers.settings import TransformersSettings
 from llmattn_transformers.teacher import load_teacher
@@ -45,5 +48,13 @@ def make_method(
 ) -> Method:
     """The method that the settings name, with its model loaded. Raises ConfigError."""
     teacher = load_teacher(weights, settings.device)
+    if not weights.causal:
+        return Embeddings(teacher, None)
     encoder = PieceEncoder(teacher.tokenizer, settings.start_token)
+    if settings.method == "embedding":
+        return Embeddings(teacher, encoder)
+    if settings.method == "ablation":
+        return InContext(Ablation(teacher, encoder).maps)
+    if settings.method == "gradient":
+        return InContext(Gradient(teacher, encoder).maps)
     return InContext(AttentionMaps(teacher, encoder, channels, settings.batch_tokens).maps)

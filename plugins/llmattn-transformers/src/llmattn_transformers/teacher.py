@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr
 from importlib.util import find_spec
 from typing import Any
@@ -108,22 +108,39 @@ class Teacher:
                 best, length = past, same
         return best.cut(length) if best else None
 
-    def go_on(self, ids: Sequence[int], past: Past | None, **options: Any) -> Any:
+    def go_on(self, ids: Sequence[int], past: Past | None, **options: Any) -> tuple[Any, Past]:
         """Read the text ``ids``, of which ``past`` has been read, and remember the whole.
 
-        Gives the model's output for the new tokens. With options of its ``forward``, such as
-        ``logits_to_keep``, it has ``logits``, else the last hidden states only.
+        Gives the model's output for the new tokens, and the whole. With options of the model's
+        ``forward``, such as ``logits_to_keep``, the output has ``logits``, else the last hidden
+        states only.
         """
+        output, layers = self._run(ids, len(past.ids) if past else 0, past, options)
+        whole = Past(tuple(ids), layers)
+        self._remember(whole)
+        return output, whole
+
+    def leave_out(self, whole: Past, start: int, end: int, keep: Tensor) -> Tensor:
+        """Logits ``(len(keep), V)`` at the tokens ``keep``, all behind ``end``, of the text
+        ``whole`` as if the tokens ``start`` to ``end - 1`` were not there. The others keep their
+        positions.
+        """
+        positions = torch.arange(end, len(whole.ids), device=self.device)[None]
+        options = {"position_ids": positions, "logits_to_keep": keep - end}
+        output, _ = self._run(whole.ids, end, whole.cut(start), options)
+        logits: Tensor = output.logits[0]
+        return logits
+
+    def _run(
+        self, ids: Sequence[int], start: int, past: Past | None, options: Mapping[str, Any]
+    ) -> tuple[Any, tuple[tuple[Tensor, Tensor], ...]]:
         from transformers import DynamicCache
 
-        before = len(past.ids) if past else 0
-        new = torch.tensor([ids[before:]], device=self.device)
+        new = torch.tensor([ids[start:]], device=self.device)
         cache: Any = DynamicCache(past.layers) if past else DynamicCache()
         run = self.model if options else self.model.base_model
         output = run(input_ids=new, past_key_values=cache, use_cache=True, **options)
-        layers = tuple((layer.keys, layer.values) for layer in cache.layers)
-        self._remember(Past(tuple(ids), layers))
-        return output
+        return output, tuple((layer.keys, layer.values) for layer in cache.layers)
 
     def _remember(self, past: Past) -> None:
         """Keep the newest texts; one that was gone on with makes place for the longer one."""
