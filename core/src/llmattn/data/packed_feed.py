@@ -21,16 +21,13 @@ __all__ = ["PackedFeed"]
 class PackedFeed:
     """The scores of a split's pieces, by their numbers.
 
-    ``order``: whose scores each piece gets, or None for its own.
+    ``channels``: what the model calls those of ``packed``. ``order``: whose scores each piece
+    gets, or None for its own.
     """
 
     packed: PackedScores
+    channels: tuple[str, ...]
     order: NDArray[np.int64] | None = None
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """The provider's channels."""
-        return self.packed.channels
 
     def scores(self, batch: Batch) -> Tensor:
         """``(B, C, T, T)``, float16 or uint8; 0 where a piece has ended, and above the diagonal."""

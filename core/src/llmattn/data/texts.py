@@ -11,6 +11,9 @@ from llmattn.rows import Row, Scores
 
 __all__ = ["window_rows", "window_scores"]
 
+_NOTHING = "\u200b"
+"""A character without width."""
+
 
 def window_rows(
     written: Sequence[str], start: int, length: int, *, context_words: int = 0, first: int = 1
@@ -23,13 +26,14 @@ def window_rows(
     before = written[max(0, start - context_words) : start]
     window = list(written[start : start + length])
     # Where a line ends and the next begins there are two marks; the text has one line end.
-    following = [*before[1:], window[0]]
+    following = [*before, window[0]][1:]
     kept = [
         token
         for token, after in zip(before, following, strict=True)
         if not (after == "\n" and token.endswith("\n"))
     ]
-    words = (*kept, *window)
+    # A token is empty if it shares its only character with the one before; a row needs a query.
+    words = tuple(token or _NOTHING for token in (*kept, *window))
     ends = range(len(kept) + max(first, 1), len(words))
     return [Row(words[end], words[: end + 1], words[:end]) for end in ends]
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from attrs import frozen, validators
 
+from llmattn.rows import Scope
 from llmattn.settings import setting
 
-__all__ = ["CooccurrenceSettings", "RandomSettings"]
+__all__ = ["SCOPES", "CooccurrenceSettings", "RandomSettings"]
+
+SCOPES = tuple(scope.value for scope in Scope)
+"""What a setting ``scope`` may be."""
 
 
 @frozen
@@ -23,3 +27,9 @@ class RandomSettings:
     """The control that knows nothing."""
 
     seed: int = setting(0, help="another seed gives other scores")
+    scope: str = setting(
+        "pair",
+        harmless=True,  # the identity has a scope of its own
+        help="pair: a hash of both words; prefix: of the text so far, for each position of it",
+        validator=validators.in_(SCOPES),
+    )

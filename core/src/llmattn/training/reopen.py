@@ -55,9 +55,10 @@ def reopen_source(scored: Scored, choice: ScoreChoice) -> ScoreSource:
     """
     wanted = scored.identity
     settings = attrs.fields_dict(load_plugins().provider(wanted.provider).settings)
+    details = {**dict(wanted.details), "scope": wanted.scope.value}
     options: Mapping[str, str] = {
         f"{wanted.provider}.{name}": str(value)
-        for name, value in wanted.details
+        for name, value in details.items()
         if name in settings and value is not None
     }
     source = open_source(
