@@ -110,7 +110,11 @@ def join_feeds(
     parts: list[_Part] = []
     if table is not None:
         parts.append(_Part(*(TableFeed(table),) * 3, coverage=coverage))
-    parts += [_packed(source, corpus, block_size, reading) for source, reading in readings]
+    first = 0 if table is None else len(table.channels)
+    for source, reading in readings:
+        names = tuple(channels[first : first + len(source.identity.channels)])
+        first += len(names)
+        parts.append(_packed(source, names, corpus, block_size, reading))
     parts = parts or [_Part(*(NoScores(),) * 3, coverage=1.0)]
     return Feeds(
         train=_joined([part.train for part in parts]),
@@ -169,7 +173,13 @@ def _table(
     return table, float(train.counts[known].sum() / max(1, train.counts.sum()))
 
 
-def _packed(source: ScoreSource, corpus: Corpus, block_size: int, reading: Reading) -> _Part:
+def _packed(
+    source: ScoreSource,
+    names: tuple[str, ...],
+    corpus: Corpus,
+    block_size: int,
+    reading: Reading,
+) -> _Part:
     """The scores in context of all splits, from one source."""
     folder = _packed_folder(source.cache)
     total = FillReport()
@@ -180,7 +190,7 @@ def _packed(source: ScoreSource, corpus: Corpus, block_size: int, reading: Readi
             source, split, block_size=block_size, reading=reading, folder=folder
         )
         total += report
-        return PackedFeed(packed)
+        return PackedFeed(packed, names)
 
     train = feed(corpus.train)
     if not train.packed.coverage:
