@@ -75,11 +75,11 @@ class LLMAttention(nn.Module):
 
     def _learned(self, length: int, like: Tensor, layer: int = 0) -> tuple[Tensor | None, Tensor]:
         """A layer's tau, if there is one, and its distance bias, if need be of zeros."""
-        tau = self.tau if self.config.uses_scores else None
-        bias = self.distance_bias if self.config.uses_distance else like.new_zeros(1, length)
-        if self.config.per_layer:
-            return None if tau is None else tau[layer], bias[layer]
-        return tau, bias
+        own = layer if self.config.per_layer else slice(None)
+        tau = self.tau[own] if self.config.uses_scores else None
+        if self.config.uses_distance:
+            return tau, self.distance_bias[own]
+        return tau, like.new_zeros(1 if tau is None else len(tau), length)
 
     def _given(self, scores: Tensor | None) -> Tensor:
         if scores is None:
