@@ -227,6 +227,15 @@ def test_processes_side_by_side_reach_the_same_losses(tmp_path: Path) -> None:
     assert kept(tmp_path) == pytest.approx(alone, abs=1e-5)
 
 
+@pytest.mark.parametrize("seeds", ["1", "2"])
+def test_one_or_two_seeds_prove_nothing(tmp_path: Path, seeds: str) -> None:
+    write_corpus(tmp_path)
+    done = compare(tmp_path, "--arms", "position,uniform", "--lr", "3e-3", "--seeds", seeds)
+    assert "no interval can be trusted" in done.stdout
+    assert "±" not in done.stdout
+    assert "better than" not in done.stdout
+
+
 def test_a_rate_that_diverges_is_not_chosen_and_ends_nothing(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     done = compare(tmp_path, "--arms", "position", "--lrs", "3e-3,1e30", "--seeds", "1")

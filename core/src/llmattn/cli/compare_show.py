@@ -54,9 +54,13 @@ def _show_plan(config: CompareConfig, bench: Bench, scores: Mapping[str, Scores]
             line += f" ({found.coverage:.1%} of the attention)"
         notify(line)
     grid = ", ".join(f"{lr:g}" for lr in config.lrs)
+    counts = (
+        f"{count} {what}{'s' * (count != 1)}"
+        for count, what in ((len(config.arms), "arm"), (config.seeds, "seed"))
+    )
     notify(
-        f"{len(config.arms)} arms, {config.seeds} seeds, learning rates {grid}: "
-        f"{config.most_runs} runs of at most {config.train.steps:,} steps, {config.jobs} at a time."
+        f"{', '.join(counts)}, learning rates {grid}: {config.most_runs} runs of at most "
+        f"{config.train.steps:,} steps, {config.jobs} at a time."
     )
 
 

@@ -100,7 +100,7 @@ def _draw_gains(axes: Axes, results: Results, baseline: str, colors: dict[str, s
         axes.errorbar(
             gain.mean,
             place,
-            xerr=gain.half if gain.n > 2 else None,
+            xerr=gain.half if gain.trusted else None,
             fmt="o",
             color=colors[result.name],
             capsize=4,

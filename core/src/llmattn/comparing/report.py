@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from llmattn.comparing.results import ArmResult, Results
-from llmattn.comparing.statistics import Estimate, estimate
+from llmattn.comparing.statistics import TRUSTED, Estimate, estimate
 from llmattn.errors import ConfigError
 from llmattn.secrets import redact
 
@@ -77,8 +77,8 @@ def legend(results: Results) -> str:
         f"Test loss in nats a token, mean over {seeds}, at the weights with the best validation "
         "loss. Gain: how much lower the test loss is, paired by seed; above 0 is better"
     )
-    if results.seeds < 3:
-        return text + f". With {seeds} no interval can be trusted."
+    if results.seeds < TRUSTED:
+        return text + "."
     return text + "; ± is half a 95% interval, * marks those clear of zero."
 
 

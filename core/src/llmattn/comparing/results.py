@@ -10,7 +10,7 @@ import attrs
 from attrs import frozen
 
 from llmattn.comparing.arms import Arm
-from llmattn.comparing.statistics import Estimate, conclude, estimate, gain
+from llmattn.comparing.statistics import TRUSTED, Estimate, conclude, estimate, gain
 from llmattn.comparing.store import FinishedRun
 
 __all__ = ["ArmResult", "Results"]
@@ -88,7 +88,13 @@ class Results:
         """What may be concluded: each arm against the first baseline; arms with external scores
         against every baseline and against their controls.
         """
-        said = []
+        if self.seeds < TRUSTED:
+            seeds = f"{self.seeds} seed{'s' * (self.seeds != 1)}"
+            return [
+                f"With {seeds} no interval can be trusted, so nothing follows from the "
+                f"differences: run at least {TRUSTED}, better 5 (--seeds)."
+            ]
+        said: list[str] = []
         for result in self.arms:
             against = list(self.against)
             if not result.arm.uses_scores or _is_control(result.arm):

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from attrs import frozen
 
-__all__ = ["LEVEL", "Estimate", "conclude", "estimate", "gain", "student_quantile"]
+__all__ = ["LEVEL", "TRUSTED", "Estimate", "conclude", "estimate", "gain", "student_quantile"]
 
 LEVEL = 0.95
 """How often an interval made in this way holds the true value."""
@@ -29,17 +29,25 @@ class Estimate:
     @property
     def sign(self) -> int:
         """1 or -1 where the interval lies above or below 0 and can be trusted, else 0."""
-        if self.half is None or self.n < TRUSTED or abs(self.mean) <= self.half:
+        if self.half is None or not self.trusted or abs(self.mean) <= self.half:
             return 0
         return 1 if self.mean > 0 else -1
 
+    @property
+    def trusted(self) -> bool:
+        """Whether there are seeds enough for an interval that says something."""
+        return self.half is not None and self.n >= TRUSTED
+
     def __str__(self) -> str:
         """Thousandths of a nat, which is finer than seeds agree."""
-        return f"{self.mean:.3f}" + ("" if self.half is None else f" ± {self.half:.3f}")
+        return f"{self.mean:.3f}{self._around()}"
 
     def signed(self) -> str:
         """As text with its sign, for differences."""
-        return f"{self.mean:+.3f}" + ("" if self.half is None else f" ± {self.half:.3f}")
+        return f"{self.mean:+.3f}{self._around()}"
+
+    def _around(self) -> str:
+        return f" ± {self.half:.3f}" if self.trusted else ""
 
 
 @lru_cache
@@ -87,14 +95,7 @@ def gain(losses: Mapping[int, float], baseline: Mapping[int, float]) -> Estimate
 
 def conclude(arm: str, baseline: str, difference: Estimate) -> str:
     """What the interval of :func:`gain` says, in one sentence."""
-    shown = f"{difference.signed()} nats a token"
-    if difference.n < TRUSTED:
-        seeds = f"{difference.n} seed{'s' * (difference.n != 1)}"
-        return (
-            f"{arm} against {baseline}: {difference.mean:+.3f} nats a token, but with {seeds} no "
-            f"interval can be trusted; run at least {TRUSTED}."
-        )
     if difference.sign == 0:
-        return f"{arm}: no measurable gain over {baseline}: {shown}."
+        return f"{arm}: no measurable gain over {baseline}: {difference.signed()} nats a token."
     size = f"{abs(difference.mean):.3f} ± {difference.half:.3f} nats a token"
     return f"{arm} is {'better' if difference.sign > 0 else 'worse'} than {baseline} by {size}."

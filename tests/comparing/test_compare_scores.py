@@ -1,0 +1,118 @@
+"""Where the arms of ``llmattn compare`` have their scores from, and what they cost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+from llmattn.testing.server import ScoreServer
+from llmattn.training.checkpoint import load_checkpoint
+from support_engine import run, write_corpus
+
+KEY = "sk-planted-key-1234567890"
+TINY = (
+    "--n-layer",
+    "1",
+    "--n-head",
+    "2",
+    "--n-embd",
+    "16",
+    "--batch-size",
+    "8",
+    "--min-count",
+    "1",
+)
+QUICK = ("--steps", "4", "--eval-every", "2", "--lr", "3e-3", "--seeds", "1", *TINY)
+
+
+def compare(folder: Path, *options: str) -> CompletedProcess[str]:
+    return run(folder, "compare", "corpus.txt", *QUICK, *options)
+
+
+def scores(folder: Path) -> dict[str, Any]:
+    """The scores that each arm read."""
+    text = (folder / "comparison" / "result.json").read_text()
+    found: dict[str, Any] = json.loads(text)["about"]["scores"]
+    return found
+
+
+def custom(server: ScoreServer, **more: object) -> list[str]:
+    """Options that make the provider ``custom`` ask ``server``."""
+    options = {"base_url": server.url, "model": "test-model", "api_key": KEY, **more}
+    return [word for name, value in options.items() for word in ("-o", f"custom.{name}={value}")]
+
+
+def test_arms_share_what_was_asked_once(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    ends = ("", "/no-b", "/per-layer", "/no-b/per-layer")
+    arms = ("--arms", "hybrid:custom," + ",".join(f"external:custom{end}" for end in ends))
+    with ScoreServer() as server:
+        done = compare(tmp_path, *arms, *custom(server))
+        assert done.returncode == 0, done.stderr
+        asked = len(server.log.requests)
+        run(tmp_path, "score", "corpus.txt", "-p", "custom", "--block-size", "64", *custom(server))
+        assert len(server.log.requests) == asked > 0
+
+
+def test_a_limit_holds_for_the_whole_comparison(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    # More sets of scores than a process holds at once, so that the paid one is read again.
+    arms = ("--arms", "random,external:custom,external:cooccurrence", "--seeds", "2")
+    limit = ("--max-requests", "2")
+    with ScoreServer() as server:
+        done = compare(tmp_path, *arms, *limit, *custom(server, pairs_per_request=20))
+        assert done.returncode == 0, done.stderr
+        assert len(server.log.requests) == 2
+    assert 0 < scores(tmp_path)["external:custom"]["coverage"] < 1
+
+
+def test_runs_with_more_of_the_scores_known_are_other_runs(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    with ScoreServer() as server:
+        options = ("--arms", "external:custom", *custom(server, pairs_per_request=20))
+        compare(tmp_path, *options, "--max-requests", "1")
+        done = compare(tmp_path, *options, "--max-requests", "2")
+        assert "kept from before" not in done.stderr
+    assert len(list((tmp_path / "comparison" / "runs").iterdir())) == 2
+
+
+def test_one_limit_for_two_paid_sources_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    (tmp_path / "arms.toml").write_text(
+        '[arms.a]\nprovider = "custom"\n[arms.b]\nlike = "a"\noptions = {reply = "integers"}\n'
+    )
+    with ScoreServer() as server:
+        both = ("--config", "arms.toml", "--max-requests", "9", *custom(server))
+        done = compare(tmp_path, *both)
+        assert done.returncode == 1
+        assert "limit one source of scores, and the arms have 2" in done.stderr
+        assert not server.log.requests
+
+
+def test_a_key_is_neither_shown_nor_written(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    with ScoreServer(api_key=KEY) as server:
+        done = compare(tmp_path, "--arms", "external:custom", *custom(server), "--keep-checkpoints")
+        assert done.returncode == 0, done.stderr
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert KEY not in done.stdout + done.stderr
+    assert KEY.encode() not in written
+
+
+def test_kept_checkpoints_can_be_sampled(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    arms = ("--arms", "external:cooccurrence,learned+b")
+    compare(tmp_path, *arms)
+    done = compare(tmp_path, *arms, "--keep-checkpoints")
+    assert "kept from before" not in done.stderr
+    found = sorted((tmp_path / "comparison" / "checkpoints").glob("*.pt"))
+    runs = sorted((tmp_path / "comparison" / "runs").glob("*.json"))
+    assert [path.stem for path in found] == [path.stem for path in runs]
+    for path, kept in zip(found, runs, strict=True):
+        best = json.loads(kept.read_text())
+        assert load_checkpoint(path).best["loss"] == pytest.approx(best["val_loss"], abs=1e-6)
+        sample = run(tmp_path, "sample", "--checkpoint", str(path), "--prompt", "the cat")
+        assert sample.returncode == 0, sample.stderr
