@@ -1,0 +1,89 @@
+"""``llmattn show``: what the heads of a model, or the scores of a provider, look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmattn.cli import options as o
+from llmattn.cli.parsing import parse_options
+from llmattn.errors import ConfigError
+from llmattn.training.choice import ScoreChoice
+
+__all__ = ["show"]
+
+
+def show(
+    checkpoint: Annotated[
+        Path | None, typer.Argument(help="What training wrote; or leave it out, see --provider.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Show what attends to what in this line of text.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Draw a picture; the file's ending names the format.")
+    ] = None,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(
+            help="The text to measure on, or for a provider that counts in a text. "
+            "Default: the one the checkpoint was trained on."
+        ),
+    ] = None,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(help="Draw these channels of a provider. Default: at most 12 of all."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    provider: Annotated[
+        str | None,
+        typer.Option(
+            "--provider",
+            "-p",
+            help="Show the scores of this provider for --text.",
+            rich_help_panel="Where the scores come from",
+        ),
+    ] = None,
+    model: o.Model = None,
+    option: o.Option = None,
+    criteria: o.Criteria = None,
+    cache: o.CacheName = "lmdb",
+    cache_dir: o.CacheDir = None,
+    max_cost: o.MaxCost = None,
+    max_requests: o.MaxRequests = None,
+    price_in: o.PriceIn = None,
+    price_out: o.PriceOut = None,
+) -> None:
+    """Show what each head of a trained model listens to, or how a provider scores a text.
+
+    With a checkpoint alone: how each head weighs the channels and the distance, and how widely
+    it looks. With --text: the attention weights of that text. With --provider and --text: the
+    scores themselves. Prints a table; --out draws.
+    """
+    if (checkpoint is None) == (provider is None):
+        raise ConfigError("Name a checkpoint to show, or a --provider with a --text; one of them.")
+    choice = ScoreChoice(
+        options=parse_options(option or (), criteria=criteria),
+        model=model,
+        cache=cache,
+        cache_dir=cache_dir,
+        scoring=o.scoring_options(
+            max_cost=max_cost, max_requests=max_requests, price_in=price_in, price_out=price_out
+        ),
+    )
+    from llmattn.cli import show_print as printing
+
+    if provider is not None:
+        if text is None:
+            raise ConfigError("--provider shows how a text is scored: give one with --text.")
+        printing.show_scores(provider, text, choice, corpus, channel or (), out, as_json=as_json)
+        return
+    assert checkpoint is not None
+    if channel:
+        raise ConfigError("--channel chooses channels of a --provider; a checkpoint shows all.")
+    if text is None:
+        printing.show_heads(checkpoint, choice, corpus, out, as_json=as_json)
+    else:
+        printing.show_weights(checkpoint, text, choice, out, as_json=as_json)

@@ -1,0 +1,274 @@
+"""Tables and JSON of ``llmattn show``. Imports torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from llmattn.data.corpus import Corpus, load_corpus
+from llmattn.errors import CheckpointError, CorpusError
+from llmattn.notices import notify
+from llmattn.scoring.source import open_source
+from llmattn.training.checkpoint import Checkpoint, load_checkpoint
+from llmattn.training.choice import ScoreChoice
+from llmattn.view.heads import Heads, heads_of, measure, text_weights
+from llmattn.view.plots import draw_heads, draw_scores, draw_weights, head_name, printable
+from llmattn.view.scores import choose_channels, text_scores
+
+__all__ = ["show_heads", "show_scores", "show_weights"]
+
+_COLUMNS = 5
+"""Matrices up to which each has a column of a table."""
+_STRONGEST = 3
+"""Channels, or keys, of a head that the table names."""
+
+
+def show_heads(
+    path: Path, choice: ScoreChoice, corpus_path: Path | None, out: Path | None, *, as_json: bool
+) -> None:
+    """What each head of a checkpoint listens to."""
+    checkpoint = load_checkpoint(path)
+    heads = heads_of(checkpoint)
+    corpus = _corpus(checkpoint, corpus_path)
+    if corpus is not None:
+        heads = attrs.evolve(heads, measured=measure(checkpoint, corpus, choice))
+    if out:
+        draw_heads(heads, out)
+    if as_json:
+        typer.echo(json.dumps(_heads_data(heads), indent=1))
+    else:
+        _print_heads(heads)
+    _tell(out)
+
+
+def _corpus(checkpoint: Checkpoint, path: Path | None) -> Corpus | None:
+    """The text to measure on; None if the checkpoint's own is not there any more."""
+    try:
+        corpus = load_corpus(
+            path or Path(checkpoint.corpus),
+            val_fraction=checkpoint.train_config.val_fraction,
+            tokenizer=checkpoint.tokenizer,
+        )
+    except CorpusError as error:
+        if path is not None:
+            raise
+        notify(f"{error} Until then nothing is measured, only what was learned is shown.")
+        return None
+    if path is None and corpus.digest != checkpoint.corpus_digest:
+        raise CheckpointError(
+            f"{checkpoint.corpus} is not the text any more that the checkpoint was trained on: "
+            "name a text to measure on with --corpus."
+        )
+    return corpus
+
+
+def _print_heads(heads: Heads) -> None:
+    measured = heads.measured
+    table = Table(box=box.SIMPLE_HEAD)
+    if heads.layers > 1:
+        table.add_column("layer", justify="right")
+    table.add_column("head", justify="right")
+    if measured:
+        for name in ("entropy", "of uniform", "looks back"):
+            table.add_column(name, justify="right")
+    if heads.tau is not None:
+        name = "strongest channels, tau" + (" (moves logits by)" if measured else "")
+        table.add_column(name, overflow="fold")
+    for layer, head in np.ndindex(heads.layers, heads.n_head):
+        cells = [str(layer + 1)] if heads.layers > 1 else []
+        cells.append(str(head + 1))
+        if measured:
+            entropy = measured.entropy[layer, head]
+            cells.append(f"{entropy:.2f}")
+            cells.append(f"{entropy / measured.uniform_entropy:.0%}")
+            cells.append(f"{measured.distance[layer, head]:.1f}")
+        if heads.tau is not None:
+            cells.append(_strongest_channels(heads, layer, head))
+        table.add_row(*cells)
+    console = Console(markup=False, highlight=False)
+    shared = ", the same in all layers" if heads.layers == 1 and heads.n_layer > 1 else ""
+    console.print(f"{heads.attention} attention, {heads.n_layer} layers{shared}")
+    console.print(table)
+    if measured:
+        console.print(
+            f"Means over {measured.tokens:,} tokens of validation text. Entropy in nats; looking "
+            f"everywhere alike has {measured.uniform_entropy:.2f}. Looks back: tokens."
+        )
+
+
+def _strongest_channels(heads: Heads, layer: int, head: int) -> str:
+    assert heads.tau is not None
+    tau = heads.tau[layer, head]
+    moved = None if heads.influence is None else heads.influence[layer, head]
+    order = np.argsort(-(np.abs(tau) if moved is None else moved), kind="stable")
+    return ", ".join(
+        f"{heads.channels[c]} {tau[c]:+.1f}" + ("" if moved is None else f" ({moved[c]:.2f})")
+        for c in order[:_STRONGEST]
+    )
+
+
+def _heads_data(heads: Heads) -> dict[str, Any]:
+    measured, influence = heads.measured, heads.influence
+
+    def by_channel(values: Any) -> dict[str, float]:
+        return dict(zip(heads.channels, _rounded(values), strict=True))
+
+    listed = []
+    for layer, head in np.ndindex(heads.layers, heads.n_head):
+        each: dict[str, Any] = {"layer": None if heads.layers == 1 else layer + 1, "head": head + 1}
+        if measured:
+            each["entropy"] = _rounded(measured.entropy[layer, head])
+            each["looks_back"] = _rounded(measured.distance[layer, head])
+        if heads.tau is not None:
+            each["tau"] = by_channel(heads.tau[layer, head])
+        if influence is not None:
+            each["moves_logits_by"] = by_channel(influence[layer, head])
+        if heads.distance_bias is not None:
+            each["distance_bias"] = _rounded(heads.distance_bias[layer, head])
+        listed.append(each)
+    return {
+        "attention": heads.attention,
+        "layers": heads.n_layer,
+        "channels": list(heads.channels),
+        "measured_tokens": measured.tokens if measured else 0,
+        "uniform_entropy": _rounded(np.float32(measured.uniform_entropy)) if measured else None,
+        "heads": listed,
+    }
+
+
+def show_weights(
+    path: Path, text: str, choice: ScoreChoice, out: Path | None, *, as_json: bool
+) -> None:
+    """The attention weights with which a checkpoint reads a text."""
+    found = text_weights(load_checkpoint(path), text, choice)
+    if found.unknown:
+        notify(f"Not in the vocabulary, read as <unk>: {', '.join(dict.fromkeys(found.unknown))}")
+    if found.unscored:
+        notify(
+            f"{found.unscored:.0%} of the word pairs were never scored; each counts as the mean "
+            "of its row."
+        )
+    if found.left_out:
+        notify(
+            f"The model looks at {len(found.tokens)} tokens at once: the last {found.left_out} of "
+            "the text are left out."
+        )
+    if out:
+        draw_weights(found, out)
+    layers, n_head = found.weights.shape[:2]
+    if as_json:
+        data = {
+            "tokens": found.tokens,
+            "weights": [
+                {
+                    "layer": None if layers == 1 else layer + 1,
+                    "head": head + 1,
+                    "rows": _triangle(found.weights[layer, head]),
+                }
+                for layer, head in np.ndindex(layers, n_head)
+            ],
+        }
+        typer.echo(json.dumps(data))
+    else:
+        names = list(np.ndindex(layers, n_head))
+        titles = [head_name(layers, *name) for name in names]
+        _print_strongest(titles, [found.weights[name] for name in names], found.tokens)
+    _tell(out)
+
+
+def show_scores(
+    provider: str,
+    text: str,
+    choice: ScoreChoice,
+    corpus_path: Path | None,
+    wanted: Sequence[str],
+    out: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """The scores that a provider gives a text."""
+    lines = load_corpus(corpus_path).train_words() if corpus_path else None
+    with open_source(
+        provider,
+        options=choice.options,
+        model=choice.model,
+        cache=choice.cache,
+        cache_dir=choice.cache_dir,
+        text=lines,
+        scoring=choice.scoring,
+    ) as source:
+        chosen = choose_channels(source.identity.channels, wanted)
+        found = text_scores(source, text)
+    if out:
+        draw_scores(found, chosen, out)
+    if as_json:
+        data = {
+            "provider": found.provider,
+            "tokens": found.tokens,
+            "channels": {
+                found.channels[channel]: _triangle(found.scores[channel]) for channel in chosen
+            },
+        }
+        typer.echo(json.dumps(data))
+    else:
+        titles = [found.channels[channel] for channel in chosen]
+        _print_strongest(titles, [found.scores[channel] for channel in chosen], found.tokens)
+    _tell(out)
+
+
+def _print_strongest(titles: Sequence[str], matrices: Sequence[Any], tokens: Sequence[str]) -> None:
+    """The strongest keys of each token, a column a matrix; of many matrices the strongest pairs."""
+    labels = [printable(token) for token in tokens]
+    if len(matrices) <= _COLUMNS:
+        table = Table("token", *titles, box=box.SIMPLE_HEAD)
+        for query, label in enumerate(labels):
+            cells = [_strongest_keys(matrix[query, : query + 1], labels) for matrix in matrices]
+            table.add_row(label, *cells, end_section=True)
+    else:
+        table = Table("", "strongest pairs", box=box.SIMPLE_HEAD)
+        for title, matrix in zip(titles, matrices, strict=True):
+            table.add_row(title, _strongest_pairs(matrix, labels))
+    Console(markup=False, highlight=False).print(table)
+
+
+def _strongest_keys(row: Any, labels: Sequence[str]) -> str:
+    order = np.argsort(-row, kind="stable")[:_STRONGEST]
+    return "\n".join(f"{labels[key]} {row[key]:.2g}" for key in order if row[key] > 0)
+
+
+def _strongest_pairs(matrix: Any, labels: Sequence[str]) -> str:
+    """Of a token with another, from the third token on: before, there is little to choose from."""
+    queries, keys = np.tril_indices(len(labels), -1)
+    queries, keys = queries[queries > 1], keys[queries > 1]
+    values = matrix[queries, keys]
+    order = np.argsort(-values, kind="stable")[: 2 * _STRONGEST]
+    return ", ".join(
+        f"{labels[queries[n]]} → {labels[keys[n]]} {values[n]:.2g}" for n in order if values[n] > 0
+    )
+
+
+def _triangle(matrix: Any) -> list[list[float | None]]:
+    """Row i with its i + 1 numbers; None where unknown."""
+    return [
+        [None if value != value else value for value in _rounded(row[: place + 1])]
+        for place, row in enumerate(matrix)
+    ]
+
+
+def _rounded(values: Any) -> Any:
+    """As plain numbers, to as many places as float32 holds."""
+    return np.round(values.astype(np.float64), 6).tolist()
+
+
+def _tell(out: Path | None) -> None:
+    if out:
+        notify(f"Wrote {out}.")

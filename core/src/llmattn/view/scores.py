@@ -1,0 +1,72 @@
+"""The scores of a text as a provider gives them, before any model reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from llmattn.cache.bulk import load_matrix
+from llmattn.data.corpus import encode_lines
+from llmattn.data.tokenizer import WordTokenizer
+from llmattn.errors import ConfigError
+from llmattn.rows import Scope, pair_rows, prefix_rows
+from llmattn.scoring.source import ScoreSource
+
+__all__ = ["TextScores", "choose_channels", "text_scores"]
+
+
+@frozen(eq=False)
+class TextScores:
+    """Scores ``(C, T, T)`` of a text's tokens: query i, key j <= i; NaN elsewhere and where
+    unknown.
+    """
+
+    provider: str
+    tokens: list[str]
+    channels: tuple[str, ...]
+    scores: NDArray[np.float32]
+
+
+def text_scores(source: ScoreSource, text: str, *, preset: str = "words") -> TextScores:
+    """Ask ``source`` for what its cache lacks of ``text``, taken as one line.
+
+    Under PREFIX scope the tokens are pieces of the text as written, after a line end, as in
+    training. Raises ConfigError for a text without a token, and what ``ScoreSource.scores``
+    raises.
+    """
+    tokenizer = WordTokenizer.train([text], preset=preset)
+    split = encode_lines([text], tokenizer)
+    if not len(split):
+        raise ConfigError(f"The text {text!r} holds no token to look at.")
+    identity = source.identity
+    if identity.scope is Scope.PREFIX:
+        tokens = split.written[:-1]
+        # The first row has nothing to choose between: it is not asked for.
+        source.scores(prefix_rows(tokens)[1:])
+    else:
+        tokens = tokenizer.words(text)
+        source.scores(pair_rows(tokens))
+    scores = load_matrix(source.cache, identity, tokens)
+    future = np.triu_indices(len(tokens), 1)
+    scores[:, future[0], future[1]] = np.nan
+    return TextScores(source.name, tokens, identity.channels, scores)
+
+
+def choose_channels(
+    channels: Sequence[str], wanted: Sequence[str] = (), *, most: int = 12
+) -> list[int]:
+    """The numbers of the channels ``wanted``, or of at most ``most`` from the first to the last.
+
+    Raises ConfigError for a name that is not among them.
+    """
+    unknown = [name for name in wanted if name not in channels]
+    if unknown:
+        known = ", ".join(channels)
+        raise ConfigError(f"There is no channel {unknown[0]!r}; choose among: {known}.")
+    if wanted:
+        return [channels.index(name) for name in wanted]
+    count = min(most, len(channels))
+    return [round(place) for place in np.linspace(0, len(channels) - 1, count).tolist()]
