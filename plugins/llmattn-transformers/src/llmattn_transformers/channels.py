@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from attrs import frozen
 from llmattn.errors import ConfigError
 
-__all__ = ["Channel", "read_channels"]
+__all__ = ["Channel", "channel_text", "read_channels"]
 
 _ITEM = re.compile(r"(\d+)(?:\.(\d+))?")
 
@@ -23,6 +24,9 @@ class Channel:
     def name(self) -> str:
         """``L03`` or ``L03H1``."""
         return f"L{self.layer:02d}" + ("" if self.head is None else f"H{self.head}")
+
+    def __str__(self) -> str:
+        return str(self.layer) if self.head is None else f"{self.layer}.{self.head}"
 
 
 def read_channels(text: str, n_layer: int, n_head: int) -> tuple[Channel, ...]:
@@ -52,3 +56,10 @@ def read_channels(text: str, n_layer: int, n_head: int) -> tuple[Channel, ...]:
             raise ConfigError(f"transformers: the channel {item.strip()} is named twice.")
         channels.append(channel)
     return tuple(channels)
+
+
+def channel_text(channels: Sequence[Channel], text: str) -> str | None:
+    """``text``, which named ``channels``, as everybody would write it; None for no channels."""
+    if text in ("layers", "heads") or not channels:
+        return text if channels else None
+    return ",".join(map(str, channels))

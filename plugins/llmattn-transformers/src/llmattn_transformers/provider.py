@@ -13,7 +13,7 @@ from llmattn.providers.protocol import Limits, Reply
 from llmattn.rows import Row, Scope
 from llmattn.settings import identity_details
 
-from llmattn_transformers.channels import read_channels
+from llmattn_transformers.channels import channel_text, read_channels
 from llmattn_transformers.methods import Method, make_method
 from llmattn_transformers.settings import TransformersSettings
 from llmattn_transformers.weights import find_weights
@@ -59,10 +59,11 @@ class TransformersProvider:
         else:
             self._maps = ()
             self.channels = _NAMES[method]
+        # A request is about a batch: of texts of 64 words, and not much more is lost at a stop.
         self.limits = Limits(
-            pairs_per_request=1 << 14,
-            rows_per_request=1 << 10,
-            keys_per_row=1 << 14,
+            pairs_per_request=16 * settings.batch_tokens,
+            rows_per_request=settings.batch_tokens,
+            keys_per_row=16 * settings.batch_tokens,
             requests_at_once=1,
             nested_rows=self.scope is Scope.PREFIX,
         )
@@ -75,6 +76,7 @@ class TransformersProvider:
         details = identity_details(self._settings)
         details |= {
             "model": self._weights.name,
+            "channels": channel_text(self._maps, self._settings.channels),
             "revision": self._weights.revision,
             "digest": self._weights.digest,
         }

@@ -1,0 +1,197 @@
+"""The provider `transformers` with small models of random weights: what holds for every model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from llmattn.cache.memory import MemoryCache
+from llmattn.cache.settings import MemorySettings
+from llmattn.errors import ConfigError, ProviderRejected
+from llmattn.rows import Row, Scope, prefix_rows
+from llmattn.scoring.options import ScoringOptions
+from llmattn.scoring.source import ScoreSource
+from llmattn.testing.providers import check_provider
+from llmattn_transformers.provider import TransformersProvider
+from support_transformers import PIECES, provider_of, save_model
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("gpt2"), "gpt2")
+
+
+def ask(provider: TransformersProvider, rows: Sequence[Row]) -> list[Any]:
+    return list(asyncio.run(provider.score(rows)).scores)
+
+
+def texts(count: int) -> list[tuple[str, ...]]:
+    """Texts of several lengths, none the beginning of another."""
+    return [PIECES[start:] for start in range(count)]
+
+
+@pytest.mark.parametrize("method", ["attention", "ablation", "gradient", "embedding"])
+def test_a_method_passes_the_kit_with_its_proof_of_causality(llama: Path, method: str) -> None:
+    check_provider(lambda: provider_of(llama, method=method), text=PIECES, tolerance=1e-4)
+
+
+@pytest.mark.parametrize("method", ["attention", "ablation", "gradient"])
+def test_a_model_of_another_kind_passes_the_kit(gpt2: Path, method: str) -> None:
+    check_provider(lambda: provider_of(gpt2, method=method), text=PIECES, tolerance=1e-4)
+
+
+@pytest.mark.parametrize("channels", ["layers", "heads", "1,0.1"])
+def test_rows_sum_to_one_in_each_channel(llama: Path, channels: str) -> None:
+    rows = prefix_rows(PIECES)
+    for row, scores in zip(rows, ask(provider_of(llama, channels=channels), rows), strict=True):
+        assert scores.shape[1] == len(row.keys)
+        np.testing.assert_allclose(scores.sum(1), 1, atol=1e-5)
+
+
+def test_a_list_of_channels_picks_from_all_heads(llama: Path) -> None:
+    rows = prefix_rows(PIECES)
+    picked = provider_of(llama, channels="1.0, 00.1")
+    assert picked.channels == ("L01H0", "L00H1")
+    for some, every in zip(
+        ask(picked, rows), ask(provider_of(llama, channels="heads"), rows), strict=True
+    ):
+        np.testing.assert_allclose(some, every[[2, 1]], atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["attention", "ablation", "gradient"])
+def test_a_row_alone_equals_the_row_among_those_of_its_text(llama: Path, method: str) -> None:
+    rows = prefix_rows(PIECES)
+    together = ask(provider_of(llama, method=method), rows)
+    for row, expected in zip(rows, together, strict=True):
+        (alone,) = ask(provider_of(llama, method=method), [row])
+        np.testing.assert_allclose(alone, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["attention", "ablation"])
+def test_going_on_with_a_text_equals_reading_it_anew(llama: Path, method: str) -> None:
+    rows = prefix_rows(PIECES)
+    together = ask(provider_of(llama, method=method), rows)
+    word_by_word = provider_of(llama, method=method)
+    for row, expected in zip(rows, together, strict=True):
+        (found,) = ask(word_by_word, [row])
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    other = (*PIECES[:6], " two", " mice")  # back to an earlier place, and another way from there
+    np.testing.assert_allclose(
+        ask(word_by_word, prefix_rows(other)[-1:])[0],
+        ask(provider_of(llama, method=method), prefix_rows(other))[-1],
+        atol=1e-4,
+    )
+
+
+def test_texts_read_together_score_as_each_alone(llama: Path) -> None:
+    rows = [row for text in texts(9) for row in prefix_rows(text)]
+    together = ask(provider_of(llama, batch_tokens=40), rows)
+    for row, expected in zip(rows, together, strict=True):
+        (alone,) = ask(provider_of(llama), [row])
+        np.testing.assert_allclose(alone, expected, atol=1e-5)
+
+
+def test_marks_that_the_tokenizer_would_join_stay_apart(llama: Path) -> None:
+    provider = provider_of(llama)
+    joined = ask(provider, prefix_rows(("a", "-", "-", "b")))
+    apart = ask(provider_of(llama), prefix_rows(("a", "-")))
+    np.testing.assert_allclose(joined[1], apart[1], atol=1e-5)
+
+
+def test_texts_are_told_apart_by_case_and_spaces(llama: Path) -> None:
+    provider = provider_of(llama)
+    (lower,) = ask(provider, prefix_rows(("The", " cat", " cat"))[-1:])
+    (upper,) = ask(provider, prefix_rows(("The", " cat", "cat"))[-1:])
+    assert np.abs(lower - upper).max() > 1e-3
+
+
+def test_a_piece_that_the_tokenizer_drops_still_has_its_place(llama: Path) -> None:
+    (scores,) = ask(provider_of(llama), prefix_rows(("a", "\x00", " cat"))[-1:])
+    np.testing.assert_allclose(scores.sum(1), 1, atol=1e-5)
+
+
+def test_what_was_kept_before_a_stop_is_not_asked_again(llama: Path) -> None:
+    rows = [row for text in texts(6) for row in prefix_rows(text)]
+    cache = MemoryCache(MemorySettings())
+    first = ScoreSource("transformers", provider_of(llama, batch_tokens=8), cache)
+    first.options = ScoringOptions(max_requests=2)
+    report = first.fill(rows)
+    assert report.stopped
+    assert 0 < report.scored < report.pairs
+    again = ScoreSource("transformers", provider_of(llama, batch_tokens=8), cache).fill(rows)
+    assert again.cached == report.scored
+    assert again.cached + again.scored == again.pairs
+
+
+def test_identity_tells_what_can_change_a_score(llama: Path, gpt2: Path) -> None:
+    settings: list[dict[str, Any]] = [
+        {},
+        {"channels": "heads"},
+        {"channels": "1"},
+        {"method": "ablation"},
+        {"method": "gradient"},
+        {"method": "embedding"},
+        {"start_token": "a"},
+    ]
+    identities = {provider_of(llama, **given).identity().namespace for given in settings}
+    identities.add(provider_of(gpt2).identity().namespace)
+    assert len(identities) == len(settings) + 1
+
+
+def test_identity_leaves_out_what_cannot_change_a_score(llama: Path, tmp_path: Path) -> None:
+    moved = tmp_path / llama.name
+    moved.symlink_to(llama)
+    plain = provider_of(llama, channels="0,1.1").identity()
+    assert plain == provider_of(moved, channels="0,1.1").identity()
+    assert plain == provider_of(llama, channels="00, 1.1", batch_tokens=7).identity()
+
+
+def test_other_weights_are_another_identity(llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = save_model(tmp_path / "other" / llama.name, seed=1)
+    assert provider_of(llama).identity() != provider_of(other).identity()
+
+
+def test_scopes_follow_the_method(llama: Path) -> None:
+    assert provider_of(llama).scope is Scope.PREFIX
+    assert provider_of(llama).limits.nested_rows
+    pairs = provider_of(llama, method="embedding")
+    assert pairs.scope is Scope.PAIR
+    assert not pairs.limits.nested_rows
+
+
+def test_a_text_that_is_too_long_is_refused_with_the_limit(llama: Path) -> None:
+    rows = prefix_rows([" a"] * 80)[-1:]
+    with pytest.raises(ProviderRejected, match="reads 64 at most"):
+        ask(provider_of(llama), rows)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"channels": "2"}, "layers are 0 to 1"),
+        ({"channels": "0.2"}, "heads 0 to 1"),
+        ({"channels": "all"}, "cannot be read at 'all'"),
+        ({"channels": "1,1"}, "named twice"),
+        ({"channels": "heads", "method": "ablation"}, "no layers or heads"),
+    ],
+)
+def test_channels_that_are_not_there_are_an_error(
+    llama: Path, settings: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        provider_of(llama, **settings)
+
+
+def test_an_unknown_start_token_is_an_error_that_names_some(llama: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no token '<nothing>'.*<s>"):
+        ask(provider_of(llama, start_token="<nothing>"), prefix_rows(("a",)))
