@@ -186,7 +186,7 @@ def test_pairs_are_those_of_a_plain_double_loop(texts: list[list[str]], block: i
     tokenizer = WordTokenizer.train(["a a b b c c rare"], min_count=2)
     split = encode_lines([" ".join(text) for text in texts], tokenizer)
     size = len(tokenizer)
-    found = count_pairs(split, special_ids=tokenizer.special_ids, block_size=block, vocab_size=size)
+    found = count_pairs(split, block_size=block)
     expected = np.zeros((size, size), int)
     for text in texts:
         line = [tokenizer.eol_id, *tokenizer.encode(" ".join(text))]
@@ -205,12 +205,7 @@ def test_pairs_are_those_of_a_plain_double_loop(texts: list[list[str]], block: i
 
 def test_rows_ask_each_query_once_and_never_about_special_tokens(tmp_path: Path) -> None:
     corpus = small_corpus(tmp_path)
-    pairs = count_pairs(
-        corpus.train,
-        special_ids=corpus.tokenizer.special_ids,
-        block_size=64,
-        vocab_size=len(corpus.tokenizer),
-    )
+    pairs = count_pairs(corpus.train, block_size=64)
     rows = pairs.rows(corpus.tokenizer.vocabulary)
     queries = [row.query for row in rows]
     assert sorted(queries) == sorted(set(corpus.tokenizer.vocabulary) - {"<unk>", "<eol>"})

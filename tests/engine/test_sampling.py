@@ -38,7 +38,7 @@ def randoms(number: int) -> list[torch.Generator]:
 
 
 def rows_of(table: ScoreTable) -> TableRows:
-    return TableRows(table, WORDS.vocabulary, WORDS.special_ids)
+    return TableRows(table, WORDS)
 
 
 @pytest.mark.parametrize(("attention", "distance_bias"), VARIANTS)
@@ -240,7 +240,7 @@ def test_a_pair_without_a_score_is_not_asked_again_with_each_token() -> None:
     )
     with ScoreSource("patchy", provider, open_cache("memory")) as source:
         askers = [Asker(source, slice(0, 1))]
-        rows = TableRows(table, WORDS.vocabulary, WORDS.special_ids, askers)
+        rows = TableRows(table, WORDS, askers)
         ids = torch.tensor([[1, 3, 5]])
         rows.rows(ids, 3)
         first = provider.asked.copy()

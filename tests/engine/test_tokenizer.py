@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from llmattn.data.tokenizer import WordTokenizer, join_tokens
+from llmattn.data.joining import join_tokens
+from llmattn.data.tokenizer import WordTokenizer
 from llmattn.errors import CheckpointError, ConfigError, CorpusError
 
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from llmattn.data.tokenizer import WordTokenizer
+from llmattn.data.text_tokenizer import TextTokenizer, train_tokenizer
 from llmattn.errors import ConfigError, CorpusError
 
 __all__ = ["Corpus", "Pieces", "Split", "encode_lines", "load_corpus", "read_lines", "split_lines"]
@@ -43,7 +44,7 @@ class Split:
     offsets: NDArray[np.int64]
     texts: tuple[str, ...]
     """The lines as their author wrote them; after one of a stream stand the blank lines."""
-    tokenizer: WordTokenizer
+    tokenizer: TextTokenizer
 
     def __len__(self) -> int:
         """How many lines there are."""
@@ -55,10 +56,21 @@ class Split:
         return int(len(self.ids) - len(self.offsets) + 1)
 
     def lines(self) -> list[list[int]]:
-        """The words of each line as ids, without ``<eol>``."""
+        """The tokens of each line as ids, without ``<eol>``."""
+        return self._cut(self.ids)
+
+    def scored_lines(self) -> list[list[int]]:
+        """The words of each line that scores are asked for, by their own ids; 0 where a token
+        is none or does not end one.
+        """
+        begins = np.zeros(len(self.ids), np.bool_)
+        begins[self.offsets[:-1]] = True
+        return self._cut(self.tokenizer.word_ids(self.ids.astype(np.int64), begins)[0])
+
+    def _cut(self, values: NDArray[Any]) -> list[list[int]]:
         marks = np.flatnonzero(self.ids == self.tokenizer.eol_id).tolist()
-        ids = self.ids.tolist()
-        return [ids[a + 1 : b] for a, b in pairwise(marks) if b > a + 1]
+        found = values.tolist()
+        return [found[a + 1 : b] for a, b in pairwise(marks) if b > a + 1]
 
     @cached_property
     def written(self) -> list[str]:
@@ -99,7 +111,7 @@ class Corpus:
     ``test``: what nothing is chosen by, or None if no part is held apart for it.
     """
 
-    tokenizer: WordTokenizer
+    tokenizer: TextTokenizer
     train: Split
     val: Split
     test: Split | None
@@ -110,12 +122,17 @@ class Corpus:
         """All parts, in the order of the text."""
         return (self.train, self.val) if self.test is None else (self.train, self.val, self.test)
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that scores are asked for, by their ids."""
+        return self.tokenizer.scored_words
+
     def train_words(self) -> list[list[str]]:
         """The words of each training line, unknown ones left out: what a provider may read."""
-        vocabulary, special = self.tokenizer.vocabulary, self.tokenizer.special_ids
+        words, special = self.words, self.tokenizer.special_ids
         return [
-            [vocabulary[index] for index in line if index not in special]
-            for line in self.train.lines()
+            [words[index] for index in line if index not in special]
+            for line in self.train.scored_lines()
         ]
 
 
@@ -187,7 +204,7 @@ def split_lines(
     return list(lines[: end - val]), list(lines[end - val : end]), list(lines[end:])
 
 
-def encode_lines(lines: Sequence[str], tokenizer: WordTokenizer, *, stream: bool = False) -> Split:
+def encode_lines(lines: Sequence[str], tokenizer: TextTokenizer, *, stream: bool = False) -> Split:
     """Lines as ids, each between two ``<eol>``, or as one stream with one between two.
 
     A line without a single token is left out; in a stream the ``<eol>`` before it is written so.
@@ -216,19 +233,23 @@ def load_corpus(
     *,
     preset: str = "words",
     min_count: int = 1,
+    vocab_size: int = 4096,
     val_fraction: float = 0.1,
     test_fraction: float = 0.0,
     stream: bool = False,
-    tokenizer: WordTokenizer | None = None,
+    tokenizer: TextTokenizer | None = None,
 ) -> Corpus:
     """Read, split and encode a corpus; the vocabulary comes from the training lines alone.
 
-    ``stream``: windows run on over line ends. With ``tokenizer`` (from a checkpoint) ``preset``
-    and ``min_count`` are not used. Raises CorpusError or ConfigError.
+    ``vocab_size``: how many tokens ``bpe`` learns. ``stream``: windows run on over line ends. With
+    ``tokenizer`` (from a checkpoint) ``preset`` and the two after it are not used.
+    Raises CorpusError or ConfigError.
     """
     lines = read_lines(path, keep_blank=stream)
     parts = split_lines(lines, val_fraction, test_fraction)
-    tokenizer = tokenizer or WordTokenizer.train(parts[0], preset=preset, min_count=min_count)
+    tokenizer = tokenizer or train_tokenizer(
+        parts[0], preset=preset, min_count=min_count, vocab_size=vocab_size
+    )
     splits = [encode_lines(part, tokenizer, stream=stream) for part in parts]
     for part, split, name in zip(parts, splits, ("training", "validation", "test"), strict=True):
         if part and not len(split):

@@ -10,14 +10,5 @@ __all__ = ["corpus_pairs"]
 
 def corpus_pairs(corpus: Corpus, block_size: int) -> tuple[PairCounts, PairCounts]:
     """The pairs of the training lines, and of all lines together."""
-    size = len(corpus.tokenizer)
-    parts = [
-        count_pairs(
-            split,
-            special_ids=corpus.tokenizer.special_ids,
-            block_size=block_size,
-            vocab_size=size,
-        )
-        for split in corpus.splits
-    ]
-    return parts[0], merge_counts(parts, size)
+    parts = [count_pairs(split, block_size=block_size) for split in corpus.splits]
+    return parts[0], merge_counts(parts, len(corpus.words))

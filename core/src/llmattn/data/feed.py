@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
 import torch
 from attrs import evolve, frozen
 from torch import Tensor
@@ -11,9 +12,10 @@ from torch import Tensor
 from llmattn.data.batches import Batch
 from llmattn.data.packed_feed import PackedFeed
 from llmattn.data.table import ScoreTable
+from llmattn.data.text_tokenizer import TextTokenizer
 from llmattn.errors import ConfigError
 
-__all__ = ["Feeds", "JoinedFeed", "NoScores", "ScoreFeed", "TableFeed"]
+__all__ = ["Feeds", "JoinedFeed", "NoScores", "ScoreFeed", "TableFeed", "window_words"]
 
 
 class ScoreFeed(Protocol):
@@ -43,11 +45,28 @@ class NoScores:
         """Nothing."""
 
 
+def window_words(tokenizer: TextTokenizer | None, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """The scored words of windows ``(B, T)`` as queries, and as keys; see ``word_ids``.
+
+    Without a tokenizer tokens are words.
+    """
+    if tokenizer is None or tokenizer.tokens_are_words:
+        return ids, ids
+    tokens = ids.cpu().numpy()
+    begins = np.zeros(tokens.shape, np.bool_)
+    begins[:, 0] = True
+    found = tokenizer.word_ids(tokens.reshape(-1), begins.reshape(-1))
+    queries, keys = (torch.from_numpy(a.reshape(tokens.shape)).to(ids.device) for a in found)
+    return queries, keys
+
+
 @frozen(eq=False)
 class TableFeed:
-    """Pair scores, looked up by token id."""
+    """Pair scores, looked up by the words that a batch's tokens are."""
 
     table: ScoreTable
+    tokenizer: TextTokenizer | None = None
+    """Tells the words of tokens that are not words themselves."""
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -56,7 +75,8 @@ class TableFeed:
 
     def scores(self, batch: Batch) -> Tensor:
         """``(B, C, T, T)``, float16."""
-        return self.table.gather(batch.ids)
+        queries, keys = window_words(self.tokenizer, batch.ids)
+        return self.table.gather(keys, queries=queries)
 
 
 @frozen(eq=False)

@@ -41,18 +41,19 @@ class PairCounts:
         ]
 
 
-def count_pairs(
-    split: Split, *, special_ids: Sequence[int], block_size: int, vocab_size: int
-) -> PairCounts:
+def count_pairs(split: Split, *, block_size: int) -> PairCounts:
     """The pairs of each input with itself and the inputs before it in its piece.
 
-    Tokens in ``special_ids`` are in no pair: they are nothing to ask a provider about.
+    They are pairs of the words that scores are asked for. Special tokens are in no pair: they
+    are nothing to ask a provider about.
     """
     pieces = split.pieces(block_size)
+    special_ids, vocab_size = split.tokenizer.special_ids, len(split.tokenizer.scored_words)
     first = np.cumsum(pieces.lengths) - pieces.lengths
     place = np.arange(int(pieces.lengths.sum())) - np.repeat(first, pieces.lengths)
     tokens = split.ids[np.repeat(pieces.starts, pieces.lengths) + place].astype(np.int64)
-    known = ~np.isin(tokens, special_ids)
+    queries, keys = split.tokenizer.word_ids(tokens, place == 0)
+    is_query, is_key = (~np.isin(ids, special_ids) for ids in (queries, keys))
     found: list[PairCounts] = []
     waiting: list[NDArray[np.int64]] = []
     held = 0
@@ -60,8 +61,8 @@ def count_pairs(
     here = np.arange(len(tokens))
     for distance in range(int(pieces.lengths.max(initial=0))):
         here = here[place[here] >= distance]
-        both = here[known[here] & known[here - distance]]
-        waiting.append(tokens[both] * vocab_size + tokens[both - distance])
+        both = here[is_query[here] & is_key[here - distance]]
+        waiting.append(queries[both] * vocab_size + keys[both - distance])
         held += len(both)
         if held > _FLUSH:
             found.append(_counted(np.concatenate(waiting), vocab_size))

@@ -106,18 +106,22 @@ class ScoreTable:
             self._scores = torch.from_numpy(padded).to(self.device)
             self._fill_on_device = torch.from_numpy(self._fill).to(self.device)
 
-    def gather(self, ids: Tensor, last: int | None = None) -> Tensor:
+    def gather(
+        self, ids: Tensor, last: int | None = None, *, queries: Tensor | None = None
+    ) -> Tensor:
         """Scores of a batch of texts.
 
         ``ids``: ``(B, T)``. Returns float16 ``(B, C, T, T)``, entry ``[b, c, i, j]`` for query
         ``ids[b, i]`` and key ``ids[b, j]``; with ``last`` only the last rows, ``(B, C, last, T)``.
+        ``queries``: what the tokens are as queries, if not the same.
         """
+        queries = ids if queries is None else queries
         batch, length = ids.shape
         rows = length if last is None else last
         small = self.dense and self.vocab_size**2 <= torch.iinfo(torch.int32).max
-        ids = ids.to(torch.int32 if small else torch.int64)
-        queries = ids[:, length - rows :, None]
-        codes = (queries * self.vocab_size + ids[:, None, :]).reshape(-1)
+        kind = torch.int32 if small else torch.int64
+        rising = queries[:, length - rows :, None].to(kind) * self.vocab_size
+        codes = (rising + ids[:, None, :].to(kind)).reshape(-1)
         if self.dense:
             picked = self._table.index_select(1, codes)
         else:

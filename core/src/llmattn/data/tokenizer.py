@@ -6,14 +6,16 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
+from llmattn.data.joining import EOL, WordLine, join_tokens
 from llmattn.errors import CheckpointError, ConfigError, CorpusError
 
 __all__ = ["EOL", "PRESETS", "UNK", "WordTokenizer"]
 
 UNK = "<unk>"
-EOL = "<eol>"
 
 PRESETS = {
     # A word with apostrophes inside it (don't, o'er), or one mark of punctuation.
@@ -22,21 +24,18 @@ PRESETS = {
     "seed": r"\w+|\.",
 }
 
-_NO_SPACE_BEFORE = frozenset(".,;:!?)]}%…’-–—/")
-_NO_SPACE_AFTER = frozenset("([{$£€#@-–—/")
-_CLIPPED = frozenset({"tis", "twas", "twere", "twill", "twould", "em", "gainst", "til"})
-"""Words that an apostrophe opens: 'tis, not tis'."""
-
 
 class WordTokenizer:
     """A lower-casing word tokenizer with ``<unk>`` and ``<eol>``.
 
-    Id 0 is ``<unk>``, id 1 ``<eol>``; the words follow, the most frequent first.
+    Id 0 is ``<unk>``, id 1 ``<eol>``; the words follow, the most frequent first. Scores are
+    asked for these words.
     """
 
     unk_id = 0
     eol_id = 1
-    special_ids = (0, 1)
+    special_ids: tuple[int, ...] = (0, 1)
+    tokens_are_words = True
 
     def __init__(self, tokenizer: Tokenizer, preset: str) -> None:
         self.preset = preset
@@ -46,6 +45,11 @@ class WordTokenizer:
             tokenizer.id_to_token(index) or UNK for index in range(size)
         )
         """The token of each id."""
+
+    @property
+    def scored_words(self) -> tuple[str, ...]:
+        """The words that scores are asked for: all."""
+        return self.vocabulary
 
     def __len__(self) -> int:
         return len(self.vocabulary)
@@ -105,6 +109,17 @@ class WordTokenizer:
         normal = self._tokenizer.normalizer.normalize_str(text)
         return [word for word, _ in self._tokenizer.pre_tokenizer.pre_tokenize_str(normal)]
 
+    def word_ids(
+        self, ids: NDArray[np.int64], begins: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The scored word that each token is as a query, and as a key: itself."""
+        return ids, ids
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of ``text`` that are read as ``<unk>``, each once."""
+        known = set(self.vocabulary) - {UNK}
+        return [word for word in dict.fromkeys(self.words(text)) if word not in known]
+
     def decode(self, ids: Iterable[int]) -> list[str]:
         """The tokens of ``ids``."""
         return [self.vocabulary[index] for index in ids]
@@ -112,6 +127,10 @@ class WordTokenizer:
     def detokenise(self, ids: Iterable[int]) -> str:
         """Readable text: no space before punctuation; ``<eol>`` becomes a line break."""
         return join_tokens(self.decode(ids))
+
+    def line(self, prompt: str) -> WordLine:
+        """A line that begins with ``prompt`` and grows by words."""
+        return WordLine(self.words(prompt), self.vocabulary)
 
     def to_json(self) -> str:
         """The tokenizer as a string that :meth:`from_json` reads."""
@@ -143,28 +162,3 @@ def _portions(lines: Iterable[str], size: int) -> Iterator[list[str]]:
     rest = iter(lines)
     while portion := list(islice(rest, size)):
         yield portion
-
-
-def join_tokens(tokens: Sequence[str]) -> str:
-    """Tokens as a person would write them."""
-    text = ""
-    glue = True
-    quotes = 0
-    for position, word in enumerate(tokens):
-        if word == EOL:
-            text, glue, quotes = text + "\n", True, 0
-            continue
-        following = tokens[position + 1] if position + 1 < len(tokens) else ""
-        before = after = False  # whether the token sticks to its neighbours
-        if word == '"':
-            before, after = quotes % 2 == 1, quotes % 2 == 0
-            quotes += 1
-        elif word == "'":
-            after = following in _CLIPPED
-            before = not after
-        else:
-            before = word in _NO_SPACE_BEFORE
-            after = word in _NO_SPACE_AFTER
-        text += word if glue or before else f" {word}"
-        glue = after
-    return text

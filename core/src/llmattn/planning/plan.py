@@ -108,7 +108,7 @@ def make_plan(
     """Plan the scoring of ``corpus`` with ``source``. Nothing is sent."""
     _, everything = corpus_pairs(corpus, block_size)
     pairs = select_pairs(everything, coverage=coverage, min_pair_count=min_pair_count)
-    vocabulary = corpus.tokenizer.vocabulary
+    vocabulary = corpus.words
     price = None if source.local else source.price
     share_of_all = pairs.counts.sum() / max(1, everything.counts.sum())
     points = []

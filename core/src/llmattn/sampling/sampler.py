@@ -8,7 +8,6 @@ from types import TracebackType
 import numpy as np
 import torch
 
-from llmattn.data.tokenizer import UNK, join_tokens
 from llmattn.errors import CheckpointError
 from llmattn.sampling.generate import Decoder, generate
 from llmattn.sampling.options import SampleOptions
@@ -53,16 +52,13 @@ class Sampler:
         if checkpoint.table is not None:
             self.scores = TableRows(
                 checkpoint.table,
-                self.tokenizer.vocabulary,
-                self.tokenizer.special_ids,
+                self.tokenizer,
                 self._askers,
             )
 
     def unknown_words(self, prompt: str) -> list[str]:
         """The words of ``prompt`` that the model reads as ``<unk>``, each once."""
-        words = dict.fromkeys(self.tokenizer.words(prompt))
-        known = set(self.tokenizer.vocabulary) - {UNK}
-        return [word for word in words if word not in known]
+        return self.tokenizer.unknown_words(prompt)
 
     def tokens(self, prompt: str, options: SampleOptions) -> Iterator[list[int]]:
         """The next token of each of ``options.num`` samples; see ``generate``."""
@@ -82,21 +78,22 @@ class Sampler:
 
     def stream(self, prompt: str, options: SampleOptions) -> Iterator[str]:
         """One sample, prompt included, in pieces of text as they come."""
-        line = Line(self.tokenizer.words(prompt))
+        line = self.tokenizer.line(prompt)
         yield line.text()
         for (token,) in self.tokens(prompt, options):
             if token != self.tokenizer.eol_id:
-                yield line.add(self.tokenizer.vocabulary[token])
+                yield line.add(token)
         yield line.rest()
 
     def sample(self, prompt: str, options: SampleOptions) -> list[str]:
         """``options.num`` continuations, prompt included, one line each."""
-        words = [self.tokenizer.words(prompt) for _ in range(options.num)]
+        lines = [self.tokenizer.line(prompt) for _ in range(options.num)]
+        texts = [line.text() for line in lines]
         for tokens in self.tokens(prompt, options):
-            for line, token in zip(words, tokens, strict=True):
+            for place, token in enumerate(tokens):
                 if token != self.tokenizer.eol_id:
-                    line.append(self.tokenizer.vocabulary[token])
-        return [join_tokens(line) for line in words]
+                    texts[place] += lines[place].add(token)
+        return [text + line.rest() for text, line in zip(texts, lines, strict=True)]
 
     def close(self) -> None:
         """Close the sources that were asked."""
@@ -113,31 +110,3 @@ class Sampler:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-class Line:
-    """A line of text that grows by words; spaces depend on the neighbours."""
-
-    def __init__(self, words: list[str]) -> None:
-        self._words = words
-        self._shown = 0
-
-    def text(self) -> str:
-        """What has not been shown yet and will not change any more."""
-        # An apostrophe sticks to the word before it or after it, which the next word tells.
-        settled = self._words[:-1] if self._words[-1:] == ["'"] else self._words
-        return self._show(settled)
-
-    def add(self, word: str) -> str:
-        """Append a word; what can now be shown."""
-        self._words.append(word)
-        return self.text()
-
-    def rest(self) -> str:
-        """What :meth:`text` held back."""
-        return self._show(self._words)
-
-    def _show(self, words: list[str]) -> str:
-        whole = join_tokens(words)
-        new, self._shown = whole[self._shown :], len(whole)
-        return new

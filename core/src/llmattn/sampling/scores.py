@@ -10,7 +10,9 @@ from attrs import field, frozen
 from numpy.typing import NDArray
 from torch import Tensor
 
+from llmattn.data.feed import window_words
 from llmattn.data.table import ScoreTable
+from llmattn.data.text_tokenizer import TextTokenizer
 from llmattn.errors import BadReply, LlmattnError
 from llmattn.rows import Row
 from llmattn.scoring.source import ScoreSource
@@ -45,13 +47,12 @@ class TableRows:
     def __init__(
         self,
         table: ScoreTable,
-        vocabulary: Sequence[str],
-        special_ids: Sequence[int],
+        tokenizer: TextTokenizer,
         askers: Sequence[Asker] = (),
     ) -> None:
         self._table = table
-        self._vocabulary = vocabulary
-        self._special = np.array(special_ids)
+        self._tokenizer = tokenizer
+        self._special = np.array(tokenizer.special_ids)
         self._askers = askers
         # Where a provider states what an absent pair is worth, nothing is missing.
         self._open = [c for c, value in enumerate(table.absent) if value is None]
@@ -62,8 +63,9 @@ class TableRows:
 
     def rows(self, ids: Tensor, last: int) -> Tensor:
         """``ids``: ``(B, T)``. Returns float16 ``(B, C, last, T)``."""
+        queries, keys = window_words(self._tokenizer, ids)
         if self._open:
-            query, key = self._word_pairs(ids, last)
+            query, key = self._word_pairs(queries, keys, last)
             for asker in self._askers:
                 self._ask(asker, query, key)
             self.read += len(query)
@@ -71,14 +73,16 @@ class TableRows:
             for channel in self._open:
                 known &= self._table.is_known(query, key, slice(channel, channel + 1))
             self.filled += int((~known).sum())
-        return self._table.gather(ids, last)
+        return self._table.gather(keys, last, queries=queries)
 
-    def _word_pairs(self, ids: Tensor, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _word_pairs(
+        self, queries: Tensor, keys: Tensor, last: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The causal pairs of the last rows, without those of special tokens."""
-        tokens = ids.cpu().numpy()
-        length = tokens.shape[1]
+        length = keys.shape[1]
         i, j = np.tril_indices(last, length - last, length)
-        query, key = tokens[:, i + length - last].ravel(), tokens[:, j].ravel()
+        query = queries.cpu().numpy()[:, i + length - last].ravel()
+        key = keys.cpu().numpy()[:, j].ravel()
         words = ~(np.isin(query, self._special) | np.isin(key, self._special))
         return query[words], key[words]
 
@@ -92,7 +96,7 @@ class TableRows:
         if not wanted:
             return
         asker.tried.update(pairs)
-        words, source = self._vocabulary, asker.source
+        words, source = self._tokenizer.scored_words, asker.source
         rows = [Row(words[q], tuple(words[k] for k in keys)) for q, keys in wanted.items()]
         try:
             found = source.scores(rows)

@@ -15,7 +15,7 @@ import torch
 from attrs import frozen
 
 from llmattn.data.table import ScoreTable
-from llmattn.data.tokenizer import WordTokenizer
+from llmattn.data.text_tokenizer import TextTokenizer, read_tokenizer
 from llmattn.errors import CheckpointError, LlmattnError
 from llmattn.identity import Identity
 from llmattn.model.attn_gpt import AttnGPT
@@ -75,7 +75,7 @@ class Checkpoint:
 
     model_config: ModelConfig
     train_config: TrainConfig
-    tokenizer: WordTokenizer
+    tokenizer: TextTokenizer
     weights: Mapping[str, torch.Tensor]
     best: Mapping[str, Any]
     last: Mapping[str, Any]
@@ -173,7 +173,7 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkp
         return Checkpoint(
             model_config=ModelConfig(**config),
             train_config=TrainConfig(**data["train_config"]),
-            tokenizer=WordTokenizer.from_json(data["tokenizer"]),
+            tokenizer=read_tokenizer(data["tokenizer"]),
             weights=data["weights"],
             best=data["best"],
             last=data["last"],

@@ -109,7 +109,7 @@ def join_feeds(
     """
     parts: list[_Part] = []
     if table is not None:
-        parts.append(_Part(*(TableFeed(table),) * 3, coverage=coverage))
+        parts.append(_Part(*(TableFeed(table, corpus.tokenizer),) * 3, coverage=coverage))
     first = 0 if table is None else len(table.channels)
     for source, reading in readings:
         names = tuple(channels[first : first + len(source.identity.channels)])
@@ -150,7 +150,7 @@ def _table(
     device: torch.device | str,
 ) -> tuple[ScoreTable, float]:
     """The table of the corpus's vocabulary, and how much of the training lines it covers."""
-    vocabulary = corpus.tokenizer.vocabulary
+    vocabulary = corpus.words
     train, everything = corpus_pairs(corpus, block_size)
     wanted = select_pairs(everything, coverage=coverage, min_pair_count=min_pair_count)
     parts: list[KnownPairs] = []
