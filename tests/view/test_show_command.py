@@ -1,0 +1,198 @@
+"""``llmattn show`` as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support_engine import SMALL, environment, run, write_corpus
+
+SHAPES = {
+    "shared": ("--provider", "random", "--provider", "cooccurrence"),
+    "layers": ("--provider", "random", "--per-layer", "--n-layer", "2"),
+    "texts": ("--provider", "random", "-o", "random.scope=prefix"),
+    "learned": ("--attention", "learned"),
+    "uniform": ("--attention", "uniform"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoints of short runs, one a shape."""
+    folder = tmp_path_factory.mktemp("show")
+    write_corpus(folder)
+    for name, options in SHAPES.items():
+        common = ("--corpus", "corpus.txt", "--steps", "5", "--block-size", "8", *SMALL)
+        done = run(folder, "train", *common, *options, "--out", f"{name}.pt")
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def shown(folder: Path, *arguments: str) -> Any:
+    done = run(folder, "show", *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def png_size(path: Path) -> tuple[int, int]:
+    data = path.read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack(">II", data[16:24])
+    return width, height
+
+
+def refusal(folder: Path, *arguments: str) -> str:
+    done = run(folder, "show", *arguments)
+    assert done.returncode == 1
+    return done.stderr
+
+
+@pytest.mark.parametrize("name", ["shared", "layers", "texts", "learned"])
+def test_heads_are_measured_between_certain_and_uniform(folder: Path, name: str) -> None:
+    data = shown(folder, f"{name}.pt")
+    assert data["measured_tokens"] > 20
+    assert data["heads"]
+    for head in data["heads"]:
+        assert 0 < head["entropy"] <= data["uniform_entropy"] + 1e-4
+        assert head["looks_back"] > 0
+
+
+def test_uniform_attention_has_the_entropy_of_looking_everywhere(folder: Path) -> None:
+    data = shown(folder, "uniform.pt")
+    for head in data["heads"]:
+        assert head["entropy"] == pytest.approx(data["uniform_entropy"], abs=1e-4)
+
+
+def test_a_head_tells_its_scale_of_each_channel_and_its_distances(folder: Path) -> None:
+    data = shown(folder, "shared.pt")
+    assert [(head["layer"], head["head"]) for head in data["heads"]] == [(None, 1), (None, 2)]
+    for head in data["heads"]:
+        assert list(head["tau"]) == ["random.random", "cooccurrence.cooccurrence"]
+        assert all(value >= 0 for value in head["moves_logits_by"].values())
+        assert len(head["distance_bias"]) == 8
+
+
+def test_layers_of_their_own_are_told_apart(folder: Path) -> None:
+    data = shown(folder, "layers.pt")
+    places = [(head["layer"], head["head"]) for head in data["heads"]]
+    assert places == [(1, 1), (1, 2), (2, 1), (2, 2)]
+    assert data["heads"][0]["tau"] != data["heads"][2]["tau"]
+
+
+@pytest.mark.parametrize("name", ["shared", "texts", "learned"])
+def test_a_text_is_shown_with_weights_that_sum_to_1(folder: Path, name: str) -> None:
+    data = shown(folder, f"{name}.pt", "--text", "The cat sees the dog.")
+    assert "".join(data["tokens"]) == "\nThe cat sees the dog."
+    for head in data["weights"]:
+        assert [len(row) for row in head["rows"]] == list(range(1, 8))
+        assert all(math.isclose(sum(row), 1, abs_tol=1e-4) for row in head["rows"])
+
+
+def test_a_text_longer_than_the_window_is_cut_and_told(folder: Path) -> None:
+    done = run(folder, "show", "shared.pt", "--text", "the cat sees the dog and the owl sees it")
+    assert "looks at 8 tokens at once: the last 3" in done.stderr
+
+
+def test_unknown_words_and_unscored_pairs_are_told(folder: Path) -> None:
+    done = run(folder, "show", "shared.pt", "--text", "the zebra hears night at cat")
+    assert "read as <unk>: zebra" in done.stderr
+    assert "were never scored" in done.stderr
+
+
+@pytest.mark.parametrize("scope", ["pair", "prefix"])
+def test_scores_of_a_provider_are_those_of_its_cache(folder: Path, scope: str) -> None:
+    options = ("-p", "random", "-o", f"random.scope={scope}", "--text", "the cat sees the dog")
+    data = shown(folder, *options)
+    (rows,) = data["channels"].values()
+    words = [token.strip() for token in data["tokens"]]
+    assert words[-5:] == ["the", "cat", "sees", "the", "dog"]
+    known = [value for row in rows for value in row if value is not None]
+    assert len(known) >= 15
+    assert all(0 <= value <= 1 for value in known)
+    assert shown(folder, *options) == data
+    if scope == "pair":
+        assert rows[3][0] == rows[3][3]  # one word, one score
+
+
+def test_a_provider_that_counts_reads_the_corpus(folder: Path) -> None:
+    options = ("-p", "cooccurrence", "--text", "the hen at night")
+    assert "give it" in refusal(folder, *options)
+    data = shown(folder, *options, "--corpus", "corpus.txt")
+    assert any(value > 0 for row in data["channels"]["cooccurrence"] for value in row)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("shared.pt",),
+        ("layers.pt",),
+        ("texts.pt",),
+        ("learned.pt",),
+        ("learned.pt", "--text", "the cat sees the dog"),
+        ("shared.pt", "--text", "a $\\frac{1}{ sign, _ 漢字 \x07 and <eol>"),
+        ("-p", "random", "--text", "the cat sees the dog " * 20),
+    ],
+    ids=lambda arguments: " ".join(arguments)[:20],
+)
+def test_out_draws_a_picture(folder: Path, arguments: tuple[str, ...]) -> None:
+    out = folder / "picture.png"
+    done = run(folder, "show", *arguments, "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    width, height = png_size(out)
+    assert width > 300
+    assert height > 200
+    out.unlink()
+
+
+@pytest.fixture
+def without_corpus(folder: Path) -> Iterator[None]:
+    (folder / "corpus.txt").rename(folder / "moved.txt")
+    yield
+    (folder / "moved.txt").rename(folder / "corpus.txt")
+
+
+@pytest.mark.usefixtures("without_corpus")
+def test_without_the_corpus_what_was_learned_is_still_shown(folder: Path) -> None:
+    done = run(folder, "show", "shared.pt", "--json")
+    assert done.returncode == 0
+    assert "nothing is measured" in done.stderr
+    data = json.loads(done.stdout)
+    assert "entropy" not in data["heads"][0]
+    assert data["heads"][0]["tau"]
+    assert shown(folder, "shared.pt", "--corpus", "moved.txt")["measured_tokens"] > 20
+
+
+def test_wrong_calls_are_told_what_to_do(folder: Path) -> None:
+    assert "Name a checkpoint" in refusal(folder)
+    assert "one of them" in refusal(folder, "shared.pt", "-p", "random")
+    assert "--text" in refusal(folder, "-p", "random")
+    assert "no token" in refusal(folder, "shared.pt", "--text", "  ")
+    wrong = refusal(folder, "-p", "random", "--text", "a b", "--channel", "colour")
+    assert "no channel 'colour'; choose among: random" in wrong
+    assert "cannot be written" in refusal(folder, "shared.pt", "--out", "missing/picture.png")
+
+
+def test_without_matplotlib_tables_work_and_pictures_tell_what_to_install(folder: Path) -> None:
+    code = (
+        "import sys; sys.modules['matplotlib'] = sys.modules['matplotlib.figure'] = None\n"
+        "from llmattn.cli.main import main; main(sys.argv[1:])"
+    )
+
+    def show(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code, "show", "shared.pt", *arguments],
+            cwd=folder,
+            env=environment(folder),
+            capture_output=True,
+            text=True,
+        )
+
+    assert "entropy" in show().stdout
+    assert "pip install 'llmattn-core[plot]'" in show("--out", "picture.png").stderr
