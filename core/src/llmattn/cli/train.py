@@ -23,7 +23,7 @@ __all__ = ["train"]
 _T = TrainConfig()
 _M = ModelConfig(vocab_size=2, channels=("any",))
 _TRAIN_FIELDS = {f.name for f in attrs.fields(TrainConfig)}
-_MODEL_FIELDS = {f.name for f in attrs.fields(ModelConfig)}
+_MODEL_FIELDS = {f.name for f in attrs.fields(ModelConfig)} - {"vocab_size", "channels"}
 
 _ONLY_NEW = ("match_params", "coverage", "min_pair_count", "score_transform", "context_words")
 _SCORES = ("model", "option", "criteria", "cache", "cache_dir", *o.LIMITS)
@@ -48,12 +48,36 @@ def train(
     ] = _T.min_count,
     tokenizer: Annotated[
         str,
-        typer.Option(help="words, or seed (LLM-Computing's \\w+|\\.).", rich_help_panel=TEXT),
+        typer.Option(
+            help="words, bpe (pieces of words), or seed (LLM-Computing's \\w+|\\.).",
+            rich_help_panel=TEXT,
+        ),
     ] = _T.tokenizer,
+    vocab_size: Annotated[
+        int, typer.Option(help="Tokens of `bpe`.", rich_help_panel=TEXT)
+    ] = _T.vocab_size,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream",
+            help="Read the text as one stream: windows run on over line ends.",
+            rich_help_panel=TEXT,
+        ),
+    ] = False,
     val_fraction: Annotated[
         float,
-        typer.Option(help="Share of the lines, the last, to validate on.", rich_help_panel=TEXT),
+        typer.Option(
+            help="Share of the lines, after the training lines, to validate on.",
+            rich_help_panel=TEXT,
+        ),
     ] = _T.val_fraction,
+    test_fraction: Annotated[
+        float,
+        typer.Option(
+            help="Share of the lines, the last, to test the best weights on at the end.",
+            rich_help_panel=TEXT,
+        ),
+    ] = _T.test_fraction,
     attention: Annotated[
         str, typer.Option(help=f"One of: {', '.join(ATTENTION)}.", rich_help_panel=MODEL)
     ] = _M.attention,
@@ -148,9 +172,25 @@ def train(
             rich_help_panel=RUN,
         ),
     ] = False,
+    save_every: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Seconds between checkpoints, which follow evaluations.",
+            rich_help_panel=RUN,
+        ),
+    ] = 30.0,
     log: Annotated[
         Path | None,
         typer.Option(help="Write evaluations to FILE.csv or FILE.jsonl.", rich_help_panel=RUN),
+    ] = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write curves for TensorBoard to this folder.",
+            metavar="DIR",
+            rich_help_panel=RUN,
+        ),
     ] = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=RUN)
@@ -158,6 +198,14 @@ def train(
     precision: Annotated[
         str, typer.Option(help=f"One of: {', '.join(PRECISIONS)}.", rich_help_panel=RUN)
     ] = _T.precision,
+    compile: Annotated[
+        bool,
+        typer.Option(
+            "--compile",
+            help="Compile the model (takes minutes; for long runs and GPUs).",
+            rich_help_panel=RUN,
+        ),
+    ] = False,
     threads: Annotated[
         int | None, typer.Option(help="Threads of the processor.", rich_help_panel=RUN)
     ] = None,
@@ -201,6 +249,7 @@ def train(
                 given=given,
                 scores=scores,
                 device=where,
+                compiled=compile,
                 team=team,
             )
             if resume and not run.reads_texts:
@@ -214,9 +263,12 @@ def train(
                 scores=scores,
                 device=where,
                 match_params=match_params,
+                compiled=compile,
                 team=team,
             )
-        outcome = run_and_show(run, max_time=max_time, log=log)
+        outcome = run_and_show(
+            run, max_time=max_time, save_every=save_every, log=log, tensorboard=tensorboard
+        )
     if outcome == "interrupted":
         raise typer.Exit(130)
 

@@ -9,6 +9,7 @@ import numpy as np
 import typer
 
 from llmattn.notices import notify
+from llmattn.training.board import Board
 from llmattn.training.interrupt import StopWish
 from llmattn.training.log import TrainingLog
 from llmattn.training.loop import Report
@@ -19,19 +20,34 @@ __all__ = ["run_and_show"]
 _CHANNELS_SHOWN = 8
 
 
-def run_and_show(run: Run, *, max_time: float | None = None, log: Path | None = None) -> str:
-    """Train, printing as it goes; ``max_time`` in minutes, ``log`` a file for the evaluations.
+def run_and_show(
+    run: Run,
+    *,
+    max_time: float | None = None,
+    save_every: float = 30.0,
+    log: Path | None = None,
+    tensorboard: Path | None = None,
+) -> str:
+    """Train, printing as it goes; ``max_time`` in minutes, ``save_every`` in seconds.
 
+    ``log`` is a file for the evaluations, ``tensorboard`` a folder for their curves.
     Returns what ended the run. Of several processes only the first one prints and writes.
     """
     trainer = run.trainer
     limit = math.inf if max_time is None else 60 * max_time
     if not trainer.team.is_first:
         with StopWish(quiet=True) as stop:
-            return trainer.run(
+            outcome = trainer.run(
                 on_report=lambda _: None, save=lambda: None, stop=stop, max_seconds=limit
             )
-    records = None if log is None else TrainingLog(log, after=trainer.step)
+        if outcome != "interrupted":
+            run.test_loss()
+        return outcome
+    records: list[TrainingLog | Board] = []
+    if log is not None:
+        records.append(TrainingLog(log, after=trainer.step))
+    if tensorboard is not None:
+        records.append(Board(tensorboard, after=trainer.step))
     _show_start(run)
     if run.out.exists() and not trainer.step:
         notify(f"{run.out} is there already; the new checkpoint will replace it.")
@@ -42,11 +58,15 @@ def run_and_show(run: Run, *, max_time: float | None = None, log: Path | None = 
 
     def show(report: Report) -> None:
         typer.echo(_line(report, speed, trainer.config.steps))
-        if records is not None:
-            records.add(report)
+        for record in records:
+            record.add(report)
 
     with StopWish() as stop:
-        outcome = trainer.run(on_report=show, save=run.save, stop=stop, max_seconds=limit)
+        outcome = trainer.run(
+            on_report=show, save=run.save, stop=stop, max_seconds=limit, save_every=save_every
+        )
+    for record in records:
+        record.close()
     _show_end(run, outcome)
     return outcome
 
@@ -66,10 +86,13 @@ class _Speed:
 
 def _show_start(run: Run) -> None:
     corpus, config = run.trainer.corpus, run.trainer.model.config
+    unit = "words" if corpus.tokenizer.tokens_are_words else "pieces of words"
+    tested = "" if corpus.test is None else f", {len(corpus.test):,} to test"
     unknown = float(np.mean(corpus.train.ids == corpus.tokenizer.unk_id))
     typer.echo(
-        f"corpus  {len(corpus.train):,} lines to train on, {len(corpus.val):,} to validate; "
-        f"{len(corpus.tokenizer):,} words ({unknown:.1%} of the text outside them)"
+        f"corpus  {len(corpus.train):,} lines to train on, {len(corpus.val):,} to validate"
+        f"{tested}; "
+        f"{len(corpus.tokenizer):,} {unit} ({unknown:.1%} of the text outside them)"
     )
     if channels := run.feeds.channels:
         names = ", ".join(channels[:_CHANNELS_SHOWN])
@@ -112,4 +135,10 @@ def _show_end(run: Run, outcome: str) -> None:
         f"Best validation loss: {trainer.best_loss:.4f} nats a token (perplexity "
         f"{math.exp(trainer.best_loss):.1f}), at step {trainer.best_step}; kept in {out}"
     )
+    test_loss = run.test_loss()
+    if test_loss is not None:
+        typer.echo(
+            f"Test loss of these weights: {test_loss:.4f} nats a token (perplexity "
+            f"{math.exp(test_loss):.1f}), on {len(trainer.corpus.test or ()):,} lines"
+        )
     typer.echo(f"Now try: python -m llmattn.sample --checkpoint {out}")

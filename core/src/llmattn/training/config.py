@@ -18,7 +18,8 @@ class TrainConfig:
 
     ``batch_size``: lines a step (times ``grad_accum``). ``lr`` is reached after
     ``warmup`` steps and falls along a cosine to ``min_lr_share`` of itself. ``patience``:
-    evaluations without a new best before the run stops; 0 for never. Raises ConfigError.
+    evaluations without a new best before the run stops; 0 for never. ``vocab_size``: how many
+    tokens the tokenizer ``bpe`` has. Raises ConfigError.
     """
 
     steps: int = 2000
@@ -38,9 +39,10 @@ class TrainConfig:
     stream: bool = False
     min_count: int = 1
     tokenizer: str = "words"
+    vocab_size: int = 4096
 
     def __attrs_post_init__(self) -> None:
-        for name in ("steps", "batch_size", "grad_accum", "eval_every", "min_count"):
+        for name in ("steps", "batch_size", "grad_accum", "eval_every", "min_count", "vocab_size"):
             self._need(name, getattr(self, name) >= 1, "at least 1")
         for name in ("warmup", "weight_decay", "seed", "patience"):
             self._need(name, getattr(self, name) >= 0, "0 or more")

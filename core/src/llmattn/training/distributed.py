@@ -139,6 +139,14 @@ def join_team(
     try:
         words = dist.new_group(backend="gloo", timeout=_PATIENCE)
         yield Team(shard.rank, shard.world, words), chosen
+    except RuntimeError as error:
+        if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            raise
+        raise LlmattnError(
+            f"Process {shard.rank + 1} of {shard.world} has lost another one, whose own message "
+            "tells why it ended. Go on with --resume; with torchrun --max-restarts N the run goes "
+            "on by itself."
+        ) from error
     finally:
         dist.destroy_process_group()
 

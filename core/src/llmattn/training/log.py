@@ -43,6 +43,9 @@ class TrainingLog:
         else:
             self._write([json.dumps(record)], "a")
 
+    def close(self) -> None:
+        """Nothing: each record is in the file at once."""
+
     def _kept(self, after: int) -> list[str]:
         """The records up to step ``after``."""
         try:

@@ -19,6 +19,7 @@ from llmattn.data.feed import ScoreFeed
 from llmattn.errors import LlmattnError
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.training.checkpoint import load_weights
+from llmattn.training.compiling import compile_model
 from llmattn.training.config import TrainConfig
 from llmattn.training.distributed import ALONE, Team
 from llmattn.training.evaluate import split_loss
@@ -59,6 +60,7 @@ class Trainer:
         *,
         train_feed: ScoreFeed,
         val_feed: ScoreFeed,
+        compiled: bool = False,
         team: Team = ALONE,
     ) -> None:
         self.model = model
@@ -68,7 +70,8 @@ class Trainer:
         self.optimizer = build_optimizer(model, config)
         self._train_feed, self._val_feed = train_feed, val_feed
         self._device = model.token_embedding.weight.device
-        self._step_model = team.wrap(model, self._device)
+        steps = compile_model(model) if compiled else model
+        self._step_model = team.wrap(steps, self._device)
         self._pieces = corpus.train.pieces(model.config.block_size)
         self._order = BatchOrder(self._pieces, batch_size=config.batch_size, seed=config.seed)
         self.step = 0

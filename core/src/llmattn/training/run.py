@@ -25,11 +25,13 @@ from llmattn.training.checkpoint import (
     Scored,
     check_writable,
     load_checkpoint,
+    load_weights,
     save_checkpoint,
 )
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.config import TrainConfig
 from llmattn.training.distributed import ALONE, Launch, Team
+from llmattn.training.evaluate import split_loss
 from llmattn.training.loop import Trainer
 from llmattn.training.reopen import reopen_feeds
 from llmattn.training.scores import channel_names, in_order, open_feeds, reading_of
@@ -51,6 +53,19 @@ class Run:
     def reads_texts(self) -> bool:
         """Whether the model reads scores in context, which no checkpoint holds."""
         return any(scored.identity.scope is Scope.PREFIX for scored in self.scored)
+
+    def test_loss(self) -> float | None:
+        """Nats a token of the best weights on the test part; None if no part is held apart.
+
+        The whole team must call it.
+        """
+        trainer, feed = self.trainer, self.feeds.test
+        if trainer.corpus.test is None or feed is None:
+            return None
+        model = AttnGPT(trainer.model.config).to(trainer.model.token_embedding.weight.device)
+        load_weights(model, trainer.best_weights)
+        pad_id = trainer.corpus.tokenizer.eol_id
+        return split_loss(model, feed, trainer.corpus.test, pad_id=pad_id, team=trainer.team)
 
     def save(self) -> None:
         """Write the checkpoint. Raises CheckpointError."""
@@ -82,13 +97,15 @@ def begin(
     scores: ScoreChoice | None = None,
     device: str = "auto",
     match_params: bool = False,
+    compiled: bool = False,
     team: Team = ALONE,
 ) -> Run:
     """A new run. What can be wrong with the settings is found before a score is asked for.
 
     ``shape``: fields of ModelConfig, but for ``vocab_size`` and ``channels``.
     ``match_params``: give the model as many parameters as ``learned`` attention would have.
-    Of a ``team``, the first process reads the corpus, fills the cache and loads the scores.
+    ``compiled``: run its steps through torch.compile. Of a ``team``, the first process reads the
+    corpus, fills the cache and loads the scores.
     """
     chosen = choose_device(device)
 
@@ -101,7 +118,7 @@ def begin(
     material = team.from_first(prepare)
     torch.manual_seed(config.seed)
     model = AttnGPT(material.model_config).to(chosen)
-    trainer = _trainer(model, material.corpus, config, material.feeds, team)
+    trainer = _trainer(model, material.corpus, config, material.feeds, compiled, team)
     return Run(trainer, out, str(corpus_path), material.feeds, material.scored)
 
 
@@ -131,7 +148,10 @@ def _prepare(
         corpus_path,
         preset=config.tokenizer,
         min_count=config.min_count,
+        vocab_size=config.vocab_size,
         val_fraction=config.val_fraction,
+        test_fraction=config.test_fraction,
+        stream=config.stream,
     )
     feeds = Feeds(NoScores(), NoScores(), NoScores())
     scored: tuple[Scored, ...] = ()
@@ -192,6 +212,7 @@ def resume(
     given: Mapping[str, Any] | None = None,
     scores: ScoreChoice | None = None,
     device: str = "auto",
+    compiled: bool = False,
     team: Team = ALONE,
 ) -> Run:
     """Take up the run whose checkpoint is ``out``; its further course is that of an unbroken run.
@@ -213,7 +234,7 @@ def resume(
 
     checkpoint, config, corpus, feeds = team.from_first(reload)
     model = AttnGPT(checkpoint.model_config).to(chosen)
-    trainer = _trainer(model, corpus, config, feeds, team)
+    trainer = _trainer(model, corpus, config, feeds, compiled, team)
     try:
         trainer.load_state(
             checkpoint.last, {**checkpoint.best, "weights": dict(checkpoint.weights)}
@@ -245,6 +266,8 @@ def _same_corpus(out: Path, checkpoint: Checkpoint, corpus_path: Path | None) ->
         corpus = load_corpus(
             path,
             val_fraction=checkpoint.train_config.val_fraction,
+            test_fraction=checkpoint.train_config.test_fraction,
+            stream=checkpoint.train_config.stream,
             tokenizer=checkpoint.tokenizer,
         )
     except CorpusError as error:
@@ -258,9 +281,17 @@ def _same_corpus(out: Path, checkpoint: Checkpoint, corpus_path: Path | None) ->
 
 
 def _trainer(
-    model: AttnGPT, corpus: Corpus, config: TrainConfig, feeds: Feeds, team: Team
+    model: AttnGPT, corpus: Corpus, config: TrainConfig, feeds: Feeds, compiled: bool, team: Team
 ) -> Trainer:
-    return Trainer(model, corpus, config, train_feed=feeds.train, val_feed=feeds.val, team=team)
+    return Trainer(
+        model,
+        corpus,
+        config,
+        train_feed=feeds.train,
+        val_feed=feeds.val,
+        compiled=compiled,
+        team=team,
+    )
 
 
 def _agreed(checkpoint: Checkpoint, given: Mapping[str, Any]) -> TrainConfig:

@@ -1,0 +1,51 @@
+"""Evaluations as curves for TensorBoard, by the extra ``tensorboard``."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from llmattn.errors import ConfigError
+from llmattn.training.loop import Report
+
+__all__ = ["Board"]
+
+
+class Board:
+    """Writes reports to event files in ``folder``.
+
+    ``after``: the step that the run goes on from; what the files hold of later steps is hidden.
+    Raises ConfigError if the extra is not installed or the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, *, after: int = 0) -> None:
+        try:
+            module = import_module("tensorboardX")
+        except ImportError:
+            raise ConfigError(
+                "--tensorboard needs tensorboardX: pip install 'llmattn-core[tensorboard]'"
+            ) from None
+        try:
+            self._writer = module.SummaryWriter(str(folder), purge_step=after + 1 if after else 0)
+        except OSError as error:
+            raise ConfigError(
+                f"--tensorboard {folder} cannot be written ({error.strerror}): name another folder."
+            ) from None
+        self._last: Report | None = None
+
+    def add(self, report: Report) -> None:
+        """Add a point to each curve."""
+        curves = {"loss/validation": report.val_loss, "learning rate": report.lr}
+        if report.train_loss is not None:
+            curves["loss/training"] = report.train_loss
+        if self._last is not None and report.seconds > self._last.seconds:
+            passed = report.seconds - self._last.seconds
+            curves["tokens a second"] = (report.tokens - self._last.tokens) / passed
+        for name, value in curves.items():
+            self._writer.add_scalar(name, value, report.step)
+        self._writer.flush()
+        self._last = report
+
+    def close(self) -> None:
+        """Write what is left, and stop the writer's thread."""
+        self._writer.close()
