@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 import torch
 from llmattn.data.batches import IGNORED, BatchOrder, collate, sorted_batches
 from llmattn.data.corpus import Pieces
-from llmattn.data.table import KnownPairs, ScoreTable, join_channels
-from llmattn.errors import CheckpointError
+from llmattn.data.table import KnownPairs, ScoreTable, TableKind, join_channels
+from llmattn.errors import CacheError, CheckpointError
 from support_engine import full_table, small_corpus
 
 SIZE = 5
@@ -25,7 +26,7 @@ def known(pairs: dict[tuple[int, int], list[float]]) -> KnownPairs:
 def table(
     pairs: dict[tuple[int, int], list[float]],
     absent: list[float | None] | None = None,
-    dense: bool = True,
+    kind: TableKind = "float16",
 ) -> ScoreTable:
     channels = len(next(iter(pairs.values())))
     return ScoreTable(
@@ -33,34 +34,41 @@ def table(
         vocab_size=SIZE,
         channels=[f"c{i}" for i in range(channels)],
         absent=absent or [None] * channels,
-        dense=dense,
+        kind=kind,
     )
 
 
+def values(found: torch.Tensor) -> torch.Tensor:
+    """Scores as numbers from 0 to 1, as a model reads them."""
+    return found.float() / 255 if found.dtype == torch.uint8 else found.float()
+
+
 def lookup(scores: ScoreTable, query: int, key: int) -> list[float]:
-    return scores.gather(torch.tensor([[key, query]]))[0, :, 1, 0].tolist()
+    found = values(scores.gather(torch.tensor([[key, query]])))[0, :, 1, 0].tolist()
+    # Eighths, which float16 holds exactly and uint8 nearly.
+    return [round(8 * score) / 8 for score in found]
 
 
-@pytest.mark.parametrize("dense", [True, False])
-def test_gather_gives_each_query_and_key_its_score(dense: bool) -> None:
-    scores = table({(3, 2): [0.25, 0.5], (2, 2): [0.75, 1.0], (3, 3): [0.125, 0.0]}, dense=dense)
-    found = scores.gather(torch.tensor([[2, 3]]))
-    assert found.shape == (1, 2, 2, 2)
-    assert found[0, 0, 0, 0] == 0.75
-    assert found[0, :, 1].tolist() == [[0.25, 0.125], [0.5, 0.0]]
+@pytest.mark.parametrize("kind", ["float16", "uint8", "sparse"])
+def test_gather_gives_each_query_and_key_its_score(kind: TableKind) -> None:
+    scores = table({(3, 2): [0.25, 0.5], (2, 2): [0.75, 1.0], (3, 3): [0.125, 0.0]}, kind=kind)
+    assert scores.gather(torch.tensor([[2, 3]])).shape == (1, 2, 2, 2)
+    assert [lookup(scores, 2, 2), lookup(scores, 3, 2)] == [[0.75, 1.0], [0.25, 0.5]]
+    assert lookup(scores, 3, 3) == [0.125, 0.0]
 
 
-def test_sparse_and_dense_tables_agree_on_every_pair() -> None:
-    pairs = {(q, k): [q / 8, k / 8] for q in range(SIZE) for k in range(q)}
+@pytest.mark.parametrize(("kind", "error"), [("sparse", 0.0), ("uint8", 0.002)])
+def test_every_kind_of_table_holds_the_same_scores(kind: TableKind, error: float) -> None:
+    pairs = {(q, k): [q / 8, k / 7] for q in range(SIZE) for k in range(q)}
     pairs[(4, 4)] = [float("nan"), 0.5]
     ids = torch.arange(SIZE).repeat(2, 2)
-    dense, sparse = (table(pairs, dense=kind).gather(ids) for kind in (True, False))
-    assert torch.equal(dense, sparse)
+    exact = values(table(pairs).gather(ids))
+    assert (exact - values(table(pairs, kind=kind).gather(ids))).abs().max() <= error
 
 
-@pytest.mark.parametrize("dense", [True, False])
-def test_unscored_pair_takes_the_mean_of_its_query_then_of_the_channel(dense: bool) -> None:
-    scores = table({(2, 2): [0.25], (2, 3): [0.75], (3, 3): [0.125]}, dense=dense)
+@pytest.mark.parametrize("kind", ["float16", "uint8", "sparse"])
+def test_unscored_pair_takes_the_mean_of_its_query_then_of_the_channel(kind: TableKind) -> None:
+    scores = table({(2, 2): [0.25], (2, 3): [0.75], (3, 3): [0.125]}, kind=kind)
     assert lookup(scores, 2, 4) == [0.5]
     assert lookup(scores, 4, 2) == [0.375]
 
@@ -76,9 +84,9 @@ def test_last_rows_are_those_of_the_whole_matrix() -> None:
     assert torch.equal(scores.gather(ids, last=2), scores.gather(ids)[:, :, -2:])
 
 
-@pytest.mark.parametrize("dense", [True, False])
-def test_added_scores_are_read_and_known_at_once(dense: bool) -> None:
-    scores = table({(2, 2): [0.25], (2, 3): [0.75]}, dense=dense)
+@pytest.mark.parametrize("kind", ["float16", "uint8", "sparse"])
+def test_added_scores_are_read_and_known_at_once(kind: TableKind) -> None:
+    scores = table({(2, 2): [0.25], (2, 3): [0.75]}, kind=kind)
     scores.add(3, [4, 1], np.array([[1.0, 0.5]]))
     assert [lookup(scores, 3, 4), lookup(scores, 3, 1)] == [[1.0], [0.5]]
     assert scores.is_known(3, [0, 1, 4]).tolist() == [False, True, True]
@@ -97,6 +105,47 @@ def test_channels_of_two_providers_stand_side_by_side() -> None:
     assert joined.scores[:, 1].tolist() == [0.5, 1.0]
     assert np.isnan(joined.scores[0, 0])
     assert joined.scores[1, 0] == 0.25
+
+
+@pytest.mark.parametrize("kind", ["float16", "uint8", "sparse"])
+def test_a_pickled_table_is_the_same_shared_or_not(kind: TableKind, tmp_path: Path) -> None:
+    scores = table({(2, 2): [0.25, 0.5], (1, 0): [float("nan"), 1.0]}, kind=kind)
+    alone = pickle.loads(pickle.dumps(scores))
+    scores.share(tmp_path)
+    ids = torch.arange(SIZE)[None]
+    for again in (alone, pickle.loads(pickle.dumps(scores))):
+        assert torch.equal(again.gather(ids), scores.gather(ids))
+        again.add(3, [1], np.array([[1.0], [1.0]]))
+        assert lookup(again, 3, 1) == [1.0, 1.0]
+    assert lookup(scores, 3, 1) != [1.0, 1.0]
+
+
+def test_a_shared_table_is_one_file_that_goes_with_it(tmp_path: Path) -> None:
+    scores = full_table(100)
+    scores.share(tmp_path)
+    parcel = pickle.dumps(scores)
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_size == 2 * 2 * 100**2
+    other = pickle.loads(parcel)
+    del scores
+    assert not list(tmp_path.iterdir())
+    assert torch.equal(
+        other.gather(torch.tensor([[1, 2]])), full_table(100).gather(torch.tensor([[1, 2]]))
+    )
+
+
+def test_a_table_whose_file_is_on_another_machine_is_built_anew(tmp_path: Path) -> None:
+    scores = full_table()
+    scores.share(tmp_path)
+    parcel = pickle.dumps(scores)
+    next(tmp_path.iterdir()).unlink()
+    ids = torch.arange(12)[None]
+    assert torch.equal(pickle.loads(parcel).gather(ids), scores.gather(ids))
+
+
+def test_sharing_where_there_is_no_folder_says_so(tmp_path: Path) -> None:
+    with pytest.raises(CacheError, match="TMPDIR"):
+        full_table().share(tmp_path / "none")
 
 
 def test_state_gives_back_the_same_table() -> None:

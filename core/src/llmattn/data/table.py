@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,12 +15,15 @@ from attrs import frozen
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from llmattn.errors import CheckpointError
+from llmattn.errors import CacheError, CheckpointError
 
-__all__ = ["KnownPairs", "ScoreTable", "join_channels"]
+__all__ = ["KnownPairs", "ScoreTable", "TableKind", "join_channels"]
 
 DENSE_SHARE = 0.25
 """A dense table may take this share of the device's memory; above it the table is sparse."""
+
+TableKind = Literal["float16", "uint8", "sparse"]
+"""Dense in float16, dense in 255ths (off by at most 0.002), or the known pairs alone."""
 
 
 @frozen(eq=False)
@@ -63,8 +69,9 @@ class ScoreTable:
     """Scores of all pairs of a vocabulary, ``C`` channels.
 
     A pair that was never scored is worth ``absent[c]`` where the provider states that, else
-    the mean of its query's known scores, else the mean of the channel. The table is dense
-    (float16, one ``index_select``) while that fits the memory, else sparse.
+    the mean of its query's known scores, else the mean of the channel. ``kind`` None: float16
+    while that fits the memory, else uint8 while that does, else sparse. A dense table is read by
+    one ``index_select``, a sparse one by a search, which takes a hundred times as long.
     """
 
     def __init__(
@@ -75,7 +82,7 @@ class ScoreTable:
         channels: Sequence[str],
         absent: Sequence[float | None],
         device: torch.device | str = "cpu",
-        dense: bool | None = None,
+        kind: TableKind | None = None,
     ) -> None:
         if known.scores.shape != (len(channels), len(known.query_ids)):
             raise ValueError(f"{len(channels)} channels, but scores of shape {known.scores.shape}")
@@ -84,45 +91,105 @@ class ScoreTable:
         self.absent = tuple(absent)
         self.device = torch.device(device)
         self.known = known
-        self._codes = known.codes(vocab_size)
-        self._fill = _row_fill(known, vocab_size, self.absent)  # (C, V)
-        size = 2 * len(channels) * vocab_size**2
-        self.dense = size <= DENSE_SHARE * _memory(self.device) if dense is None else dense
+        self.kind = kind or _kind_for(len(channels) * vocab_size**2, self.device)
+        self._file: Path | None = None
+        self._derive()
         self._build()
 
+    def _derive(self) -> None:
+        """What follows from the known pairs, and costs less to work out than to carry along."""
+        self._codes = self.known.codes(self.vocab_size)
+        self._fill = _row_fill(self.known, self.vocab_size, self.absent)  # (C, V)
+
     def _build(self) -> None:
-        known, vocab_size = self.known, self.vocab_size
+        known, size = self.known, self.vocab_size
         fill_of_known = self._fill[:, known.query_ids]
         scores = np.where(np.isnan(known.scores), fill_of_known, known.scores)
-        if self.dense:
-            table = np.repeat(self._fill[:, :, None], vocab_size, axis=2)
-            table.reshape(len(table), -1)[:, self._codes] = scores
-            self._table = torch.from_numpy(table.reshape(len(table), -1)).to(self.device)
-        else:
+        if self.kind == "sparse":
             # A last code that no pair has keeps searchsorted's answers inside the array.
             codes = np.append(self._codes, np.iinfo(np.int64).max)
             self._sorted = torch.from_numpy(codes).to(self.device)
             padded = np.pad(scores, ((0, 0), (0, 1)))
             self._scores = torch.from_numpy(padded).to(self.device)
             self._fill_on_device = torch.from_numpy(self._fill).to(self.device)
+            return
+        table = np.repeat(self._coded(self._fill), size, axis=1)
+        for channel, coded in zip(table, self._coded(scores), strict=True):
+            channel[self._codes] = coded
+        self._table = torch.from_numpy(table).to(self.device)
+
+    def _coded(self, scores: NDArray[np.float16]) -> NDArray[Any]:
+        """Scores as the dense table holds them."""
+        if self.kind == "uint8":
+            return np.rint(scores.astype(np.float32) * 255).astype(np.uint8)
+        return scores
+
+    def share(self, folder: Path | None = None) -> None:
+        """Move a dense table on the CPU into a file that is mapped into memory.
+
+        Pickles then name the file, so that the processes of a machine hold the table once
+        together; where the file is not found, the table is built anew. It goes with this object.
+        ``folder`` None is the system's for temporary files. Raises CacheError if it has no room.
+        """
+        if self.kind == "sparse" or self.device.type != "cpu" or self._file is not None:
+            return
+        name = ""
+        try:
+            handle, name = tempfile.mkstemp(prefix="llmattn-table-", dir=folder)
+            weakref.finalize(self, Path(name).unlink, missing_ok=True)
+            table = self._table.numpy()
+            with os.fdopen(handle, "wb") as file:
+                table.tofile(file)
+            self._map(Path(name))
+        except OSError as error:
+            raise CacheError(
+                f"The score table cannot be shared between processes through {name or folder} "
+                f"({error.strerror or error}): make room, or name another folder with TMPDIR."
+            ) from None
+
+    def _map(self, file: Path) -> None:
+        """Take the dense table from ``file``. Raises OSError or ValueError if it is not there."""
+        shape = len(self.channels), self.vocab_size**2
+        # Copy on write: what sampling adds to it is this process's own.
+        self._table = torch.from_numpy(np.memmap(file, self.kind, mode="c", shape=shape))
+        self._file = file
+
+    def __getstate__(self) -> dict[str, Any]:
+        built = ("_codes", "_fill", "_table", "_sorted", "_scores", "_fill_on_device")
+        return {name: value for name, value in self.__dict__.items() if name not in built}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self.device.type == "cuda":  # that of the process which reads the pickle
+            self.device = torch.device("cuda", torch.cuda.current_device())
+        self._derive()
+        file, self._file = self._file, None
+        try:
+            if file is None:
+                self._build()
+            else:
+                self._map(file)
+        except (OSError, ValueError):
+            self._build()
 
     def gather(
         self, ids: Tensor, last: int | None = None, *, queries: Tensor | None = None
     ) -> Tensor:
         """Scores of a batch of texts.
 
-        ``ids``: ``(B, T)``. Returns float16 ``(B, C, T, T)``, entry ``[b, c, i, j]`` for query
+        ``ids``: ``(B, T)``. Returns ``(B, C, T, T)``, entry ``[b, c, i, j]`` for query
         ``ids[b, i]`` and key ``ids[b, j]``; with ``last`` only the last rows, ``(B, C, last, T)``.
-        ``queries``: what the tokens are as queries, if not the same.
+        They are float16, or 255ths in uint8 from a table of that kind. ``queries``: what the
+        tokens are as queries, if not the same.
         """
         queries = ids if queries is None else queries
         batch, length = ids.shape
         rows = length if last is None else last
-        small = self.dense and self.vocab_size**2 <= torch.iinfo(torch.int32).max
+        small = self.kind != "sparse" and self.vocab_size**2 <= torch.iinfo(torch.int32).max
         kind = torch.int32 if small else torch.int64
         rising = queries[:, length - rows :, None].to(kind) * self.vocab_size
         codes = (rising + ids[:, None, :].to(kind)).reshape(-1)
-        if self.dense:
+        if self.kind != "sparse":
             picked = self._table.index_select(1, codes)
         else:
             where = torch.searchsorted(self._sorted, codes)
@@ -158,14 +225,13 @@ class ScoreTable:
         query, key = np.divmod(union, self.vocab_size)
         self.known = KnownPairs(query.astype(np.int32), key.astype(np.int32), merged)
         self._codes = union
-        if not self.dense:
+        if self.kind == "sparse":
             self._build()
             return
         final = merged[:, place]
-        final = np.where(np.isnan(final), self._fill[:, [query_id]], final)
-        self._table[:, torch.from_numpy(codes).to(self.device)] = torch.from_numpy(final).to(
-            self.device
-        )
+        final = self._coded(np.where(np.isnan(final), self._fill[:, [query_id]], final))
+        where = torch.from_numpy(codes).to(self.device)
+        self._table[:, where] = torch.from_numpy(final).to(self.device)
 
     def state(self) -> dict[str, Any]:
         """The known pairs as tensors and plain values, for a checkpoint."""
@@ -222,6 +288,14 @@ def _row_fill(
         mean = total.sum() / max(count.sum(), 1)
         fill[channel] = np.where(count > 0, total / np.maximum(count, 1), mean)
     return fill
+
+
+def _kind_for(scores: int, device: torch.device) -> TableKind:
+    """The most exact kind of table that fits the memory."""
+    room = DENSE_SHARE * _memory(device)
+    if 2 * scores <= room:
+        return "float16"
+    return "uint8" if scores <= room else "sparse"
 
 
 def _memory(device: torch.device) -> int:

@@ -111,9 +111,11 @@ def begin(
 
     def prepare() -> _Material:
         check_writable(out)
-        return _prepare(
+        made = _prepare(
             corpus_path, config, shape, scores or ScoreChoice(), chosen, match_params=match_params
         )
+        _share(made.feeds, team)
+        return made
 
     material = team.from_first(prepare)
     torch.manual_seed(config.seed)
@@ -230,6 +232,7 @@ def resume(
         config = _agreed(checkpoint, given or {})
         corpus = _same_corpus(out, checkpoint, corpus_path)
         feeds = reopen_feeds(checkpoint, corpus, scores or ScoreChoice())
+        _share(feeds, team)
         return checkpoint, config, corpus, feeds
 
     checkpoint, config, corpus, feeds = team.from_first(reload)
@@ -278,6 +281,12 @@ def _same_corpus(out: Path, checkpoint: Checkpoint, corpus_path: Path | None) ->
             "train anew without --resume."
         )
     return corpus
+
+
+def _share(feeds: Feeds, team: Team) -> None:
+    """Let the processes of a machine hold the score table once together."""
+    if team.world > 1 and feeds.table is not None:
+        feeds.table.share()
 
 
 def _trainer(
