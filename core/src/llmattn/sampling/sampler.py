@@ -11,7 +11,8 @@ import torch
 from llmattn.errors import CheckpointError
 from llmattn.sampling.generate import Decoder, generate
 from llmattn.sampling.options import SampleOptions
-from llmattn.sampling.scores import NoRows, TableRows, open_askers
+from llmattn.sampling.scores import JoinedRows, NoRows, TableRows, open_askers
+from llmattn.sampling.texts import TextRows, open_text_rows
 from llmattn.training.checkpoint import Checkpoint
 from llmattn.training.choice import ScoreChoice
 
@@ -21,8 +22,8 @@ __all__ = ["Sampler"]
 class Sampler:
     """Continues prompts with a checkpoint's best model. A context manager.
 
-    ``ask``: let the checkpoint's provider score word pairs that the table lacks; ``choice``
-    holds what its settings need besides. ``block_size``: a smaller window than the model's.
+    ``ask``: let the checkpoint's provider score what it has not scored yet; ``choice`` holds
+    what its settings need besides. ``block_size``: a smaller window than the model's.
     Raises CheckpointError for a larger one.
     """
 
@@ -47,14 +48,13 @@ class Sampler:
         self._block_size = block_size
         self._seed = torch.seed() if seed is None else seed
         self._randoms: list[torch.Generator] = []
-        self._askers = open_askers(checkpoint, choice or ScoreChoice(), ask=ask)
-        self.scores: TableRows | NoRows = NoRows()
+        choice = choice or ScoreChoice()
+        self._askers = open_askers(checkpoint, choice, ask=ask)
+        self._texts = open_text_rows(checkpoint, choice, ask=ask)
+        parts: list[TableRows | TextRows] = [*self._texts]
         if checkpoint.table is not None:
-            self.scores = TableRows(
-                checkpoint.table,
-                self.tokenizer,
-                self._askers,
-            )
+            parts.insert(0, TableRows(checkpoint.table, self.tokenizer, self._askers))
+        self.scores = JoinedRows(tuple(parts)) if parts else NoRows()
 
     def unknown_words(self, prompt: str) -> list[str]:
         """The words of ``prompt`` that the model reads as ``<unk>``, each once."""
@@ -97,8 +97,8 @@ class Sampler:
 
     def close(self) -> None:
         """Close the sources that were asked."""
-        for asker in self._askers:
-            asker.source.close()
+        for source in (*(a.source for a in self._askers), *(t.source for t in self._texts)):
+            source.close()
 
     def __enter__(self) -> Sampler:
         return self

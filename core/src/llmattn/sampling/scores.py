@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 import numpy as np
+import torch
 from attrs import field, frozen
 from numpy.typing import NDArray
 from torch import Tensor
@@ -15,12 +16,13 @@ from llmattn.data.table import ScoreTable
 from llmattn.data.text_tokenizer import TextTokenizer
 from llmattn.errors import BadReply, LlmattnError
 from llmattn.rows import Row
+from llmattn.sampling.texts import TextRows
 from llmattn.scoring.source import ScoreSource
 from llmattn.training.checkpoint import Checkpoint
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.reopen import reopen_source
 
-__all__ = ["Asker", "NoRows", "TableRows", "open_askers"]
+__all__ = ["Asker", "JoinedRows", "NoRows", "TableRows", "open_askers"]
 
 
 class NoRows:
@@ -28,6 +30,29 @@ class NoRows:
 
     def rows(self, ids: Tensor, last: int) -> None:
         """Nothing."""
+
+
+@frozen
+class JoinedRows:
+    """The channels of a table and of providers that see the text, one after another."""
+
+    parts: tuple[TableRows | TextRows, ...]
+
+    @property
+    def read(self) -> int:
+        """Scores read so far."""
+        return sum(part.read for part in self.parts)
+
+    @property
+    def filled(self) -> int:
+        """How many of them no provider has given."""
+        return sum(part.filled for part in self.parts)
+
+    def rows(self, ids: Tensor, last: int) -> Tensor:
+        """``ids``: ``(B, T)``. Returns float16 ``(B, C, last, T)``."""
+        found = [part.rows(ids, last) for part in self.parts]
+        found = [s.half() / 255 if s.dtype == torch.uint8 else s.half() for s in found]
+        return torch.cat(found, dim=1)
 
 
 @frozen
