@@ -164,6 +164,17 @@ def test_damage_is_found_and_the_good_rows_are_saved(
     cache.close()
 
 
+def test_check_mb_says_up_to_which_size_all_pages_are_looked_at(folder: Path) -> None:
+    file = folder / "scores.mdb"
+    data = bytearray(file.read_bytes())
+    leaves = [p for p in range(2, len(data) // 4096) if data[p * 4096 + 10] == 2]
+    middle = leaves[len(leaves) // 2] * 4096
+    data[middle : middle + 4096] = bytes(4096)
+    file.write_bytes(data)
+    assert "verify --drop" in refusal(folder)
+    lmdb_cache(folder, check_mb=0).close()
+
+
 def test_a_whole_file_is_all_well(folder: Path) -> None:
     report = verify(folder)
     assert report.problems == []

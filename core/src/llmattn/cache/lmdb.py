@@ -230,8 +230,9 @@ class LmdbCache:
             release(store)
 
     def _open(self) -> Store:
-        size = int(self._settings.map_size_gb * 2**30)
-        return acquire(self._path, size, self._settings.sync)
+        settings = self._settings
+        size = int(settings.map_size_gb * 2**30)
+        return acquire(self._path, size, settings.sync, walked=settings.check_mb * 2**20)
 
     def _current(self) -> Store:
         """The open file: opened anew after a fork, or when compacting has swapped it."""

@@ -27,9 +27,6 @@ __all__ = [
 FILE_NAME = "scores.mdb"
 ELSEWHERE = "name another folder with --cache-dir or LLMATTN_CACHE_DIR"
 
-_WALKED_AT_OPENING = 64 * 2**20
-"""Bytes up to which all pages are looked at before opening (6 ms a megabyte): LMDB ends the
-process when it meets a page of zeros, such as a power cut may leave. ``verify`` has no limit."""
 _MAGIC = 0xBEEFC0DE
 _DATA_VERSION = 1
 _META_PAGE = 0x08
@@ -73,9 +70,11 @@ def prepare_folder(folder: Path) -> Path:
     return folder / FILE_NAME
 
 
-def check_file(path: Path) -> bool:
+def check_file(path: Path, walked: float) -> bool:
     """Whether ``path`` holds a cache already; False if LMDB may make a new one there.
 
+    All pages are looked at if the file has at most ``walked`` bytes, else the first two: LMDB
+    ends the process when it meets a page of zeros, such as a failing disk may leave.
     Raises CacheError for a link, something else than a file, a file that LMDB cannot open
     safely (another format, damaged pages, shorter than its head says), or one not writable.
     """
@@ -101,7 +100,7 @@ def check_file(path: Path) -> bool:
     if not path.exists() or path.stat().st_size == 0:
         return False
     _check_head(path)
-    if path.stat().st_size <= _WALKED_AT_OPENING and (problems := structure_problems(path)):
+    if path.stat().st_size <= walked and (problems := structure_problems(path)):
         raise _damaged(path, problems[0])
     return True
 

@@ -31,7 +31,7 @@ class Replaced(Exception):
 class Store:
     """An open environment, shared by every cache object of this process on the same file."""
 
-    def __init__(self, path: Path, map_size: int, sync: bool) -> None:
+    def __init__(self, path: Path, map_size: int, sync: bool, walked: float) -> None:
         self.path = path
         self.users = 0
         self.closed = False
@@ -41,7 +41,8 @@ class Store:
             # Not longer than this: a process that swaps the file waits for the lock, and
             # making the tables waits for that process.
             with folder_lock(path.parent):
-                self._env = open_environment(path, map_size, sync=sync, exists=check_file(path))
+                exists = check_file(path, walked)
+                self._env = open_environment(path, map_size, sync=sync, exists=exists)
                 self._file = _file_id(path)
             try:
                 tables = open_tables(self._env, path)
@@ -177,8 +178,11 @@ _registry_lock = threading.RLock()
 _forking: list[Any] = []
 
 
-def acquire(path: Path, map_size: int, sync: bool) -> Store:
-    """The store of ``path`` in this process, opened if need be; give it back by :func:`release`."""
+def acquire(path: Path, map_size: int, sync: bool, *, walked: float = 0) -> Store:
+    """The store of ``path`` in this process, opened if need be; give it back by :func:`release`.
+
+    ``walked``: see ``check_file``.
+    """
     with _registry_lock:
         store = _stores.get(path)
         if store is not None and not store.is_current():
@@ -187,7 +191,7 @@ def acquire(path: Path, map_size: int, sync: bool) -> Store:
                 store.close()
             store = None
         if store is None:
-            store = _stores[path] = Store(path, map_size, sync)
+            store = _stores[path] = Store(path, map_size, sync, walked)
         store.users += 1
         return store
 

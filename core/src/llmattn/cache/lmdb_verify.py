@@ -79,7 +79,7 @@ def _structure(path: Path) -> list[str]:
     """What is wrong with the tree of pages; LMDB itself is not trusted with the file before."""
     try:
         with folder_lock(path.parent):
-            check_file(path)
+            check_file(path, walked=0)
     except CacheError as error:
         found = [str(error)] if path.is_symlink() else structure_problems(path)
         return found or [str(error)]
