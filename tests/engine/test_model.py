@@ -222,6 +222,12 @@ def test_matched_parameters_agree_within_one_per_cent() -> None:
     assert AttnGPT(matched).parameter_count() == pytest.approx(wanted, rel=0.01)
 
 
+def test_a_matched_width_is_one_that_multiplies_fast() -> None:
+    learned = small_config("learned", n_embd=64, vocab_size=1000, block_size=100)
+    matched = match_parameters(evolve(learned, attention="external"), learned)
+    assert matched.mlp_width % 8 == 0
+
+
 def test_text_longer_than_the_block_is_refused() -> None:
     model = lively_model(small_config("position"))
     with pytest.raises(ConfigError, match="block size, 16"):

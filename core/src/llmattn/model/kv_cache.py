@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,8 @@ class KVCache:
     """The values of each layer's tokens, and their keys if there are any, for ``batch`` texts of up
     to ``block_size`` tokens.
 
-    The room is allocated once: appending a token copies that token alone.
+    The room is allocated once: appending a token copies that token alone. No gradient flows
+    through it.
     """
 
     def __init__(
@@ -27,17 +30,21 @@ class KVCache:
     ) -> None:
         kinds = 2 if config.uses_query_key else 1
         width = config.n_embd // config.n_head
-        shape = (config.n_layer, kinds, batch, config.n_head, config.block_size, width)
-        self._room = torch.empty(shape, device=device, dtype=dtype)
+        shape = (batch, config.n_head, config.block_size, width)
+        self._rooms = [
+            [torch.empty(shape, device=device, dtype=dtype) for _ in range(kinds)]
+            for _ in range(config.n_layer)
+        ]
         self.length = 0
         """How many tokens there are. A model counts them when all of its layers have theirs."""
 
-    def extend(self, layer: int, new: Tensor) -> Tensor:
-        """Append ``new`` to a layer, ``(1 or 2, B, H, n, d)``: values, and keys if any.
+    def extend(self, layer: int, new: Sequence[Tensor]) -> list[Tensor]:
+        """Append n tokens to a layer: their values, and keys if any, ``(B, H, n, d)`` each.
 
-        Returns those of all tokens so far, ``(1 or 2, B, H, length + n, d)``.
+        Returns those of all tokens so far, ``(B, H, length + n, d)`` each.
         """
-        end = self.length + new.shape[3]
-        room = self._room[layer]
-        room[:, :, :, self.length : end] = new
-        return room[:, :, :, :end]
+        end = self.length + new[0].shape[2]
+        rooms = self._rooms[layer]
+        for room, part in zip(rooms, new, strict=True):
+            room[:, :, self.length : end] = part.detach()
+        return [room[:, :, :end] for room in rooms]

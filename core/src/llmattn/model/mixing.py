@@ -242,21 +242,16 @@ class _Gradients:
 
 def _logits_grad(weights: Tensor, passed: Passed, texts: slice, rows: slice) -> Tensor:
     """The gradient of a piece's logits, in float32 or more, from those of all layers' outputs."""
-    columns = weights.shape[3]
-    same = len(weights) < len(passed[0][1][texts])  # the same weights for all texts
-    grad = torch.empty_like(weights)
-    for head, share in enumerate(_shares(weights, passed[0][1].shape[2])):
-        # One product of the layers' shares, side by side, instead of a sum of products.
-        outer = [
-            torch.cat([each[place][texts, lines, share] for each in passed], dim=2)
-            for place, lines in ((0, rows), (1, slice(columns)))
-        ]
-        if same:
-            left, right = (part.transpose(0, 1).flatten(1) for part in outer)
-            grad[0, head] = left @ right.T
-        else:
-            grad[:, head] = torch.bmm(outer[0], outer[1].transpose(1, 2))
-    if grad.dtype in (torch.bfloat16, torch.float16):
-        grad, weights = grad.float(), weights.float()
-    grad *= weights
-    return grad.addcmul_(weights, grad.sum(-1, keepdim=True), value=-1)
+    exact = torch.promote_types(weights.dtype, torch.float32)
+    grad = torch.empty_like(weights, dtype=exact)
+    for head, share in enumerate(_shares(weights, passed[0][0].shape[2])):
+        of_head = weights[:, head]
+        total = torch.zeros_like(of_head)
+        for out_grad, values in passed:
+            left, right = out_grad[texts, rows, share], values[texts, : weights.shape[3], share]
+            if len(of_head) < len(left):  # the same weights for all texts: their gradients' sum
+                left, right = (part.transpose(0, 1).flatten(1)[None] for part in (left, right))
+            total.baddbmm_(left, right.transpose(1, 2))
+        product = total.to(exact).mul_(of_head)
+        torch.addcmul(product, of_head, product.sum(-1, keepdim=True), value=-1, out=grad[:, head])
+    return grad
