@@ -14,6 +14,8 @@ from llmattn.sampling.sampler import Sampler
 from llmattn.sampling.texts import TextRows, written_window
 from llmattn.training.checkpoint import load_checkpoint
 from llmattn.training.choice import ScoreChoice
+from llmattn.training.evaluate import split_loss
+from llmattn.training.reopen import reopen_feeds
 from llmattn.training.scores import reading_of
 from support_context import Maps, source_of, text_corpus
 from support_engine import SMALL, lively_model, run, small_config, write_corpus
@@ -33,17 +35,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run_on_both_scopes_resumes_with_the_same_losses(trained: Path, tmp_path: Path) -> None:
-    corpus = write_corpus(tmp_path)
-    same = ("--corpus", corpus, *SMALL, "--provider", "cooccurrence", *CONTEXT)
-    same = (*same, "--block-size", "8", "--eval-every", "4")
-    whole = run(tmp_path, "train", *same, "--steps", "12", "--out", "whole.pt")
-    assert run(tmp_path, "train", *same, "--steps", "8").returncode == 0
-    rest = run(tmp_path, "train", "--resume", "--steps", "12")
-    assert rest.returncode == 0, rest.stderr
-    a, b = (load_checkpoint(tmp_path / name).best for name in ("whole.pt", "checkpoint.pt"))
-    assert whole.returncode == 0
-    assert a["loss"] == b["loss"]
+def test_a_run_on_both_scopes_goes_on(trained: Path) -> None:
+    done = run(trained, "train", "--resume", "--steps", "9", "--out", "checkpoint.pt")
+    assert done.returncode == 0, done.stderr
+    assert "going on after step 8 of 9" in done.stdout
+
+
+def test_scores_opened_again_give_the_loss_that_training_had(trained: Path) -> None:
+    checkpoint = load_checkpoint(trained / "checkpoint.pt")
+    corpus = load_corpus(trained / "corpus.txt", tokenizer=checkpoint.tokenizer)
+    choice = ScoreChoice(cache_dir=trained / "scores")
+    feeds = reopen_feeds(checkpoint, corpus, choice)
+    loss = split_loss(checkpoint.model(), feeds.val, corpus.val, pad_id=1)
+    assert loss == pytest.approx(checkpoint.best["loss"], abs=1e-5)
 
 
 def test_a_checkpoint_in_context_samples_without_being_allowed_to_ask(trained: Path) -> None:

@@ -54,7 +54,9 @@ class Sampler:
         parts: list[TableRows | TextRows] = [*self._texts]
         if checkpoint.table is not None:
             parts.insert(0, TableRows(checkpoint.table, self.tokenizer, self._askers))
-        self.scores = JoinedRows(tuple(parts)) if parts else NoRows()
+        self.scores: TableRows | TextRows | JoinedRows | NoRows = NoRows()
+        if parts:
+            self.scores = parts[0] if len(parts) == 1 else JoinedRows(tuple(parts))
 
     def unknown_words(self, prompt: str) -> list[str]:
         """The words of ``prompt`` that the model reads as ``<unk>``, each once."""
