@@ -118,9 +118,23 @@ def test_a_server_that_is_gone_is_an_error_of_ours() -> None:
         run(server, lambda provider: provider.batch_status("batch_0"))
 
 
-def test_what_the_model_takes_is_found_out_before_the_batch_is_sent() -> None:
+def test_a_batch_has_the_form_that_the_model_was_found_to_take() -> None:
+    async def try_and_submit(provider: Any) -> str:
+        await provider.score(REQUESTS[0])
+        batch_id: str = await provider.submit_batch(REQUESTS)
+        return batch_id
+
     with ScoreServer(refuse=("temperature",)) as server:
-        batch_id = submit(server)
+        batch_id = run(server, try_and_submit)
         until_ended(server, batch_id)
         answers = collect(server, batch_id)
     assert all(isinstance(answer, Reply) for answer in answers)
+
+
+def test_a_batch_is_cut_where_its_file_would_be_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = make("openai", "http://127.0.0.1:1/v1")
+    assert provider.fits_batch(REQUESTS) == len(REQUESTS)
+    monkeypatch.setattr("llmattn_openai.batch.MOST_BYTES", 8000)
+    assert 0 < provider.fits_batch(REQUESTS) < len(REQUESTS)
+    monkeypatch.setattr("llmattn_openai.batch.MOST_REQUESTS", 1)
+    assert provider.fits_batch(REQUESTS) == 1

@@ -15,13 +15,18 @@ CORPUS = "the cat eats fish .\nthe dog eats meat .\nthe cat sees the dog .\n" * 
 
 
 def score(
-    tmp_path: Path, server: ScoreServer, *arguments: str, provider: str = "openai"
+    tmp_path: Path,
+    server: ScoreServer,
+    *arguments: str,
+    provider: str = "openai",
+    cache_dir: str | None = "cache",
 ) -> subprocess.CompletedProcess[str]:
     (tmp_path / "corpus.txt").write_text(CORPUS)
     return subprocess.run(
         [
             *(sys.executable, "-m", "llmattn.score", "corpus.txt", "-p", provider),
-            *("--cache-dir", "cache", *arguments),
+            *(("--cache-dir", cache_dir) if cache_dir else ()),
+            *arguments,
         ],
         env={**os.environ, "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-planted-batch"},
         cwd=tmp_path,
@@ -84,3 +89,17 @@ def test_a_provider_without_batches_says_so(tmp_path: Path) -> None:
         done = score(tmp_path, server, "--batch", provider="cooccurrence")
     assert done.returncode == 1
     assert "has no batches" in done.stderr
+
+
+def test_a_limit_ends_a_batch_as_it_ends_a_live_run(tmp_path: Path) -> None:
+    with ScoreServer() as server:
+        done = score(tmp_path, server, "--batch", "--max-requests", "1")
+    assert done.returncode == 0, done.stderr
+    assert "requests are not handed over: the others might pass" in done.stdout
+
+
+def test_batches_are_remembered_where_the_cache_is_said_to_be(tmp_path: Path) -> None:
+    with ScoreServer() as server:
+        done = score(tmp_path, server, "--batch", "-o", "lmdb.dir=elsewhere", cache_dir=None)
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "elsewhere" / "batches").rglob("batch_*.json"))

@@ -12,6 +12,7 @@ from llmattn.errors import (
     ProviderRejected,
     ProviderUnavailable,
 )
+from llmattn.providers.prompt import read_rows
 from llmattn.rows import Row
 from llmattn.scoring.options import ScoringOptions
 from llmattn.testing.faults import FAULTS, FaultPlan
@@ -247,3 +248,74 @@ def test_a_failed_trial_keeps_no_empty_row_even_of_few_judged_ones(tmp_path: Pat
             assert {row.query for row in rows if len(row.keys) == 8} <= {
                 row.query for row in source.missing(rows)
             }
+
+
+def test_a_model_that_never_answers_usably_is_given_up_after_few_requests(tmp_path: Path) -> None:
+    with (
+        ScoreServer(faults=FaultPlan({"empty": 1.0})) as server,
+        custom_source(server, tmp_path, pairs_per_request=20, requests_at_once=4) as source,
+        pytest.raises(BadReply, match="no usable scores"),
+    ):
+        source.fill(some_rows(300, 20))
+    assert len(server.log.requests) <= 6 * (20 + 4)
+
+
+def test_requests_that_are_too_large_for_a_model_are_asked_in_smaller_ones(tmp_path: Path) -> None:
+    class OnlySmall(FaultPlan):
+        def draw(self, number: int) -> str | None:
+            rows = read_rows(server.log.requests[-1]["body"]["messages"][1]["content"])
+            return "length" if len(rows) > 1 else None
+
+    rows = some_rows(100, 4)
+    with ScoreServer() as server:
+        server.change(faults=OnlySmall())
+        server.log.add("", {"messages": [{}, {"content": '{"rows":[]}'}]}, None)
+        with custom_source(server, tmp_path, rows_per_request=2, requests_at_once=4) as source:
+            source.fill(rows)
+            assert_scored(source, rows)
+
+
+def test_after_a_run_without_a_usable_answer_the_same_source_asks_again(tmp_path: Path) -> None:
+    rows = some_rows(2, 4)
+    with (
+        ScoreServer(faults=FaultPlan({"empty": 1.0})) as server,
+        custom_source(server, tmp_path) as source,
+    ):
+        with pytest.raises(BadReply):
+            source.fill(rows)
+        server.change(faults=FaultPlan())
+        assert source.fill(rows).left == 0
+
+
+def test_failures_of_one_kind_do_not_use_up_the_tries_of_another(tmp_path: Path) -> None:
+    class Mixed(FaultPlan):
+        def draw(self, number: int) -> str | None:
+            return dict(enumerate(["server_error", "server_error", "empty", "empty"])).get(number)
+
+    rows = some_rows(2, 4)
+    with ScoreServer(faults=Mixed()) as server, custom_source(server, tmp_path) as source:
+        source.fill(rows)
+        assert_scored(source, rows)
+        assert len(server.log.requests) == 5  # the fifth is no smaller than the first
+
+
+def test_a_run_that_ends_with_an_error_says_what_it_did(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Later(FaultPlan):
+        def draw(self, number: int) -> str | None:
+            if number == 3:
+                server.change(api_key="another")
+            return None
+
+    options = ScoringOptions(quiet=True, price_in=1.0, price_out=4.0)
+    with (
+        ScoreServer(faults=Later()) as server,
+        custom_source(server, tmp_path, options, rows_per_request=1, requests_at_once=1) as source,
+        pytest.raises(ProviderRejected),
+    ):
+        source.fill(some_rows(9, 4))
+    told = capsys.readouterr().err
+    assert "36 pairs, 0 cached, 16 scored now, 20 left" in told
+    assert "$0.0" in told
+    assert "the same command goes on from here" in told

@@ -13,6 +13,8 @@ from llmattn.errors import ConfigError
 from llmattn.notices import notify
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from llmattn.data.corpus import Corpus
     from llmattn.data.pairs import PairCounts
     from llmattn.scoring.shard import Shard
@@ -98,9 +100,10 @@ def score(
         corpus, preset=tokenizer, min_count=min_count, val_fraction=val_fraction
     )
     pairs = _pairs(text, block_size, coverage, min_pair_count) if text and not probe else None
+    options = parse_options(option or (), criteria=criteria)
     sources = open_sources(
         provider or (),
-        options=parse_options(option or (), criteria=criteria),
+        options=options,
         model=model,
         cache=cache,
         cache_dir=cache_dir,
@@ -112,7 +115,7 @@ def score(
             if probe:
                 _probe(source)
             elif text and pairs is not None and batch:
-                _batch(source, pairs, text, cache_dir)
+                _batch(source, pairs, text, _folder(options, cache_dir))
             elif text and pairs is not None:
                 _fill(source, pairs, text, shard)
     finally:
@@ -131,7 +134,7 @@ def _pairs(text: Corpus, block_size: int, coverage: float, min_pair_count: int) 
 def _fill(source: ScoreSource, pairs: PairCounts, text: Corpus, shard: Shard) -> None:
     from llmattn.data.fill import fill_pairs
 
-    report = fill_pairs(source, pairs, text.tokenizer.vocabulary, shard)
+    report = fill_pairs(source, pairs, text.words, shard)
     who = f"[{shard.rank + 1} of {shard.world}] " if shard.world > 1 else ""
     typer.echo(who + source.summary(report))
 
@@ -147,13 +150,22 @@ def _probe(source: ScoreSource) -> None:
         )
 
 
-def _batch(source: ScoreSource, pairs: PairCounts, text: Corpus, cache_dir: Path | None) -> None:
+def _folder(options: Mapping[str, str], cache_dir: Path | None) -> Path:
+    """Where batches are remembered: the folder of the LMDB cache, also beside another cache."""
     from llmattn.cache.settings import LmdbSettings
-    from llmattn.scoring.batch import Batches
+    from llmattn.scoring.choose import options_of
     from llmattn.settings import environment, resolve
 
-    options = {"dir": str(cache_dir)} if cache_dir else {}
-    folder = resolve(LmdbSettings, owner="lmdb", options=options, environ=environment()).dir
+    given = options_of("lmdb", options, default_owner=False)
+    if cache_dir is not None:
+        given["dir"] = str(cache_dir)
+    return resolve(LmdbSettings, owner="lmdb", options=given, environ=environment()).dir
+
+
+def _batch(source: ScoreSource, pairs: PairCounts, text: Corpus, folder: Path) -> None:
+    from llmattn.data.fill import stages_of
+    from llmattn.scoring.batch import Batches
+
     batches = Batches(source, folder)
     running = 0
     for pending in batches.pending():
@@ -172,12 +184,17 @@ def _batch(source: ScoreSource, pairs: PairCounts, text: Corpus, cache_dir: Path
             f"batch {got.batch_id} {got.state}: {got.scored:,} pairs kept, {got.failed:,} "
             f"requests to ask again{cost}"
         )
-    handed = batches.submit(pairs.rows(text.tokenizer.vocabulary))
-    if handed:
+    handed = batches.submit(stages_of(source, pairs, text.words))
+    if handed.pending:
         typer.echo(
-            f"batch {handed.batch_id}: {len(handed.requests):,} requests handed over. Run the "
-            "same command later to collect it."
+            f"batch {handed.pending.batch_id}: {len(handed.pending.requests):,} requests handed "
+            "over. Run the same command later to collect it."
         )
+    if handed.left:
+        why = handed.stopped or "a batch takes no more; the same command hands them over later."
+        typer.echo(f"{handed.left:,} requests are not handed over: {why}")
+    elif handed.pending:
+        pass
     elif running:
         typer.echo("Run the same command later to collect it.")
     else:

@@ -172,8 +172,12 @@ class BatchProvider(Protocol):
     :meth:`AttentionProvider.score` raises.
     """
 
+    def fits_batch(self, requests: Sequence[Sequence[Row]]) -> int:
+        """How many of ``requests``, from the first, one batch takes. No network."""
+        ...
+
     async def submit_batch(self, requests: Sequence[Sequence[Row]]) -> str:
-        """Hand over ``requests``; gives the batch's id."""
+        """Hand over ``requests``, no more than fit; gives the batch's id."""
         ...
 
     async def batch_status(self, batch_id: str) -> BatchStatus: ...

@@ -2,49 +2,42 @@
 
 from __future__ import annotations
 
-import json
-import os
-import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
 from attrs import evolve, frozen
 
-from llmattn.errors import (
-    BadReply,
-    BudgetExceeded,
-    CacheError,
-    ConfigError,
-    DegenerateReplies,
-    ProviderError,
-)
-from llmattn.providers.prices import Price
+from llmattn.errors import BadReply, ConfigError, DegenerateReplies, ProviderError
 from llmattn.providers.protocol import BatchProvider, BatchStatus, Estimator, Reply
 from llmattn.rows import Row, Scores
+from llmattn.scoring.batch_files import BatchFolder, Pending
 from llmattn.scoring.planner import merge_rows, pack
 from llmattn.scoring.quality import Trial
+from llmattn.scoring.retry import patiently
 from llmattn.scoring.source import ScoreSource
+from llmattn.scoring.unknown import known_pairs
 from llmattn.usage import Usage
 
-__all__ = ["BATCH_DISCOUNT", "Batches", "Collected", "Pending"]
+__all__ = ["BATCH_DISCOUNT", "Batches", "Collected", "Handed"]
+
+T = TypeVar("T")
 
 BATCH_DISCOUNT = 0.5
 """What a batched token costs beside an ordinary one."""
-MOST_REQUESTS = 50_000
-INTENT = "submitting.json"
-"""Stands in the folder while a batch is being handed over."""
 
 
 @frozen
-class Pending:
-    """A batch that was handed over, as remembered on disk."""
+class Handed:
+    """What came of handing over."""
 
-    batch_id: str
-    requests: tuple[tuple[Row, ...], ...]
-    submitted: float
-    """Seconds since the epoch."""
-    path: Path
+    pending: Pending | None = None
+    """The batch, or None if there was nothing to hand over, or nothing was allowed."""
+    left: int = 0
+    """Requests that are still to be handed over."""
+    stopped: str | None = None
+    """The limit that leaves them over, in words; None: they are more than a batch takes."""
 
 
 @frozen
@@ -72,53 +65,43 @@ class Batches:
             )
         self._source = source
         self._provider: BatchProvider = source.provider
-        self._folder = folder / "batches" / source.identity.namespace
+        self._files = BatchFolder(folder / "batches" / source.identity.namespace)
 
     def pending(self) -> list[Pending]:
         """Batches handed over and not yet collected, oldest first. Raises CacheError."""
-        found = [_read(path) for path in self._folder.glob("*.json") if path.name != INTENT]
-        return sorted(found, key=lambda pending: pending.submitted)
+        return self._files.pending()
 
     def status(self, pending: Pending) -> BatchStatus:
         """How far it is."""
-        return self._source.call(self._provider.batch_status, pending.batch_id)
+        return self._call(lambda: self._provider.batch_status(pending.batch_id))
 
-    def submit(self, rows: Sequence[Row]) -> Pending | None:
-        """Hand over what the cache lacks of ``rows`` and no pending batch holds; None if nothing.
+    def submit(self, stages: Sequence[Sequence[Row]]) -> Handed:
+        """Hand over what the cache lacks of the rows and no pending batch holds, the first
+        stage first, as far as limits and the size of a batch allow.
 
-        Raises BudgetExceeded if it could cost more than ``max_cost`` allows.
+        One word pair is asked ahead, at full price: that finds out what the model takes, and a
+        wrong key or model, before a whole batch is refused. Two processes hand over one after
+        the other. Raises CacheError or ProviderError.
         """
-        under_way = {
-            (row.query, row.context, key)
-            for pending in self.pending()
-            for request in pending.requests
-            for row in request
-            for key in row.keys
-        }
-        missing = _without(self._source.missing(rows), under_way)
-        requests = pack(missing, self._source.provider.limits, self._source.identity.scope)
-        if not requests:
-            return None
-        requests = self._affordable(requests[:MOST_REQUESTS])
-        # The intent is on disk before money is owed: a crash in between is told, not lost.
-        intent = self._folder / INTENT
-        if intent.exists():
-            raise CacheError(
-                f"An earlier batch may have been handed over just before its process died: look "
-                f"for it in the provider's console, then remove {intent}."
-            )
-        _write(intent, {"batch_id": "", "submitted": time.time(), "requests": _plain(requests)})
-        try:
-            batch_id = self._source.call(self._provider.submit_batch, requests)
-        except ProviderError as error:
-            if not getattr(error, "billed", False):  # else the batch may be there
-                intent.unlink()
-            raise
-        path = self._folder / f"{batch_id}.json"
-        now = time.time()
-        _write(path, {"batch_id": batch_id, "submitted": now, "requests": _plain(requests)})
-        intent.unlink()
-        return Pending(batch_id, tuple(requests), now, path)
+        with self._files.alone():
+            requests = self._missing(stages)
+            if not requests:
+                return Handed()
+            tried = self._source.fill([_smallest(requests[0][0])])
+            if tried.stopped:
+                return Handed(left=len(requests), stopped=tried.stopped)
+            requests = self._missing(stages)
+            if not requests:
+                return Handed()
+            allowed = self._affordable(requests, tried.usage)
+            taken = requests[: self._provider.fits_batch(requests[:allowed])]
+            left = len(requests) - len(taken)
+            stopped = None
+            if allowed < len(requests):
+                stopped = "the others might pass --max-cost or --max-requests."
+            if not taken:
+                return Handed(left=left, stopped=stopped)
+            return Handed(self._hand_over(taken), left, stopped)
 
     def collect(self, pending: Pending) -> Collected:
         """Keep the answers of a batch that has ended, and forget the batch.
@@ -127,8 +110,8 @@ class Batches:
         nothing.
         """
         state = self.status(pending).state
-        answers = self._source.call(
-            self._provider.collect_batch, pending.batch_id, pending.requests
+        answers = self._call(
+            lambda: self._provider.collect_batch(pending.batch_id, pending.requests)
         )
         rows: list[Row] = []
         scores: list[Scores] = []
@@ -151,40 +134,67 @@ class Batches:
             )
         usage = evolve(usage, cost=self._cost(usage))
         self._source.cache.put(self._source.identity, rows, scores, usage)
-        pending.path.unlink()
-        kept = sum(int((~np.isnan(row).any(axis=0)).sum()) for row in scores)
+        self._files.forget(pending)
         if failed == len(pending.requests):
             first = next(a for a in answers if isinstance(a, ProviderError))
             if not isinstance(first, BadReply) and state == "failed":
                 raise first
-        return Collected(pending.batch_id, state, kept, failed, usage)
+        return Collected(pending.batch_id, state, known_pairs(scores), failed, usage)
+
+    def _call(self, call: Callable[[], Awaitable[T]], *, repeatable: bool = True) -> T:
+        """Await ``call()`` on the provider's event loop, patiently."""
+        result: T = self._source.call(partial(patiently, repeatable=repeatable), call)
+        return result
+
+    def _missing(self, stages: Sequence[Sequence[Row]]) -> list[tuple[Row, ...]]:
+        """Requests for what neither the cache nor a pending batch holds."""
+        under_way = {
+            (row.query, row.context, key)
+            for pending in self.pending()
+            for request in pending.requests
+            for row in request
+            for key in row.keys
+        }
+        limits, scope = self._source.provider.limits, self._source.identity.scope
+        requests: list[tuple[Row, ...]] = []
+        for rows in stages:
+            missing = _without(self._source.missing(rows), under_way)
+            requests.extend(pack(missing, limits, scope))
+        return requests
+
+    def _hand_over(self, requests: Sequence[tuple[Row, ...]]) -> Pending:
+        self._files.begin(requests)
+        try:
+            # Not repeatable: where the answer was lost, the batch may be there.
+            batch_id = self._call(lambda: self._provider.submit_batch(requests), repeatable=False)
+        except ProviderError as error:
+            if not getattr(error, "billed", False):
+                self._files.give_up()
+            raise
+        return self._files.add(batch_id, requests)
 
     def _cost(self, usage: Usage) -> float:
         price = self._source.price
         return BATCH_DISCOUNT * price.of(usage) if price else 0.0
 
-    def _affordable(self, requests: list[tuple[Row, ...]]) -> list[tuple[Row, ...]]:
-        """The first requests that surely stay below ``max_cost`` and ``max_requests``."""
-        options, price = self._source.options, self._source.price
+    def _affordable(self, requests: Sequence[Sequence[Row]], spent: Usage) -> int:
+        """How many of ``requests`` surely stay below ``max_cost`` and ``max_requests``."""
+        options, provider = self._source.options, self._source.provider
+        allowed = len(requests)
         if options.max_requests is not None:
-            requests = requests[: options.max_requests]
-        if options.max_cost is not None and price is not None:
-            requests = _within(requests, self._source.provider, price, options.max_cost)
-        if not requests:
-            raise BudgetExceeded("Not even one request fits into --max-cost or --max-requests.")
-        return requests
+            allowed = min(allowed, max(0, options.max_requests - spent.requests))
+        if options.max_cost is not None and isinstance(provider, Estimator):
+            cost = spent.cost
+            for n, request in enumerate(requests[:allowed]):
+                cost += self._cost(provider.estimate(request))
+                if cost > options.max_cost:
+                    return n
+        return allowed
 
 
-def _within(
-    requests: list[tuple[Row, ...]], provider: object, price: Price, most: float
-) -> list[tuple[Row, ...]]:
-    spent = 0.0
-    for n, request in enumerate(requests):
-        if isinstance(provider, Estimator):
-            spent += BATCH_DISCOUNT * price.of(provider.estimate(request))
-        if spent > most:
-            return requests[:n]
-    return requests
+def _smallest(row: Row) -> Row:
+    """A part of ``row`` that can be asked by itself."""
+    return row if row.context else Row(row.query, row.keys[:1])
 
 
 def _without(rows: Sequence[Row], pairs: set[tuple[str, tuple[str, ...], str]]) -> list[Row]:
@@ -196,40 +206,3 @@ def _without(rows: Sequence[Row], pairs: set[tuple[str, tuple[str, ...], str]]) 
         elif keys and not row.context:
             left.append(Row(row.query, keys))
     return left
-
-
-def _plain(requests: Sequence[Sequence[Row]]) -> list[list[list[object]]]:
-    return [
-        [[row.query, list(row.keys), list(row.context)] for row in request] for request in requests
-    ]
-
-
-def _write(path: Path, data: object) -> None:
-    """Write JSON so that the file is whole or not there."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(data, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise CacheError(
-            f"The batch cannot be remembered in {path.parent} ({error.strerror}): make it "
-            "writable, or name another folder with --cache-dir."
-        ) from None
-
-
-def _read(path: Path) -> Pending:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        requests = tuple(
-            tuple(Row(query, keys, context) for query, keys, context in request)
-            for request in data["requests"]
-        )
-        return Pending(str(data["batch_id"]), requests, float(data["submitted"]), path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CacheError(
-            f"{path} does not describe a batch ({error}); move it away to go on."
-        ) from None

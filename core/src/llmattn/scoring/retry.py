@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-from tenacity import RetryCallState
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from tenacity.wait import wait_random_exponential
 
 from llmattn.errors import BadReply, ProviderUnavailable, RateLimited
 
-__all__ = ["RETRIED", "Patience", "pause"]
+__all__ = ["RETRIED", "Patience", "patiently", "pause"]
+
+T = TypeVar("T")
 
 RETRIED = (RateLimited, ProviderUnavailable, BadReply)
 """Errors that are worth another try."""
@@ -55,3 +59,32 @@ class Patience:
         elif isinstance(error, ProviderUnavailable) and not error.reached and not answered:
             most = TRIES_BEFORE_CONTACT
         return self._failures[kind] >= most
+
+
+async def patiently(call: Callable[[], Awaitable[T]], *, repeatable: bool) -> T:
+    """Await ``call()``, again after rate limits and server faults, waiting as long as told.
+
+    ``repeatable``: doing it twice does no harm; else a call whose answer was lost is final.
+    """
+    patience = Patience()
+
+    async def once() -> T:
+        return await call()
+
+    def again(error: BaseException) -> bool:
+        if isinstance(error, ProviderUnavailable):
+            return repeatable or not error.billed
+        return isinstance(error, RateLimited)
+
+    def wait(state: RetryCallState) -> float:
+        told: float | None = getattr(_error(state), "retry_after", None)
+        return max(_backoff(state), told or 0.0)
+
+    retrying = AsyncRetrying(
+        retry=retry_if_exception(again),
+        wait=wait,
+        stop=lambda state: patience.ends(state, answered=False),
+        reraise=True,
+    )
+    done: T = await retrying(once)
+    return done

@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 
 ROUNDS = 6
 """How often rows that came back unusable are packed anew; the last time key by key."""
+BAD_IN_A_ROW = 20
+"""After so many unusable replies one after the other the rest of a round is not asked: smaller
+requests may go better, and if none does, little was spent."""
 _ROWS_TO_JUDGE = 20
 
 
@@ -92,16 +95,17 @@ class Scorer:
         self._answered = False
         self._told = False
         self._kept = False
+        self._bad_in_a_row = 0
         self._scopes: set[anyio.CancelScope] = set()
 
-    async def fill(self, rows: Iterable[Row]) -> FillReport:
+    async def fill(self, rows: Iterable[Row], report: FillReport) -> None:
         """Ask for everything in ``rows`` that the cache lacks, and keep it.
 
-        Ends early, with ``report.stopped`` set, when the budget is used up or after
-        :meth:`stop`. Raises what made going on useless (ProviderRejected, a provider that
-        stays away, BadReply, CacheError); all answers until then are kept.
+        ``report``, a new one, grows meanwhile. Ends early, with ``report.stopped`` set, when the
+        budget is used up or after :meth:`stop`. Raises what made going on useless
+        (ProviderRejected, a provider that stays away, BadReply, CacheError); all answers until
+        then are kept.
         """
-        report = FillReport()
         wanted = merge_rows(rows)
         report.rows = len(wanted)
         report.pairs = sum(len(row.keys) for row in wanted)
@@ -125,7 +129,6 @@ class Scorer:
         self._on_progress(report)
         if self._error:
             raise self._error
-        return report
 
     def stop(self, reason: str, grace: float) -> None:
         """Send nothing more; answers under way are awaited for ``grace`` seconds at most."""
@@ -170,6 +173,7 @@ class Scorer:
                 report.requests_planned += len(packed)
                 self._on_progress(report)
             requests, unusable = iter(packed), []
+            self._bad_in_a_row = 0
             with anyio.CancelScope() as scope:
                 self._scopes.add(scope)
                 try:
@@ -181,12 +185,9 @@ class Scorer:
             unusable = merge_rows(unusable)
         await self._end_trial(report)
         if unusable and not (report.cached or self._kept or self._halted.is_set()):
-            self._halt(
-                None,
-                BadReply(
-                    f"{self._name}: no usable scores came back in {ROUNDS} rounds of asking. "
-                    "Try another model; --debug shows what it answered."
-                ),
+            raise BadReply(
+                f"{self._name}: no usable scores came back in {ROUNDS} rounds of asking. "
+                "Try another model; --debug shows what it answered."
             )
 
     async def _work(
@@ -196,6 +197,9 @@ class Scorer:
         for request in requests:
             if self._halted.is_set():
                 return
+            if self._bad_in_a_row >= BAD_IN_A_ROW:
+                unusable.extend(request)
+                continue
             try:
                 unusable.extend(await self._ask(request, report))
             except BadReply as error:
@@ -233,13 +237,17 @@ class Scorer:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(retry.RETRIED),
             wait=retry.pause,
-            stop=lambda state: patience.ends(state, self._answered) or self._halted.is_set(),
+            stop=lambda state: self._is_final(patience.ends(state, self._answered)),
             sleep=self._sleep,
             before_sleep=lambda state: self._before_retry(state, report),
             reraise=True,
         )
         unusable: list[Row] = await retrying(again)
         return unusable
+
+    def _is_final(self, tried_enough: bool) -> bool:
+        """Whether a failed request is given up."""
+        return tried_enough or self._halted.is_set() or self._bad_in_a_row >= BAD_IN_A_ROW
 
     async def _send(self, request: tuple[Row, ...], report: FillReport) -> list[Row]:
         """Send once, within limits and budget, and commit what came back."""
@@ -269,6 +277,7 @@ class Scorer:
                 raise
             except BadReply as error:
                 billed = _told(error.usage)
+                self._bad_in_a_row += 1
                 raise
             except ProviderError as error:
                 billed = error.usage or Usage()
@@ -278,6 +287,7 @@ class Scorer:
                 self._unrecorded += paid
                 report.usage += paid
             self._answered = True
+            self._bad_in_a_row = 0
             self.limiter.answered()
             if reply.rate:
                 self.limiter.hint(reply.rate)

@@ -42,5 +42,5 @@ class Shard:
 
 
 def _hash(row: Row) -> int:
-    text = "\x1f".join((row.query, *row.context))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+    text = "\x1f".join((row.query, *row.context)).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")

@@ -13,7 +13,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from llmattn.cache.open import open_cache
 from llmattn.cache.protocol import ScoreCache
-from llmattn.errors import ConfigError
+from llmattn.errors import ConfigError, LlmattnError, PluginError
 from llmattn.identity import Identity
 from llmattn.notices import notify
 from llmattn.plugins import load_plugins
@@ -57,7 +57,7 @@ class ScoreSource:
         self.provider = provider
         self.cache = cache
         self.options = options
-        self.identity: Identity = provider.identity()
+        self.identity = _identity(name, provider)
         self.local = isinstance(provider, LocalProvider) and provider.local
         self.absent_score = provider.absent_score if isinstance(provider, LocalProvider) else None
         self.price = self._find_price()
@@ -71,30 +71,38 @@ class ScoreSource:
         """What the cache lacks of ``rows``; asks nothing."""
         return missing_rows(self.cache, self.provider, rows)
 
-    def fill(self, rows: Sequence[Row]) -> FillReport:
+    def fill(self, rows: Sequence[Row], beside: FillReport | None = None) -> FillReport:
         """Ask for what the cache lacks, in the order of ``rows``, and keep it.
 
+        ``beside``: the rest of a larger run, for the summary if it ends here.
         Raises ProviderError, PluginError or CacheError when going on is useless. Ctrl-C:
         answers under way are awaited for 5 seconds and kept, a summary is printed, and
         KeyboardInterrupt is raised.
         """
         portal, scorer = self._start()
+        report = FillReport()
         priced = self.price is not None and not self.local
         with ScoringProgress(self.name, quiet=self.options.quiet, priced=priced) as progress:
             self._progress = progress
-            future = portal.start_task_soon(scorer.fill, rows)
+            future = portal.start_task_soon(scorer.fill, rows, report)
             try:
-                report: FillReport = future.result()
+                future.result()
             except KeyboardInterrupt:
                 notify("Stopping: answers under way are awaited for 5 seconds.")
                 portal.call(scorer.stop, "interrupted", _GRACE)
-                report = future.result()
-                notify(self.summary(report))
-                notify(
-                    "What was answered and kept is not lost; the same command goes on from here."
-                )
+                future.result()
+                self._tell_end(beside + report if beside else report)
+                raise
+            except LlmattnError:
+                self._tell_end(beside + report if beside else report)
                 raise
         return report
+
+    def _tell_end(self, whole: FillReport) -> None:
+        """Say what a run that was broken off has done, if it has asked for anything."""
+        if whole.usage.requests:
+            notify(self.summary(whole))
+            notify("What was answered and kept is not lost; the same command goes on from here.")
 
     def scores(self, rows: Sequence[Row]) -> list[Scores]:
         """Fill, then read: ``(C, len(row.keys))`` a row, NaN where still unknown."""
@@ -269,6 +277,19 @@ def open_sources(
             source.close()
         raise
     return sources
+
+
+def _identity(name: str, provider: AttentionProvider) -> Identity:
+    """The provider's identity; raises PluginError if it cannot tell."""
+    try:
+        return provider.identity()
+    except LlmattnError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"The provider {name!r} cannot tell its identity: {type(error).__name__}: {error}. "
+            "That is a fault of its plugin; --debug shows where."
+        ) from error
 
 
 def _check_one_budget(sources: Sequence[ScoreSource]) -> None:

@@ -71,6 +71,8 @@ class ServerOptions:
     """Whether every request fails as when an account has no money left."""
     batch_polls: int = 1
     """How often a batch is asked about before it has ended."""
+    batch_busy: int = 0
+    """How many requests about files and batches are answered with 503 first."""
     batch_end: str = "completed"
     """``completed``, ``expired`` (half of it done), ``failed`` or ``cancelled``."""
 

@@ -20,6 +20,7 @@ class BatchStore:
     files: dict[str, bytes] = Factory(dict)
     batches: dict[str, dict[str, Any]] = Factory(dict)
     _polls: dict[str, int] = Factory(dict)
+    _refused: int = 0
 
     def handle(
         self,
@@ -33,6 +34,9 @@ class BatchStore:
         """The answer to a request below ``/v1/files`` or ``/v1/batches``, or None."""
         kind, _, rest = path.removeprefix("/v1/").partition("/")
         name, _, action = rest.partition("/")
+        if kind in ("files", "batches") and self._refused < options.batch_busy:
+            self._refused += 1
+            return error(503, "The server is busy.")
         if kind == "files":
             return self._file(method, name, action, headers, body)
         if kind == "batches":

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
-from llmattn.errors import BadReply, ProviderError, ProviderRejected, ProviderUnavailable
+from llmattn.errors import BadReply, ProviderError, ProviderUnavailable
 from llmattn.providers.protocol import BatchStatus
 from llmattn.providers.reply import excerpt
 from openai import AsyncOpenAI
@@ -15,10 +15,13 @@ from openai._legacy_response import HttpxBinaryResponseContent
 
 from llmattn_openai.endpoint import Endpoint
 
-__all__ = ["LARGEST_BATCH", "collect", "status", "submit"]
+__all__ = ["MOST_BYTES", "MOST_REQUESTS", "collect", "fits", "line", "status", "submit"]
 
-LARGEST_BATCH = 50_000
+PATH: Final = "/v1/responses"
+MOST_REQUESTS = 50_000
 """Requests that OpenAI takes in one batch."""
+MOST_BYTES = 200_000_000
+"""Size of the file that OpenAI takes for one batch."""
 
 _STATES = {
     "completed": "done",
@@ -28,26 +31,34 @@ _STATES = {
 }
 
 
-async def submit(endpoint: Endpoint, path: str, bodies: Sequence[Mapping[str, Any]]) -> str:
-    """Upload one request to ``path`` a body, and start the batch; gives its id."""
-    if len(bodies) > LARGEST_BATCH:
-        raise ProviderRejected(
-            f"{endpoint.name}: a batch takes {LARGEST_BATCH:,} requests, not {len(bodies):,}; "
-            "submit them in parts."
-        )
-    lines = [
-        {"custom_id": _id(i, body["input"][-1]["content"]), "method": "POST", "url": path}
-        | {"body": body}
-        for i, body in enumerate(bodies)
-    ]
-    data = "".join(json.dumps(line) + "\n" for line in lines).encode()
+def line(number: int, user: str, body: Mapping[str, Any]) -> bytes:
+    """One request of a batch's file: its place in the batch, its user text, its body."""
+    request = {"custom_id": _id(number, user), "method": "POST", "url": PATH, "body": body}
+    return json.dumps(request).encode() + b"\n"
+
+
+def fits(lines: Iterable[bytes]) -> int:
+    """How many of ``lines``, from the first, one batch takes."""
+    size = 0
+    number = 0
+    for number, text in enumerate(lines, 1):
+        size += len(text)
+        if number > MOST_REQUESTS or size > MOST_BYTES:
+            return number - 1
+    return number
+
+
+async def submit(endpoint: Endpoint, lines: Iterable[bytes]) -> str:
+    """Upload a file of ``lines``, and start the batch; gives its id."""
+    data = b"".join(lines)
     file = await endpoint.call(
-        lambda client: client.files.create(file=("llmattn.jsonl", data), purpose="batch")
+        lambda client: client.files.create(file=("llmattn.jsonl", data), purpose="batch"),
+        size=len(data),
     )
     batch = await endpoint.call(
         lambda client: client.batches.create(
             input_file_id=file.id,
-            endpoint=path,  # type: ignore[arg-type]  # the SDK lists the routes it knew
+            endpoint=PATH,
             completion_window="24h",
         )
     )

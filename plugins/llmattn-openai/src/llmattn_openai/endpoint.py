@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LISTED_MODELS = 20
+_SLOWEST_UPLOAD = 250_000  # bytes a second
 
 
 @frozen
@@ -127,10 +128,13 @@ class Endpoint:
                 self.agreement.accepted()
                 return answered
 
-    async def call(self, use: Callable[[openai.AsyncOpenAI], Awaitable[T]]) -> T:
-        """What ``use`` makes of the SDK's client, within the timeout; raises ProviderError."""
+    async def call(self, use: Callable[[openai.AsyncOpenAI], Awaitable[T]], size: int = 0) -> T:
+        """What ``use`` makes of the SDK's client, within the timeout; raises ProviderError.
+
+        ``size``: bytes to send, for which there is more time.
+        """
         try:
-            with anyio.fail_after(self._timeout):
+            with anyio.fail_after(self._timeout + size / _SLOWEST_UPLOAD):
                 return await use(self.client)
         except (openai.APITimeoutError, TimeoutError):
             raise self._too_late() from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from llmattn.errors import BadReply, ProviderError, ProviderUnavailable
@@ -69,17 +69,15 @@ class OpenAIProvider(ChatProvider):
             body["reasoning"] = {"effort": form.effort}
         return body
 
+    def fits_batch(self, requests: Sequence[Sequence[Row]]) -> int:
+        return batch.fits(self._lines(requests))
+
     async def submit_batch(self, requests: Sequence[Sequence[Row]]) -> str:
         """Upload ``requests`` as a batch, at half price; gives its id.
 
-        A small request goes ahead if nothing was asked before: it finds out what the model
-        takes, and a wrong key or model, before a whole batch is refused.
+        They have the form that the model was found to take by the requests before.
         """
-        if not self.endpoint.agreement.confirmed:
-            await self.complete(self.prompt([Row("cat", ["dog"])]))
-        prompts = [self.prompt(rows) for rows in requests]
-        bodies = [self.body(prompt, self.endpoint.agreement.form) for prompt in prompts]
-        return await batch.submit(self.endpoint, f"/v1{PATH}", bodies)
+        return await batch.submit(self.endpoint, self._lines(requests))
 
     async def batch_status(self, batch_id: str) -> BatchStatus:
         return await batch.status(self.endpoint, batch_id)
@@ -94,6 +92,13 @@ class OpenAIProvider(ChatProvider):
             self._read_batched(rows, prompt, answer)
             for rows, prompt, answer in zip(requests, prompts, answers, strict=True)
         ]
+
+    def _lines(self, requests: Sequence[Sequence[Row]]) -> Iterator[bytes]:
+        """A batch's file, one request a line."""
+        form = self.endpoint.agreement.form
+        for number, rows in enumerate(requests):
+            prompt = self.prompt(rows)
+            yield batch.line(number, prompt.user, self.body(prompt, form))
 
     def _read_batched(
         self, rows: Sequence[Row], prompt: Prompt, answer: Mapping[str, Any] | ProviderError
