@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from llmattn.errors import PluginError, UnknownPlugin
+from llmattn.errors import LlmattnError, PluginError, UnknownPlugin
 
 __all__ = ["CacheRegistry", "ProviderRegistry", "Registered", "Registry"]
 
@@ -35,7 +35,8 @@ class Registered:
     def build(self, settings: object) -> Any:
         """The provider or cache. This is where heavy imports happen.
 
-        Raises PluginError if the factory cannot be imported.
+        Raises PluginError if the factory cannot be imported, or fails with an error that is
+        none of llmattn's.
         """
         factory = self.factory
         if isinstance(factory, str):
@@ -47,7 +48,15 @@ class Registered:
                     f"{self.name!r} from {self.distribution} cannot be loaded: {error}. "
                     f"Reinstall {self.distribution}, or remove it."
                 ) from error
-        return factory(settings)
+        try:
+            return factory(settings)
+        except LlmattnError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"{self.name!r} from {self.distribution} cannot be made: {type(error).__name__}: "
+                f"{error}. That is a fault of {self.distribution}; --debug shows where."
+            ) from error
 
 
 @frozen

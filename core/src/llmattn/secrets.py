@@ -67,7 +67,11 @@ class RedactingFilter(logging.Filter):
     """Removes secrets from whatever a log handler is about to write."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redact(record.getMessage()), ()
+        try:
+            message = record.getMessage()
+        except Exception:  # another library's arguments may not fit its message
+            message = f"{record.msg} {record.args}"
+        record.msg, record.args = redact(message), ()
         if record.exc_info:
             record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
         return True
