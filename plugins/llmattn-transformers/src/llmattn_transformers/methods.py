@@ -54,7 +54,7 @@ def make_method(
     if settings.method == "embedding":
         return Embeddings(teacher, encoder)
     if settings.method == "ablation":
-        return InContext(Ablation(teacher, encoder).maps)
+        return InContext(Ablation(teacher, encoder, settings.batch_tokens // 2).maps)
     if settings.method == "gradient":
         return InContext(Gradient(teacher, encoder).maps)
     return InContext(AttentionMaps(teacher, encoder, channels, settings.batch_tokens).maps)

@@ -20,7 +20,7 @@ from torch import Tensor
 from llmattn_transformers.pieces import Encoded
 from llmattn_transformers.weights import Weights
 
-__all__ = ["Past", "Teacher", "load_teacher"]
+__all__ = ["Gap", "Past", "Teacher", "load_teacher"]
 
 _loaded: WeakValueDictionary[tuple[Weights, str], Teacher] = WeakValueDictionary()
 _KEPT = 4
@@ -38,6 +38,15 @@ class Past:
         """Its first ``size`` tokens. Copies nothing."""
         layers = tuple((k[:, :, :size], v[:, :, :size]) for k, v in self.layers)
         return Past(self.ids[:size], layers)
+
+
+@frozen
+class Gap:
+    """Tokens ``start`` to ``end - 1``, left out; ``keep``: tokens behind them to foretell after."""
+
+    start: int
+    end: int
+    keep: tuple[int, ...]
 
 
 class Teacher:
@@ -120,16 +129,37 @@ class Teacher:
         self._remember(whole)
         return output, whole
 
-    def leave_out(self, whole: Past, start: int, end: int, keep: Tensor) -> Tensor:
-        """Logits ``(len(keep), V)`` at the tokens ``keep``, all behind ``end``, of the text
-        ``whole`` as if the tokens ``start`` to ``end - 1`` were not there. The others keep their
-        positions.
+    def leave_out(self, whole: Past, gaps: Sequence[Gap]) -> list[Tensor]:
+        """Logits ``(len(gap.keep), V)`` for each gap, as if its tokens were not in the text
+        ``whole``; the others keep their positions.
+
+        What follows the gaps is read in one go: behind the text up to the last gap's beginning
+        stands the rest after the first gap, then the rest after the second, and so on; none
+        sees another's rest, nor what stands before another's gap only.
         """
-        positions = torch.arange(end, len(whole.ids), device=self.device)[None]
-        options = {"position_ids": positions, "logits_to_keep": keep - end}
-        output, _ = self._run(whole.ids, end, whole.cut(start), options)
-        logits: Tensor = output.logits[0]
-        return logits
+        size = len(whole.ids)
+        before = max(gap.start for gap in gaps)
+        total = sum(size - gap.end for gap in gaps)
+        mask = torch.full((total, before + total), torch.finfo(torch.float32).min)
+        ids: list[int] = list(whole.ids[:before])
+        positions: list[int] = []
+        keep: list[int] = []
+        at = 0
+        for gap in gaps:
+            rest = size - gap.end
+            mask[at : at + rest, : gap.start] = 0
+            mask[at : at + rest, before + at : before + at + rest].triu_(1)
+            ids.extend(whole.ids[gap.end :])
+            positions.extend(range(gap.end, size))
+            keep.extend(at + token - gap.end for token in gap.keep)
+            at += rest
+        options = {
+            "attention_mask": mask[None, None].to(self.device),
+            "position_ids": torch.tensor([positions], device=self.device),
+            "logits_to_keep": torch.tensor(keep, device=self.device),
+        }
+        output, _ = self._run(ids, before, whole.cut(before), options)
+        return list(torch.split(output.logits[0], [len(gap.keep) for gap in gaps]))
 
     def _run(
         self, ids: Sequence[int], start: int, past: Past | None, options: Mapping[str, Any]

