@@ -107,6 +107,11 @@ def test_purging_leaves_nothing_of_a_namespace(folder: Path) -> None:
     cache = lmdb_cache(folder)
     cache.purge(LAYERS.namespace)
     assert list(cache.scan(LAYERS.namespace)) == []
+    full = (folder / "scores.mdb").stat().st_size
+    for _ in range(6):
+        cache.put(LAYERS, ROWS, SCORES)
+        cache.purge(LAYERS.namespace)
+    assert (folder / "scores.mdb").stat().st_size < 3 * full
     _, after = cache.compact()
     assert after < 0.05 * PAYLOAD
     cache.close()
