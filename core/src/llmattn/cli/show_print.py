@@ -56,6 +56,8 @@ def _corpus(checkpoint: Checkpoint, path: Path | None) -> Corpus | None:
         corpus = load_corpus(
             path or Path(checkpoint.corpus),
             val_fraction=checkpoint.train_config.val_fraction,
+            test_fraction=checkpoint.train_config.test_fraction,
+            stream=checkpoint.train_config.stream,
             tokenizer=checkpoint.tokenizer,
         )
     except CorpusError as error:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from llmattn.data.batches import IGNORED, collate, sorted_batches
 from llmattn.data.corpus import Corpus, encode_lines
+from llmattn.data.feed import window_words
 from llmattn.errors import ConfigError
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.training.checkpoint import Checkpoint
@@ -199,18 +200,19 @@ def text_weights(checkpoint: Checkpoint, text: str, choice: ScoreChoice) -> Text
             if index == tokenizer.unk_id
         ],
         weights=torch.stack(found).numpy(),
-        unscored=_unscored(checkpoint, ids),
+        unscored=_unscored(checkpoint, batch.ids),
         left_out=split.targets - len(ids),
     )
 
 
-def _unscored(checkpoint: Checkpoint, ids: NDArray[np.int64]) -> float:
+def _unscored(checkpoint: Checkpoint, ids: Tensor) -> float:
     """The share of the pairs of words that the checkpoint's table lacks."""
     table = checkpoint.table
     if table is None or None not in table.absent:
         return 0.0
-    i, j = np.tril_indices(len(ids))
-    query, key = ids[i], ids[j]
+    queries, keys = (found[0].numpy() for found in window_words(checkpoint.tokenizer, ids))
+    i, j = np.tril_indices(len(keys))
+    query, key = queries[i], keys[j]
     special = np.array(checkpoint.tokenizer.special_ids)
     words = ~(np.isin(query, special) | np.isin(key, special))
     if not words.any():
