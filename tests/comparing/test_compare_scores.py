@@ -92,6 +92,22 @@ def test_one_limit_for_two_paid_sources_is_refused_before_anything_is_asked(tmp_
         assert not server.log.requests
 
 
+def test_scores_in_context_have_another_windows_scores_as_their_control(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    options = ("--stream", "--block-size", "16", "-o", "random.scope=prefix")
+    both = ("--arms", "external:random,external:random/shuffled", *options)
+    done = compare(tmp_path, *both)
+    assert done.returncode == 0, done.stderr
+    found = scores(tmp_path)
+    own, other = found["external:random"], found["external:random/shuffled"]
+    assert own == other  # the same scores, for other windows
+    assert own["identities"][0]["scope"] == "prefix"
+    losses = [
+        json.loads(p.read_text())["val_loss"] for p in (tmp_path / "comparison/runs").iterdir()
+    ]
+    assert len(set(losses)) == 2
+
+
 def test_a_key_is_neither_shown_nor_written(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     with ScoreServer(api_key=KEY) as server:

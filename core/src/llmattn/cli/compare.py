@@ -91,7 +91,15 @@ def compare(
         typer.Option(help="Use the first so many words only.", rich_help_panel=TEXT),
     ] = None,
     min_count: o.MinCount = _T.min_count,
-    tokenizer: o.TokenizerPreset = _T.tokenizer,
+    tokenizer: Annotated[
+        str,
+        typer.Option(
+            help="words, bpe (pieces of words), or seed (the regex \\w+|\\.).", rich_help_panel=TEXT
+        ),
+    ] = _T.tokenizer,
+    vocab_size: Annotated[
+        int, typer.Option(help="Tokens of the tokenizer bpe.", rich_help_panel=TEXT)
+    ] = _T.vocab_size,
     val_fraction: o.ValFraction = _T.val_fraction,
     test_fraction: Annotated[
         float,

@@ -29,8 +29,6 @@ from llmattn.model.config import ModelConfig
 from llmattn.plugins import load_plugins
 from llmattn.scoring.choose import choose_provider
 from llmattn.settings import environment
-from llmattn.training.checkpoint import load_weights
-from llmattn.training.evaluate import split_loss
 from llmattn.training.interrupt import StopWish
 from llmattn.training.loop import Trainer
 from llmattn.training.run import Run
@@ -62,6 +60,7 @@ class Bench:
             self.path,
             preset=train.tokenizer,
             min_count=train.min_count,
+            vocab_size=train.vocab_size,
             val_fraction=train.val_fraction,
             test_fraction=train.test_fraction,
             stream=train.stream,
@@ -76,6 +75,7 @@ class Bench:
         if not default and any(arm.uses_scores and not arm.providers for arm in config.arms):
             default = (choose_provider(load_plugins(), environment())[0],)
         self._sets = score_sets(config, default)
+        self._models: dict[str, ModelConfig] = {}
         self._shelf = ScoreShelf(config, self.corpus, self.device, asks=alone)
 
     def prepare(self) -> dict[str, Scores]:
@@ -88,6 +88,11 @@ class Bench:
 
     def model_config(self, arm: Arm) -> ModelConfig:
         """The arm's model. Raises ConfigError if it cannot be as large as the others."""
+        if arm.name not in self._models:
+            self._models[arm.name] = self._model_config(arm)
+        return self._models[arm.name]
+
+    def _model_config(self, arm: Arm) -> ModelConfig:
         scores = self._scores(arm)
         size = len(self.corpus.tokenizer)
         shape = self.config.shape_of(arm)
@@ -144,11 +149,9 @@ class Bench:
                 raise
             outcome = "diverged"  # the loss is no longer a number: too high a rate for this arm
         else:
-            load_weights(model, trainer.best_weights)
-            assert feeds.test is not None
-            pad = self.corpus.tokenizer.eol_id
-            val_loss = trainer.best_loss
-            test_loss = split_loss(model, feeds.test, self.test, pad_id=pad)
+            val_loss, found = trainer.best_loss, run.test_loss()
+            assert found is not None  # there is a test part
+            test_loss = found
         return FinishedRun(
             settings=settings,
             place=self._place(),
@@ -168,7 +171,7 @@ class Bench:
         train, val, test = (f"{split.targets:,}" for split in splits)
         return (
             f"{self.path.name}: {train} tokens to train on, {val} to validate, {test} to test; "
-            f"{len(self.corpus.tokenizer):,} words"
+            f"a vocabulary of {len(self.corpus.tokenizer):,}"
         )
 
     def about(self, command: str) -> dict[str, Any]:
