@@ -98,6 +98,15 @@ def test_a_limit_spends_on_the_most_frequent_pairs(tmp_path: Path) -> None:
         assert set(server.log.answered) <= {("the", "the"), (".", "the"), (".", ".")}
 
 
+def test_the_plan_tells_what_a_limited_run_takes(tmp_path: Path) -> None:
+    small = ("-o", "pairs_per_request=4")
+    with ScoreServer() as server:
+        found = plan(tmp_path, server, *small)
+        assert found["staged"]["requests"] > found["curve"][-1]["usage"]["requests"]
+        run(tmp_path, server, "score", *small, "--max-requests", "1000")
+        assert len(server.log.requests) == found["staged"]["requests"]
+
+
 def test_the_picture_is_drawn(tmp_path: Path) -> None:
     with ScoreServer() as server:
         done = run(tmp_path, server, "plan", "--plot", "plan.png", "--price-in", "1")

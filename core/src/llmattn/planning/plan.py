@@ -11,7 +11,7 @@ from attrs import frozen
 from llmattn.data.corpus import Corpus
 from llmattn.data.corpus_pairs import corpus_pairs
 from llmattn.data.pairs import PairCounts
-from llmattn.data.selection import coverage_curve, most_frequent, select_pairs
+from llmattn.data.selection import coverage_curve, most_frequent, select_pairs, tiers
 from llmattn.scoring.plan import expected_usage
 from llmattn.scoring.source import ScoreSource
 from llmattn.usage import Usage
@@ -48,6 +48,9 @@ class Plan:
     positions: int
     cached: int
     curve: tuple[PlanPoint, ...]
+    staged: Usage
+    """What the whole takes when the most frequent pairs are asked first, as with a limit."""
+    staged_cost: float | None
     price_in: float | None
     price_out: float | None
     rpm: float | None
@@ -81,7 +84,9 @@ class Plan:
                 ("prompt tokens, about", f"{usage.prompt_tokens:,}"),
                 ("reply tokens, about", f"{usage.completion_tokens:,}"),
                 ("price a million tokens", self._price()),
-                ("US dollars, about", "unknown" if cost is None else f"{cost:,.2f}"),
+                ("US dollars, about", _dollars(cost)),
+                ("with a limit: requests", f"{self.staged.requests:,}"),
+                ("with a limit: US dollars, about", _dollars(self.staged_cost)),
             ]
         if self.minutes is not None:
             facts.append((f"minutes at {self.rpm:g} requests a minute", f"{self.minutes:,.1f}"))
@@ -126,6 +131,9 @@ def make_plan(
                 cost=price.of(usage) if price else None,
             )
         )
+    staged = Usage()
+    for stage in tiers(pairs):
+        staged += expected_usage(source.provider, source.missing(stage.rows(vocabulary)))
     details = dict(source.identity.details)
     return Plan(
         provider=source.name,
@@ -138,10 +146,16 @@ def make_plan(
         positions=int(everything.counts.sum()),
         cached=points[-1].cached,
         curve=tuple(points),
+        staged=staged,
+        staged_cost=price.of(staged) if price else None,
         price_in=price.prompt if price else None,
         price_out=price.completion if price else None,
         rpm=source.options.rpm,
     )
+
+
+def _dollars(cost: float | None) -> str:
+    return "unknown" if cost is None else f"{cost:,.2f}"
 
 
 def _n_rows(pairs: PairCounts) -> int:
