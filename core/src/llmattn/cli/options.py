@@ -31,6 +31,7 @@ __all__ = [
     "Provider",
     "RequestsAtOnce",
     "Rpm",
+    "ScoreScope",
     "ScoreTransform",
     "TokenizerPreset",
     "Tpm",
@@ -63,7 +64,20 @@ MinCount = Annotated[
 ]
 TokenizerPreset = Annotated[
     str,
-    typer.Option("--tokenizer", help="words, or seed (the regex \\w+|\\.).", rich_help_panel=_TEXT),
+    typer.Option(
+        "--tokenizer",
+        help="words, bpe (pieces of words), or seed (the regex \\w+|\\.).",
+        rich_help_panel=_TEXT,
+    ),
+]
+VocabSize = Annotated[int, typer.Option(help="Tokens of `bpe`.", rich_help_panel=_TEXT)]
+Stream = Annotated[
+    bool,
+    typer.Option(
+        "--stream",
+        help="Read the text as one stream: windows run on over line ends.",
+        rich_help_panel=_TEXT,
+    ),
 ]
 BlockSize = Annotated[
     int, typer.Option(min=1, help="Tokens a model sees at once.", rich_help_panel=_TEXT)
@@ -71,8 +85,12 @@ BlockSize = Annotated[
 ValFraction = Annotated[
     float,
     typer.Option(
-        help="Share of the lines, at the end, kept for validation.", rich_help_panel=_TEXT
+        help="Share of the lines, after the training lines, to validate on.", rich_help_panel=_TEXT
     ),
+]
+TestFraction = Annotated[
+    float,
+    typer.Option(help="Share of the lines, the last, kept for a test.", rich_help_panel=_TEXT),
 ]
 Provider = Annotated[
     list[str] | None,
@@ -104,6 +122,16 @@ Criteria = Annotated[
         metavar="NAMES",
         help="What a language model is asked to rate, each a channel: relevance, syntax, "
         "meaning, topic, or a file with your own wording.",
+        rich_help_panel=_SCORES,
+    ),
+]
+ScoreScope = Annotated[
+    str | None,
+    typer.Option(
+        "--scope",
+        metavar="SCOPE",
+        help="What a language model is shown: pair, two words alone; or prefix, the text so far, "
+        "anew for each next word.",
         rich_help_panel=_SCORES,
     ),
 ]

@@ -21,8 +21,11 @@ def plan(
     corpus: o.CorpusArgument,
     min_count: o.MinCount = 1,
     tokenizer: o.TokenizerPreset = "words",
+    vocab_size: o.VocabSize = 4096,
+    stream: o.Stream = False,
     block_size: o.BlockSize = 64,
     val_fraction: o.ValFraction = 0.1,
+    test_fraction: o.TestFraction = 0.0,
     provider: o.Provider = None,
     model: o.Model = None,
     option: o.Option = None,
@@ -44,7 +47,15 @@ def plan(
     from llmattn.planning import make_plan, plot_plan
     from llmattn.scoring.source import open_sources
 
-    text = load_corpus(corpus, preset=tokenizer, min_count=min_count, val_fraction=val_fraction)
+    text = load_corpus(
+        corpus,
+        preset=tokenizer,
+        min_count=min_count,
+        vocab_size=vocab_size,
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+        stream=stream,
+    )
     sources = open_sources(
         provider or (),
         options=parse_options(option or (), criteria=criteria),

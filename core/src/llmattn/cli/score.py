@@ -32,8 +32,11 @@ def score(
     ] = None,
     min_count: o.MinCount = 1,
     tokenizer: o.TokenizerPreset = "words",
+    vocab_size: o.VocabSize = 4096,
+    stream: o.Stream = False,
     block_size: o.BlockSize = 64,
     val_fraction: o.ValFraction = 0.1,
+    test_fraction: o.TestFraction = 0.0,
     provider: o.Provider = None,
     model: o.Model = None,
     option: o.Option = None,
@@ -97,7 +100,13 @@ def score(
         max_degenerate=max_degenerate,
     )
     text = corpus and load_corpus(
-        corpus, preset=tokenizer, min_count=min_count, val_fraction=val_fraction
+        corpus,
+        preset=tokenizer,
+        min_count=min_count,
+        vocab_size=vocab_size,
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+        stream=stream,
     )
     pairs = _pairs(text, block_size, coverage, min_pair_count) if text and not probe else None
     options = parse_options(option or (), criteria=criteria)
