@@ -182,7 +182,12 @@ def train(
     ] = 30.0,
     log: Annotated[
         Path | None,
-        typer.Option(help="Write evaluations to FILE.csv or FILE.jsonl.", rich_help_panel=RUN),
+        typer.Option(
+            "--log",
+            "--log-file",  # torchrun takes --log for one of its own options
+            help="Write evaluations to FILE.csv or FILE.jsonl.",
+            rich_help_panel=RUN,
+        ),
     ] = None,
     tensorboard: Annotated[
         Path | None,
