@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from llmattn.providers.criteria import BUILT_IN, Criterion
 from llmattn.providers.prompt import Prompt, build_prompt, read_rows, system_text
 from llmattn.providers.reply import last_object
-from llmattn.rows import Row
+from llmattn.rows import Row, Scope, prefix_rows
 
 RELEVANCE = (BUILT_IN["relevance"],)
 words = st.text(min_size=1, max_size=12)
@@ -74,3 +74,36 @@ def test_the_exact_schema_fixes_the_number_of_rows_and_of_scores() -> None:
 def test_a_criterion_of_the_user_is_worded_in_the_prompt() -> None:
     text = system_text((Criterion("rhyme", "how well the two words\n rhyme"),), "digits")
     assert "- rhyme: how well the two words rhyme\n" in text
+
+
+def texts_prompt(asked: list[Row]) -> Prompt:
+    system = system_text(RELEVANCE, "digits", Scope.PREFIX)
+    return build_prompt(
+        asked, RELEVANCE, system=system, reply="digits", reasoning_tokens=0, scope=Scope.PREFIX
+    )
+
+
+def test_a_text_so_far_is_shown_with_numbered_words() -> None:
+    rows = prefix_rows(["\n", "First", " Citizen", ":", "\n\n"])
+    assert texts_prompt(rows[-1:]).user == '{"texts":["1:¶ 2:First 3:Citizen 4:: 5:¶¶"]}'
+
+
+pieces = st.text(min_size=1, max_size=6)
+
+
+@given(st.lists(pieces, min_size=1, max_size=9))
+def test_any_text_has_as_many_numbered_words_as_it_has_pieces(text: list[str]) -> None:
+    row = prefix_rows(text)[-1]
+    ((_, words),) = read_rows(texts_prompt([row]).user)
+    assert [word.partition(":")[0] for word in words] == [str(n + 1) for n in range(len(text))]
+
+
+def test_a_text_is_shown_without_what_follows_it() -> None:
+    asked = texts_prompt(prefix_rows(["The", " cat", " sat"])[:2])
+    assert "sat" not in asked.user
+
+
+def test_the_example_of_texts_is_in_the_form_that_is_asked_for() -> None:
+    assert last_object(system_text(RELEVANCE, "integers", Scope.PREFIX)) == {
+        "relevance": [[1, 8, 0], [1, 7]]
+    }

@@ -21,12 +21,15 @@ def explicit_options(ctx: typer.Context, *, files: bool = True) -> list[str]:
     return [name for name, source in sources.items() if source and source.name not in unset]
 
 
-def parse_options(texts: Sequence[str], *, criteria: str | None = None) -> dict[str, str]:
-    """``NAME.KEY=VALUE`` texts as a mapping, with what ``--criteria`` says.
+def parse_options(
+    texts: Sequence[str], *, criteria: str | None = None, scope: str | None = None
+) -> dict[str, str]:
+    """``NAME.KEY=VALUE`` texts as a mapping, with what ``--criteria`` and ``--scope`` say.
 
     Raises ConfigError for any other form.
     """
-    options = {} if criteria is None else {"criteria": criteria}
+    given = {"criteria": criteria, "scope": scope}
+    options = {name: value for name, value in given.items() if value is not None}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip(" ."):

@@ -17,6 +17,7 @@ from llmattn.providers.criteria import read_criteria
 from llmattn.providers.prompt import LAYOUT, Prompt, build_prompt, system_text
 from llmattn.providers.protocol import Limits, RateHint, Reply
 from llmattn.providers.reply import excerpt, read_reply
+from llmattn.providers.text_prompt import TEXT_LAYOUT
 from llmattn.rows import Row, Scope
 from llmattn.settings import identity_details
 from llmattn.usage import Usage
@@ -45,7 +46,9 @@ class Completion:
 
 
 class ChatProvider(abc.ABC):
-    """Scores PAIR rows by asking a chat model; each criterion is a channel.
+    """Scores rows by asking a chat model; each criterion is a channel.
+
+    The setting ``scope`` says whether words are rated in pairs, or as words of a text so far.
 
     A plugin sets ``name`` (as registered) and ``scoring_revision`` (raised when the same
     settings start to give other scores) and writes :meth:`complete` and :meth:`aclose`.
@@ -56,14 +59,16 @@ class ChatProvider(abc.ABC):
 
     def __init__(self, settings: ChatSettings) -> None:
         self.settings = settings
-        self._criteria = read_criteria(settings.criteria)
-        self._system = system_text(self._criteria, settings.reply)
+        self._scope = Scope(settings.scope)
+        self._criteria = read_criteria(settings.criteria, self._scope)
+        self._system = system_text(self._criteria, settings.reply, self._scope)
+        layout = LAYOUT if self._scope is Scope.PAIR else TEXT_LAYOUT
         self._identity = Identity(
             provider=self.name,
             revision=self.scoring_revision,
-            scope=Scope.PAIR,
+            scope=self._scope,
             channels=self.channels,
-            details={**identity_details(settings), "prompt": self._system, "layout": LAYOUT},
+            details={**identity_details(settings), "prompt": self._system, "layout": layout},
         )
 
     @abc.abstractmethod
@@ -79,7 +84,7 @@ class ChatProvider(abc.ABC):
 
     @property
     def scope(self) -> Scope:
-        return Scope.PAIR
+        return self._scope
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -106,6 +111,7 @@ class ChatProvider(abc.ABC):
             system=self._system,
             reply=self.settings.reply,
             reasoning_tokens=self.settings.reasoning_tokens,
+            scope=self._scope,
         )
 
     def estimate(self, rows: Sequence[Row]) -> Usage:

@@ -9,6 +9,7 @@ from attrs import Attribute, frozen, validators
 
 from llmattn.providers.criteria import read_criteria
 from llmattn.providers.prompt import REPLY_FORMS
+from llmattn.providers.settings import SCOPES
 from llmattn.secrets import Secret, redact
 from llmattn.settings import setting
 
@@ -55,6 +56,14 @@ class ChatSettings:
         help="what to rate: built-in names separated by commas (relevance, syntax, meaning, "
         "topic), or a file with 'name: wording' lines; each is one channel",
         validator=_valid_criteria,
+    )
+    scope: str = setting(
+        "pair",
+        # The identity has a scope of its own.
+        harmless=True,
+        help="pair: words are rated in pairs, once for all texts; prefix: every word of the text "
+        "so far, anew for each next word",
+        validator=validators.in_(SCOPES),
     )
     reply: str = setting(
         "digits",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from attrs import field, frozen, validators
+
+from llmattn.rows import Scope
 
 __all__ = ["BUILT_IN", "Criterion", "read_criteria"]
 
@@ -46,16 +49,37 @@ BUILT_IN = {
 }
 """The criteria that need no wording from the user."""
 
+_IN_CONTEXT = {
+    criterion.name: criterion
+    for criterion in (
+        Criterion("relevance", "how much the word helps to foresee which word comes next"),
+        Criterion(
+            "syntax",
+            "how much the word decides, by grammar, what kind of word can come next: an open "
+            "bracket or quote, a verb that lacks its object, an article, the subject of a clause",
+        ),
+        Criterion(
+            "meaning",
+            "how close the word is in meaning to what the end of the text speaks of",
+        ),
+        Criterion("topic", "how much the word says about the subject of the text at its end"),
+    )
+}
+"""The same names, for the words of a text that goes on."""
 
-def read_criteria(text: str) -> tuple[Criterion, ...]:
+
+def read_criteria(text: str, scope: Scope = Scope.PAIR) -> tuple[Criterion, ...]:
     """Criteria from a setting: names of built-in ones separated by commas, or a file's path.
+
+    What a built-in one says depends on ``scope``: pairs of words, or words of a text.
 
     The file has one criterion a line, ``name: wording``; empty lines and lines that start
     with ``#`` are skipped, and a built-in name may stand without wording. Raises ValueError.
     """
+    built_in = BUILT_IN if scope is Scope.PAIR else _IN_CONTEXT
     names = [name.strip() for name in text.split(",") if name.strip()]
-    if names and all(name in BUILT_IN for name in names):
-        found = [BUILT_IN[name] for name in names]
+    if names and all(name in built_in for name in names):
+        found = [built_in[name] for name in names]
     else:
         path = Path(text).expanduser()
         if not path.is_file():
@@ -68,7 +92,7 @@ def read_criteria(text: str) -> tuple[Criterion, ...]:
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"the criteria file {path} cannot be read: {error}") from None
         found = [
-            _criterion(path, number, line)
+            _criterion(path, number, line, built_in)
             for number, line in enumerate(lines, 1)
             if line.strip() and not line.lstrip().startswith("#")
         ]
@@ -79,10 +103,10 @@ def read_criteria(text: str) -> tuple[Criterion, ...]:
     return tuple(found)
 
 
-def _criterion(path: Path, number: int, line: str) -> Criterion:
+def _criterion(path: Path, number: int, line: str, built_in: Mapping[str, Criterion]) -> Criterion:
     name, _, wording = (part.strip() for part in line.partition(":"))
-    if not wording and name in BUILT_IN:
-        return BUILT_IN[name]
+    if not wording and name in built_in:
+        return built_in[name]
     if not wording:
         raise ValueError(f"{path}, line {number}: expected 'name: wording', found {line.strip()!r}")
     try:

@@ -12,7 +12,8 @@ from typing import Any
 from attrs import frozen
 
 from llmattn.providers.criteria import Criterion
-from llmattn.rows import Row
+from llmattn.providers.text_prompt import TEXT_SYSTEM, numbered, read_numbered
+from llmattn.rows import Row, Scope
 
 __all__ = ["LAYOUT", "REPLY_FORMS", "Prompt", "build_prompt", "read_rows", "system_text"]
 
@@ -63,10 +64,10 @@ class Prompt:
     max_output_tokens: int
 
 
-def system_text(criteria: Sequence[Criterion], reply: str) -> str:
+def system_text(criteria: Sequence[Criterion], reply: str, scope: Scope = Scope.PAIR) -> str:
     """The constant part: task, scale, criteria, form of the reply with an example."""
     item, inside = _WORDS[reply]
-    return _SYSTEM.format(
+    return (_SYSTEM if scope is Scope.PAIR else TEXT_SYSTEM).format(
         criteria="\n".join(f"- {c.name}: {c.wording}" for c in criteria),
         item=item,
         inside=inside,
@@ -81,12 +82,17 @@ def build_prompt(
     system: str,
     reply: str,
     reasoning_tokens: int,
+    scope: Scope = Scope.PAIR,
 ) -> Prompt:
-    """The request that asks for ``rows`` (without context) under each of ``criteria``.
+    """The request that asks for ``rows`` under each of ``criteria``.
 
-    ``system`` is what :func:`system_text` gave for the same criteria and form of ``reply``;
-    ``reasoning_tokens`` may be spent on reasoning before the reply.
+    ``system`` is what :func:`system_text` gave for the same criteria, form of ``reply`` and
+    ``scope``; ``reasoning_tokens`` may be spent on reasoning before the reply.
     """
+    if scope is Scope.PAIR:
+        user = _compact({"rows": [[row.query, _keys(row.keys)] for row in rows]})
+    else:
+        user = _compact({"texts": [numbered(row.keys) for row in rows]})
     if reply == "digits":
         any_row: dict[str, Any] = {"type": "string"}
         one_row = [{"type": "string", "pattern": f"^[0-9]{{{len(r.keys)}}}$"} for r in rows]
@@ -104,7 +110,7 @@ def build_prompt(
     names = [criterion.name for criterion in criteria]
     return Prompt(
         system=system,
-        user=_compact({"rows": [[row.query, _keys(row.keys)] for row in rows]}),
+        user=user,
         schema=_schema(names, {"type": "array", "items": any_row}),
         exact_schema=_schema(names, exact_rows),
         max_output_tokens=sum(largest + len(name) + 6 for name in names)
@@ -114,10 +120,16 @@ def build_prompt(
 
 
 def read_rows(user: str) -> list[tuple[str, tuple[str, ...]]]:
-    """``(query, keys)`` of each row that a prompt's ``user`` text asks for."""
+    """``(query, keys)`` of each row that a prompt's ``user`` text asks for.
+
+    In context the keys are the numbered words, and the query is the text so far.
+    """
+    document = json.loads(user)
+    if "texts" in document:
+        return [(text, read_numbered(text)) for text in document["texts"]]
     return [
         (query, tuple(keys.split(" ") if isinstance(keys, str) else keys))
-        for query, keys in json.loads(user)["rows"]
+        for query, keys in document["rows"]
     ]
 
 

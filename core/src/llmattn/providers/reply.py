@@ -19,7 +19,6 @@ LARGEST_SCORE = 9
 """Replies hold integers from 0 to this; a score is the integer divided by it."""
 
 _MAX_OBJECTS = 1000  # places in a reply where an object may begin; more is no reply of ours
-_DIGITS = frozenset("0123456789")
 
 
 class _Object(dict[str, Any]):
@@ -92,7 +91,7 @@ def _object(pairs: list[tuple[str, Any]]) -> _Object:
 def _integers(value: object) -> list[int] | None:
     """The integers of one row, or None if any is not an integer from 0 to 9."""
     if isinstance(value, str):
-        return [int(digit) for digit in value] if set(value) <= _DIGITS else None
+        return list(map(int, value)) if value.isascii() and value.isdigit() else None
     if not isinstance(value, list):
         return None
     numbers = []

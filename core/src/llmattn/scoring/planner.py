@@ -9,9 +9,6 @@ from llmattn.rows import Row, Scope
 
 __all__ = ["merge_rows", "pack"]
 
-_OPEN_REQUESTS = 32
-"""How many unfinished requests of PREFIX rows are searched for a place."""
-
 
 def merge_rows(rows: Iterable[Row]) -> list[Row]:
     """Each query (or text) once: the keys of equal queries without context are united.
@@ -35,7 +32,7 @@ def merge_rows(rows: Iterable[Row]) -> list[Row]:
 def pack(rows: Sequence[Row], limits: Limits, scope: Scope) -> list[tuple[Row, ...]]:
     """Requests that together hold every (row, key) of ``rows`` exactly once.
 
-    Rows are taken in order, so what comes first is asked first. PAIR rows longer than
+    Rows are taken in order, so what comes first is asked first, or nearly so. PAIR rows longer than
     ``limits.keys_per_row`` are cut into parts of nearly equal length. Rows with context are
     never cut (one longer than ``limits.pairs_per_request`` goes alone). They share a request
     only if none is the beginning of another: the longer text would show the shorter row its
@@ -70,43 +67,18 @@ def _cut(rows: Iterable[Row], most: int) -> Iterator[Row]:
             yield Row(row.query, row.keys[part * n // parts : (part + 1) * n // parts])
 
 
-class _Texts:
-    """A request of PREFIX rows that still has room."""
-
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
-        self.pairs = 0
-        self.whole: set[tuple[str, ...]] = set()
-        self.beginnings: set[tuple[str, ...]] = set()
-
-    def takes(self, row: Row, limits: Limits) -> bool:
-        if len(self.rows) >= limits.rows_per_request:
-            return False
-        if self.pairs + len(row.keys) > limits.pairs_per_request:
-            return False
-        if row.keys in self.beginnings:
-            return False
-        return not any(row.keys[:n] in self.whole for n in range(1, len(row.keys)))
-
-    def add(self, row: Row) -> None:
-        self.rows.append(row)
-        self.pairs += len(row.keys)
-        self.whole.add(row.keys)
-        self.beginnings.update(row.keys[:n] for n in range(1, len(row.keys)))
-
-
 def _pack_texts(rows: Iterable[Row], limits: Limits) -> list[tuple[Row, ...]]:
+    """Rows of one length in each request: of two different ones none is the other's beginning."""
     done: list[tuple[Row, ...]] = []
-    unfinished: list[_Texts] = []
+    unfinished: dict[int, list[Row]] = {}
     for row in rows:
-        place = next((texts for texts in unfinished if texts.takes(row, limits)), None)
-        if place is None:
-            place = _Texts()
-            unfinished.append(place)
-            if len(unfinished) > _OPEN_REQUESTS:
-                done.append(tuple(unfinished.pop(0).rows))
-        place.add(row)
-    done.extend(tuple(texts.rows) for texts in unfinished)
+        length = len(row.keys)
+        most = max(1, min(limits.rows_per_request, limits.pairs_per_request // length))
+        request = unfinished.setdefault(length, [])
+        request.append(row)
+        if len(request) == most:
+            done.append(tuple(unfinished.pop(length)))
+    done.extend(tuple(request) for request in unfinished.values())
     return done
 
 
