@@ -8,8 +8,11 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+from llmattn.data.corpus import load_corpus
+from llmattn.data.feed import NoScores
 from llmattn.testing.server import ScoreServer
 from llmattn.training.checkpoint import load_checkpoint
+from llmattn.training.evaluate import split_loss
 from support_engine import run, write_corpus
 
 KEY = "sk-planted-key-1234567890"
@@ -116,6 +119,17 @@ def test_a_key_is_neither_shown_nor_written(tmp_path: Path) -> None:
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert KEY not in done.stdout + done.stderr
     assert KEY.encode() not in written
+
+
+def test_reported_loss_is_that_of_the_best_weights_on_the_test_part(tmp_path: Path) -> None:
+    text = write_corpus(tmp_path)
+    compare(tmp_path, "--arms", "position", "--keep-checkpoints")
+    (kept,) = (tmp_path / "comparison" / "runs").iterdir()
+    (path,) = (tmp_path / "comparison" / "checkpoints").iterdir()
+    corpus = load_corpus(text, test_fraction=0.1)
+    assert corpus.test is not None
+    loss = split_loss(load_checkpoint(path).model(), NoScores(), corpus.test, pad_id=1)
+    assert json.loads(kept.read_text())["test_loss"] == pytest.approx(loss, abs=1e-6)
 
 
 def test_kept_checkpoints_can_be_sampled(tmp_path: Path) -> None:

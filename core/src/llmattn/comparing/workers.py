@@ -48,12 +48,18 @@ class Workers:
 
     def __enter__(self) -> Workers:
         context = multiprocessing.get_context("spawn")
-        for _ in range(self._config.jobs):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(self._config, theirs), daemon=True)
-            process.start()
-            theirs.close()
-            self._workers.append(_Worker(process, ours))
+        # Ctrl-C reaches every process of a terminal; only this one deals with it. What is
+        # ignored here a new process ignores from its start.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            for _ in range(self._config.jobs):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_serve, args=(self._config, theirs), daemon=True)
+                process.start()
+                theirs.close()
+                self._workers.append(_Worker(process, ours))
+        finally:
+            signal.signal(signal.SIGINT, before)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -114,8 +120,6 @@ def _died(worker: _Worker) -> LlmattnError:
 
 def _serve(config: CompareConfig, connection: Connection) -> None:
     """What a worker does: train task after task until the other end is closed."""
-    # Ctrl-C reaches every process of a terminal; the one that was started by hand deals with it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     from llmattn.comparing.bench import Bench
 
     try:
