@@ -39,12 +39,14 @@ def texts(count: int) -> list[tuple[str, ...]]:
     return [PIECES[start:] for start in range(count)]
 
 
-@pytest.mark.parametrize("method", ["attention", "ablation", "gradient", "embedding"])
+@pytest.mark.parametrize(
+    "method", ["attention", "copy", "ablation", "gradient", "embedding", "gradient+copy"]
+)
 def test_a_method_passes_the_kit_with_its_proof_of_causality(llama: Path, method: str) -> None:
     check_provider(lambda: provider_of(llama, method=method), text=PIECES, tolerance=1e-4)
 
 
-@pytest.mark.parametrize("method", ["attention", "ablation", "gradient"])
+@pytest.mark.parametrize("method", ["attention", "copy", "ablation", "gradient"])
 def test_a_model_of_another_kind_passes_the_kit(gpt2: Path, method: str) -> None:
     check_provider(lambda: provider_of(gpt2, method=method), text=PIECES, tolerance=1e-4)
 
@@ -67,7 +69,7 @@ def test_a_list_of_channels_picks_from_all_heads(llama: Path) -> None:
         np.testing.assert_allclose(some, every[[2, 1]], atol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["attention", "ablation", "gradient"])
+@pytest.mark.parametrize("method", ["attention", "copy", "ablation", "gradient"])
 def test_a_row_alone_equals_the_row_among_those_of_its_text(llama: Path, method: str) -> None:
     rows = prefix_rows(PIECES)
     together = ask(provider_of(llama, method=method), rows)
@@ -76,7 +78,7 @@ def test_a_row_alone_equals_the_row_among_those_of_its_text(llama: Path, method:
         np.testing.assert_allclose(alone, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("method", ["attention", "ablation"])
+@pytest.mark.parametrize("method", ["attention", "attention+copy", "ablation"])
 def test_going_on_with_a_text_equals_reading_it_anew(llama: Path, method: str) -> None:
     rows = prefix_rows(PIECES)
     together = ask(provider_of(llama, method=method), rows)
@@ -90,6 +92,21 @@ def test_going_on_with_a_text_equals_reading_it_anew(llama: Path, method: str) -
         ask(provider_of(llama, method=method), prefix_rows(other))[-1],
         atol=1e-4,
     )
+
+
+def test_methods_joined_give_their_channels_side_by_side(llama: Path) -> None:
+    rows = prefix_rows(PIECES)
+    both = provider_of(llama, method="copy+attention+ablation")
+    assert both.channels == ("copy", "L00", "L01", "ablation.change", "ablation.share")
+    parts = [ask(provider_of(llama, method=m), rows) for m in ("copy", "attention", "ablation")]
+    for joined, *single in zip(ask(both, rows), *parts, strict=True):
+        np.testing.assert_allclose(joined, np.concatenate(single), atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["copying", "copy+copy", "copy+", "copy+embedding"])
+def test_methods_that_cannot_be_are_an_error(llama: Path, method: str) -> None:
+    with pytest.raises((ConfigError, ValueError), match=r"joined by \+|stand beside"):
+        provider_of(llama, method=method)
 
 
 def test_texts_read_together_score_as_each_alone(llama: Path) -> None:

@@ -50,6 +50,14 @@ def test_relevance_keeps_later_words_out(method: str) -> None:
     assert np.abs(scores[3] - changed[3]).max() > 1e-2
 
 
+def test_a_name_begun_again_is_likely_to_be_copied() -> None:
+    text = ("Doctor", " Bramble", " met", " the", " smith", ".", " The", " smith", " asked")
+    text = (*text, " after", " Doctor")
+    one = provider(method="copy")
+    (scores,) = asyncio.run(one.score(prefix_rows(text)[-1:])).scores
+    assert text[int(scores[0].argmax())] == " Bramble"
+
+
 def test_every_layer_is_a_channel_and_every_head_with_heads() -> None:
     assert len(provider().channels) == 30
     assert len(provider(channels="heads").channels) == 270

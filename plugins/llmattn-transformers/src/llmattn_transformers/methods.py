@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+import numpy as np
 from attrs import frozen
 from llmattn.rows import Row, Scores
 
 from llmattn_transformers.ablation import Ablation
 from llmattn_transformers.attention import AttentionMaps
 from llmattn_transformers.channels import Channel
+from llmattn_transformers.copying import Copy
 from llmattn_transformers.embedding import Embeddings
 from llmattn_transformers.gradient import Gradient
 from llmattn_transformers.pieces import PieceEncoder
@@ -28,33 +30,48 @@ class Method(Protocol):
     def scores(self, rows: Sequence[Row]) -> list[Scores]: ...
 
 
+class Maps(Protocol):
+    """Maps of texts, ``(C, L - text.first, L)`` each: the rows from ``first`` on."""
+
+    def maps(self, texts: Sequence[Text]) -> Iterator[tuple[Text, Scores]]:
+        """In any order."""
+        ...
+
+
 @frozen
 class InContext:
-    """A method that makes maps of whole texts, of which rows are cut."""
+    """Methods that make maps of whole texts, their channels one after another; rows are cut of
+    the maps.
+    """
 
-    maps: Callable[[Sequence[Text]], Iterator[tuple[Text, Scores]]]
+    parts: Sequence[Maps]
 
     def scores(self, rows: Sequence[Row]) -> list[Scores]:
-        found: dict[int, Scores] = {}
-        for text, maps in self.maps(texts_of(rows)):
-            for place in text.rows:
-                length = len(rows[place].keys)
-                found[place] = maps[:, length - 1 - text.first, :length]
-        return [found[place] for place in range(len(rows))]
+        found: dict[int, list[Scores]] = {place: [] for place in range(len(rows))}
+        texts = texts_of(rows)
+        for part in self.parts:
+            for text, maps in part.maps(texts):
+                for place in text.rows:
+                    length = len(rows[place].keys)
+                    found[place].append(maps[:, length - 1 - text.first, :length])
+        return [np.concatenate(scores) for scores in found.values()]
 
 
 def make_method(
     settings: TransformersSettings, weights: Weights, channels: Sequence[Channel]
 ) -> Method:
-    """The method that the settings name, with its model loaded. Raises ConfigError."""
+    """The methods that the settings name, with their model loaded. Raises ConfigError."""
     teacher = load_teacher(weights, settings.device)
     if not weights.causal:
         return Embeddings(teacher, None)
     encoder = PieceEncoder(teacher.tokenizer, settings.start_token)
     if settings.method == "embedding":
         return Embeddings(teacher, encoder)
-    if settings.method == "ablation":
-        return InContext(Ablation(teacher, encoder, settings.batch_tokens // 2).maps)
-    if settings.method == "gradient":
-        return InContext(Gradient(teacher, encoder).maps)
-    return InContext(AttentionMaps(teacher, encoder, channels, settings.batch_tokens).maps)
+    size = settings.batch_tokens
+    made: dict[str, Callable[[], Maps]] = {
+        "ablation": lambda: Ablation(teacher, encoder, size // 2),
+        "attention": lambda: AttentionMaps(teacher, encoder, channels, size),
+        "copy": lambda: Copy(teacher, encoder),
+        "gradient": lambda: Gradient(teacher, encoder),
+    }
+    return InContext([made[name]() for name in settings.methods])

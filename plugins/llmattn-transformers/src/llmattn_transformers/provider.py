@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from itertools import chain
 from typing import ClassVar
 
 import anyio.to_thread
@@ -22,6 +23,7 @@ __all__ = ["TransformersProvider"]
 
 _NAMES = {
     "ablation": ("change", "share"),
+    "copy": ("copy",),
     "gradient": ("share",),
     "embedding": ("cosine",),
 }
@@ -47,10 +49,9 @@ class TransformersProvider:
                 f"{method} that keeps later words out. Use -o transformers.method=embedding, or "
                 "another model."
             )
-        if method == "attention":
+        if "attention" in settings.methods:
             weights = self._weights
             self._maps = read_channels(settings.channels, weights.n_layer, weights.n_head)
-            self.channels = tuple(channel.name for channel in self._maps)
         elif settings.channels != "layers":
             raise ConfigError(
                 f"transformers: the method {method!r} has no layers or heads to choose; leave out "
@@ -58,7 +59,7 @@ class TransformersProvider:
             )
         else:
             self._maps = ()
-            self.channels = _NAMES[method]
+        self.channels = tuple(chain.from_iterable(map(self._names, settings.methods)))
         # A request is about a batch: of texts of 64 words, and not much more is lost at a stop.
         self.limits = Limits(
             pairs_per_request=16 * settings.batch_tokens,
@@ -68,7 +69,7 @@ class TransformersProvider:
             nested_rows=self.scope is Scope.PREFIX,
         )
         self.normalised = method == "attention"
-        self.transform = "log" if self.normalised else "identity"
+        self.transform = "log" if {"attention", "copy"} & {*settings.methods} else "identity"
         self._method: Method | None = None
         self._busy = threading.Lock()
 
@@ -81,6 +82,15 @@ class TransformersProvider:
             "digest": self._weights.digest,
         }
         return Identity("transformers", self.scoring_revision, self.scope, self.channels, details)
+
+    def _names(self, method: str) -> tuple[str, ...]:
+        """Channels of one method; beside others they tell its name."""
+        if method == "attention":
+            return tuple(channel.name for channel in self._maps)
+        names = _NAMES[method]
+        if len(self._settings.methods) == 1:
+            return names
+        return (method,) if len(names) == 1 else tuple(f"{method}.{name}" for name in names)
 
     async def score(self, rows: Sequence[Row]) -> Reply:
         return await anyio.to_thread.run_sync(self._score, rows)

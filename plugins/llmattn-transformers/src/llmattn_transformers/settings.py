@@ -7,7 +7,15 @@ from llmattn.settings import setting
 
 __all__ = ["METHODS", "TransformersSettings"]
 
-METHODS = ("attention", "ablation", "gradient", "embedding")
+METHODS = ("attention", "copy", "ablation", "gradient", "embedding")
+
+
+def _known(_: object, __: object, value: str) -> None:
+    names = value.split("+")
+    if not all(name in METHODS for name in names) or len(set(names)) < len(names):
+        raise ValueError(f"must be one of {', '.join(METHODS)}, or several joined by +")
+    if "embedding" in names and len(names) > 1:
+        raise ValueError("embedding scores pairs of words, and cannot stand beside the others")
 
 
 @frozen(kw_only=True)
@@ -23,8 +31,9 @@ class TransformersSettings:
     revision: str = setting("", help="commit or tag of a Hugging Face id; empty: the one on disk")
     method: str = setting(
         "attention",
-        help="what a score is: attention, ablation, gradient (in context) or embedding (of pairs)",
-        validator=validators.in_(METHODS),
+        help="what a score is: attention, copy, ablation, gradient (in context; several side by "
+        "side as attention+copy) or embedding (of pairs)",
+        validator=_known,
     )
     channels: str = setting(
         "layers",
@@ -43,3 +52,8 @@ class TransformersSettings:
         help="how many tokens of several texts go through the model at once",
         validator=validators.ge(1),
     )
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods whose channels stand side by side."""
+        return tuple(self.method.split("+"))
