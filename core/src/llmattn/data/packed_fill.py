@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from llmattn.data.corpus import Pieces, Split
 from llmattn.data.packed import PackedScores, entries, key_digest, open_packed, write_packed
-from llmattn.data.texts import window_rows, window_scores
+from llmattn.data.text_fill import row_portions
+from llmattn.data.texts import window_scores
 from llmattn.data.transform import Transform, transformed
 from llmattn.rows import Scores
 from llmattn.scoring.report import FillReport
@@ -21,8 +22,6 @@ from llmattn.scoring.source import ScoreSource
 
 __all__ = ["Reading", "pack_split"]
 
-_AT_ONCE = 1 << 25
-"""Scores that are asked for and read together (128 MB); the pass holds no more."""
 _LARGE = 1 << 30
 """Bytes above which a file of float16 becomes one of uint8, at an error of at most 0.002."""
 
@@ -76,7 +75,7 @@ class _Pass:
     """One way through the windows of a split."""
 
     def __init__(self, source: ScoreSource, split: Split, pieces: Pieces, reading: Reading) -> None:
-        self._source, self._written, self._pieces = source, split.written, pieces
+        self._source, self._split, self._pieces = source, split, pieces
         self._reading = reading
         self._known = self._wanted = 0
         self.report = FillReport()
@@ -87,29 +86,19 @@ class _Pass:
 
     def triangles(self) -> Iterator[NDArray[np.float32]]:
         """Of each piece, ``(C, L (L + 1) / 2)``."""
-        starts, lengths = self._pieces.starts.tolist(), self._pieces.lengths.tolist()
-        context, source = self._reading.context_words, self._source
-        for portion in self._portions():
-            rows = [
-                window_rows(self._written, starts[p], lengths[p], context_words=context)
-                for p in portion
-            ]
-            every = [row for window in rows for row in window]
-            if every:
-                self.report += source.fill(every)
-            found = iter(source.cache.get(source.identity, every) if every else [])
+        source, lengths = self._source, self._pieces.lengths.tolist()
+        portions = row_portions(
+            self._split,
+            self._pieces,
+            context_words=self._reading.context_words,
+            channels=len(source.identity.channels),
+        )
+        for portion, rows in portions:
+            if rows:
+                self.report += source.fill(rows, beside=self.report)
+            found = iter(source.cache.get(source.identity, rows) if rows else [])
             for piece in portion:
                 yield self._triangle(lengths[piece], found)
-
-    def _portions(self) -> Iterator[range]:
-        """Pieces whose rows are held together."""
-        lengths = self._pieces.lengths
-        channels = len(self._source.identity.channels)
-        sizes = (entries(lengths) + self._reading.context_words * lengths) * channels
-        portion = np.cumsum(sizes) // _AT_ONCE
-        cuts = (np.flatnonzero(np.diff(portion)) + 1).tolist()
-        for start, end in zip([0, *cuts], [*cuts, len(lengths)], strict=True):
-            yield range(start, end)
 
     def _triangle(self, length: int, found: Iterator[Scores]) -> NDArray[np.float32]:
         channels = len(self._source.identity.channels)

@@ -1,0 +1,71 @@
+"""The rows of a corpus's windows in portions, and a source's cache filled with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from llmattn.data.corpus import Corpus, Pieces, Split
+from llmattn.data.packed import entries
+from llmattn.data.texts import window_rows
+from llmattn.rows import Row
+from llmattn.scoring.report import FillReport
+from llmattn.scoring.shard import Shard
+from llmattn.scoring.source import ScoreSource
+
+__all__ = ["fill_texts", "row_portions"]
+
+_AT_ONCE = 1 << 25
+"""Scores that are asked for and read together (128 MB)."""
+
+
+def row_portions(
+    split: Split, pieces: Pieces, *, context_words: int, channels: int
+) -> Iterator[tuple[range, list[Row]]]:
+    """Numbers of pieces, and the rows of all of these, in order: so many as memory may hold.
+
+    A piece of length L has L - 1 rows: see ``window_rows``.
+    """
+    written = split.written
+    starts, lengths = pieces.starts.tolist(), pieces.lengths.tolist()
+    sizes = (entries(pieces.lengths) + context_words * pieces.lengths) * channels
+    portion = np.cumsum(sizes) // _AT_ONCE
+    cuts = (np.flatnonzero(np.diff(portion)) + 1).tolist()
+    for start, end in zip([0, *cuts], [*cuts, len(lengths)], strict=True):
+        yield (
+            range(start, end),
+            [
+                row
+                for piece in range(start, end)
+                for row in window_rows(
+                    written, starts[piece], lengths[piece], context_words=context_words
+                )
+            ],
+        )
+
+
+def fill_texts(
+    source: ScoreSource,
+    corpus: Corpus,
+    *,
+    block_size: int,
+    context_words: int = 0,
+    shard: Shard = Shard(),
+) -> FillReport:
+    """Ask ``source`` (of PREFIX scope) for all rows of the corpus's windows that its cache lacks.
+
+    ``shard`` leaves to other processes what is theirs. Raises what ``ScoreSource.fill`` raises.
+    """
+    report = FillReport()
+    for split in corpus.splits:
+        portions = row_portions(
+            split,
+            split.pieces(block_size),
+            context_words=context_words,
+            channels=len(source.identity.channels),
+        )
+        for _, rows in portions:
+            if mine := shard.rows(rows):
+                report += source.fill(mine, beside=report)
+    return report
