@@ -12,7 +12,7 @@ from typing import NoReturn
 import typer
 
 from llmattn import __version__
-from llmattn.cli import cache, compare, export, plan, plugins, sample, score, show, train
+from llmattn.cli import cache, compare, evaluate, export, plan, plugins, sample, score, show, train
 from llmattn.errors import LlmattnError
 from llmattn.notices import notify
 from llmattn.secrets import RedactingFilter
@@ -50,6 +50,7 @@ app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("compare")(compare.compare)
 app.command("show")(show.show)
+app.command("eval")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("plugins")(plugins.plugins)
 app.add_typer(cache.app, name="cache")

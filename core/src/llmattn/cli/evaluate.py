@@ -1,0 +1,95 @@
+"""``llmattn eval``: how well a trained model predicts a text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llmattn.cli import options as o
+from llmattn.cli.parsing import parse_options, use_threads
+from llmattn.notices import notify
+from llmattn.training.choice import ScoreChoice
+
+if TYPE_CHECKING:
+    from llmattn.training.measure import Measure
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="What training or export wrote.")],
+    corpus: o.CorpusArgument,
+    split: Annotated[
+        str,
+        typer.Option(
+            help="all of the text, or its val or test part, as the checkpoint's training cut it."
+        ),
+    ] = "all",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Threads of the processor.")] = None,
+    model: o.Model = None,
+    option: o.Option = None,
+    cache: o.CacheName = "lmdb",
+    cache_dir: o.CacheDir = None,
+    max_cost: o.MaxCost = None,
+    max_requests: o.MaxRequests = None,
+    price_in: o.PriceIn = None,
+    price_out: o.PriceOut = None,
+) -> None:
+    """Print a checkpoint's loss, perplexity and bits per byte on a text.
+
+    Bits per byte compare models of different tokenizers. A pair of words that was never
+    scored counts as the mean of its row; scores in context are asked for if they are not cached.
+    """
+    choice = ScoreChoice(
+        options=parse_options(option or ()),
+        model=model,
+        cache=cache,
+        cache_dir=cache_dir,
+        scoring=o.scoring_options(
+            max_cost=max_cost, max_requests=max_requests, price_in=price_in, price_out=price_out
+        ),
+    )
+    use_threads(threads)
+
+    from llmattn.devices import choose_device
+    from llmattn.training.checkpoint import load_checkpoint
+    from llmattn.training.measure import measure
+
+    where = choose_device(device)
+    loaded = load_checkpoint(checkpoint, device=where)
+    found = measure(loaded, corpus, part=split, choice=choice, device=where)
+    if as_json:
+        about = {"checkpoint": str(checkpoint), "corpus": str(corpus), "split": split}
+        typer.echo(json.dumps({**about, **found.to_dict()}))
+    else:
+        _show(found)
+    if split == "all" and corpus.resolve() == Path(loaded.corpus).resolve():
+        notify("The model was trained on most of this text: --split val is what it has not seen.")
+    if loaded.tokenizer.preset == "seed":
+        notify(
+            "The tokenizer seed leaves out punctuation, whose bytes count here all the same: "
+            "do not compare its bits per byte with others."
+        )
+
+
+def _show(found: Measure) -> None:
+    share = found.unknown / found.tokens
+    typer.echo(
+        f"text    {found.tokens:,} tokens for {found.size:,} bytes; {found.unknown:,} unknown "
+        f"words ({share:.1%} of the tokens)"
+    )
+    if found.coverage is not None:
+        typer.echo(f"scores  {found.coverage:.1%} of the attention is scored")
+    typer.echo(f"loss    {found.loss:.4f} nats a token, perplexity {found.perplexity:.1f}")
+    line = f"bits    {found.bits_per_byte:.4f} a byte"
+    if found.unknown:
+        line += (
+            f", unknown words spelt out at 8 bits a byte ({found.model_bits_per_byte:.4f} if <unk> "
+            "counts as the word)"
+        )
+    typer.echo(line)

@@ -1,0 +1,135 @@
+"""How well a checkpoint's model predicts a text: loss, perplexity, bits per byte."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+from attrs import frozen
+
+from llmattn.data.corpus import Corpus, encode_lines, read_lines, split_lines
+from llmattn.data.corpus_pairs import corpus_pairs
+from llmattn.errors import ConfigError, CorpusError
+from llmattn.training.checkpoint import Checkpoint
+from llmattn.training.choice import ScoreChoice
+from llmattn.training.evaluate import split_loss
+from llmattn.training.reopen import reopen_feeds
+
+__all__ = ["PARTS", "Measure", "measure"]
+
+PARTS = ("all", "val", "test")
+_BITS_TO_SPELL = 8
+"""What a byte of a word outside the vocabulary costs: any text can be written at that price."""
+
+
+@frozen
+class Measure:
+    """What was found. ``loss``: nats a token, over ``tokens`` of them.
+
+    ``size``: the bytes (UTF-8) of the text that the tokens stand for. ``unknown``: how many
+    tokens are <unk>, for words of ``unknown_size`` bytes. ``coverage``: the share of the
+    attention whose score a provider gave; None for a model that reads no scores.
+    """
+
+    tokens: int
+    loss: float
+    size: int
+    unknown: int
+    unknown_size: int
+    coverage: float | None
+
+    @property
+    def perplexity(self) -> float:
+        """The number of equally likely tokens that would give this loss."""
+        return math.exp(min(self.loss, 700))
+
+    @property
+    def model_bits_per_byte(self) -> float:
+        """What the model's own predictions take; <unk> stands for its word at no further cost."""
+        return self.loss * self.tokens / math.log(2) / self.size
+
+    @property
+    def bits_per_byte(self) -> float:
+        """The same with each unknown word spelt out at 8 bits a byte.
+
+        So a larger or smaller vocabulary has no advantage of its own: this figure, unlike the
+        loss, compares tokenizers.
+        """
+        return self.model_bits_per_byte + _BITS_TO_SPELL * self.unknown_size / self.size
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures as plain values."""
+        derived = ("perplexity", "bits_per_byte", "model_bits_per_byte")
+        return {**attrs.asdict(self), **{name: getattr(self, name) for name in derived}}
+
+
+def measure(
+    checkpoint: Checkpoint,
+    path: Path,
+    *,
+    part: str = "all",
+    choice: ScoreChoice | None = None,
+    device: torch.device | str = "cpu",
+) -> Measure:
+    """Evaluate the best model of ``checkpoint`` on a text.
+
+    ``part``: all of its lines, or those that training with the checkpoint's fractions would
+    have kept to validate or to test. Scores of pairs come from the checkpoint; where a model
+    reads scores in context, ``choice`` tells where they are, and they are asked for if they
+    are not there. Raises ConfigError, CorpusError, and what the provider raises.
+    """
+    corpus = _corpus(checkpoint, path, part)
+    split, config = corpus.train, checkpoint.model_config
+    coverage: float | None = None
+    if checkpoint.table is not None:
+        pairs, _ = corpus_pairs(corpus, config.block_size)
+        known = checkpoint.table.is_known(pairs.query_ids, pairs.key_ids)
+        coverage = float(pairs.counts[known].sum() / max(1, pairs.counts.sum()))
+        checkpoint = attrs.evolve(checkpoint, coverage=coverage)
+    feeds = reopen_feeds(checkpoint, corpus, choice or ScoreChoice())
+    if config.uses_scores:
+        coverage = feeds.coverage
+    model = checkpoint.model(device)
+    loss = split_loss(model, feeds.train, split, pad_id=corpus.tokenizer.eol_id)
+
+    pieces = split.pieces(config.block_size)
+    places = np.concatenate(
+        [
+            np.arange(start + 1, start + 1 + length)
+            for start, length in zip(pieces.starts, pieces.lengths, strict=True)
+        ]
+    )
+    written = split.written
+    unknown = places[split.ids[places] == corpus.tokenizer.unk_id]
+    return Measure(
+        tokens=len(places),
+        loss=loss,
+        size=sum(len(written[place].encode("utf-8", "surrogatepass")) for place in places),
+        unknown=len(unknown),
+        unknown_size=sum(len(written[p].strip().encode("utf-8", "surrogatepass")) for p in unknown),
+        coverage=coverage,
+    )
+
+
+def _corpus(checkpoint: Checkpoint, path: Path, part: str) -> Corpus:
+    """The part of the text as a corpus of which all parts are that one."""
+    settings, tokenizer = checkpoint.train_config, checkpoint.tokenizer
+    lines = read_lines(path, keep_blank=settings.stream)
+    if part not in PARTS:
+        raise ConfigError(f"--split must be one of {', '.join(PARTS)}; not {part!r}.")
+    if part == "test" and not settings.test_fraction:
+        raise ConfigError(
+            "--split test: the checkpoint was trained without a test part. Train with "
+            "--test-fraction, or choose --split val."
+        )
+    if part != "all":
+        parts = split_lines(lines, settings.val_fraction, settings.test_fraction)
+        lines = parts[PARTS.index(part)]
+    split = encode_lines(lines, tokenizer, stream=settings.stream)
+    if not split.targets:
+        raise CorpusError(f"{path} holds no token of the preset {tokenizer.preset!r}.")
+    return Corpus(tokenizer, split, split, None, "")
