@@ -52,10 +52,14 @@ class ScoringProgress:
 
     def update(self, report: FillReport) -> None:
         """Show ``report``."""
+        line_due = not (self._live or self._quiet) and time.monotonic() >= self._next_line
+        if not (self._live or line_due):
+            return
         total, done = report.pairs - report.cached, report.scored
         counts = describe(report, priced=self._priced)
-        self._bar.update(self._task, total=total, completed=done, counts=counts)
-        if not (self._live or self._quiet) and time.monotonic() >= self._next_line:
+        if self._live:
+            self._bar.update(self._task, total=total, completed=done, counts=counts)
+        else:
             self._next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
             notify(f"scoring with {self._name}: {done:,} of {total:,} pairs, {counts}")
 

@@ -52,6 +52,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def rate_hint(headers: Mapping[str, str]) -> RateHint | None:
     """What the x-ratelimit-* headers say, or None if there are none."""
+    if not any(name[:12].lower() == "x-ratelimit-" for name in headers):
+        return None
     hint = RateHint(
         remaining_requests=_count(headers, _REQUESTS),
         remaining_tokens=_count(headers, _TOKENS),
