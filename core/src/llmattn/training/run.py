@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
 import attrs
 import torch
@@ -37,6 +38,8 @@ from llmattn.training.reopen import reopen_feeds
 from llmattn.training.scores import channel_names, in_order, open_feeds, reading_of
 
 __all__ = ["Run", "begin", "is_of_this_launch", "resume"]
+
+T = TypeVar("T")
 
 
 @frozen(eq=False)
@@ -111,13 +114,11 @@ def begin(
 
     def prepare() -> _Material:
         check_writable(out)
-        made = _prepare(
+        return _prepare(
             corpus_path, config, shape, scores or ScoreChoice(), chosen, match_params=match_params
         )
-        _share(made.feeds, team)
-        return made
 
-    material = team.from_first(prepare)
+    material = _from_first(team, prepare, lambda made: made.feeds)
     torch.manual_seed(config.seed)
     model = AttnGPT(material.model_config).to(chosen)
     trainer = _trainer(model, material.corpus, config, material.feeds, compiled, team)
@@ -232,10 +233,9 @@ def resume(
         config = _agreed(checkpoint, given or {})
         corpus = _same_corpus(out, checkpoint, corpus_path)
         feeds = reopen_feeds(checkpoint, corpus, scores or ScoreChoice())
-        _share(feeds, team)
         return checkpoint, config, corpus, feeds
 
-    checkpoint, config, corpus, feeds = team.from_first(reload)
+    checkpoint, config, corpus, feeds = _from_first(team, reload, lambda made: made[3])
     model = AttnGPT(checkpoint.model_config).to(chosen)
     trainer = _trainer(model, corpus, config, feeds, compiled, team)
     try:
@@ -249,6 +249,22 @@ def resume(
         ) from None
     path = str(corpus_path or checkpoint.corpus)
     return Run(trainer, out, path, feeds, checkpoint.scored)
+
+
+def _from_first(team: Team, make: Callable[[], T], feeds_of: Callable[[T], Feeds]) -> T:
+    """``team.from_first``; the processes of a machine hold the score table in memory once."""
+
+    def make_shared() -> T:
+        made = make()
+        table = feeds_of(made).table
+        if team.world > 1 and table is not None:
+            table.share(Path(folder))
+        return made
+
+    with TemporaryDirectory(prefix="llmattn-") as folder:
+        made = team.from_first(make_shared)
+        team.any(False)  # all have opened the file, which may then lose its name
+    return made
 
 
 def is_of_this_launch(out: Path) -> bool:
@@ -281,12 +297,6 @@ def _same_corpus(out: Path, checkpoint: Checkpoint, corpus_path: Path | None) ->
             "train anew without --resume."
         )
     return corpus
-
-
-def _share(feeds: Feeds, team: Team) -> None:
-    """Let the processes of a machine hold the score table once together."""
-    if team.world > 1 and feeds.table is not None:
-        feeds.table.share()
 
 
 def _trainer(
