@@ -1,0 +1,85 @@
+"""How fast the provider `transformers` scores a text in context, and the memory it takes.
+
+    python benchmarks/local_scoring.py CORPUS [--words 2048] [--method attention]
+        [--channels layers] [--model smollm2]
+
+The text is cut into windows of 64 words; every row goes through the planner into an LMDB cache on
+disk, as `llmattn score` does it. Then a text is scored one word after the other, as sampling does
+it. Wall and CPU seconds exclude loading the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+from llmattn.rows import prefix_rows
+from llmattn.scoring.options import ScoringOptions
+from llmattn.scoring.source import ScoreSource, open_source
+
+WINDOW = 64
+_PIECE = re.compile(r"\n|[^\S\n]*(?:\w+(?:['’]\w+)*|[^\w\s])")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--words", type=int, default=2048)
+    parser.add_argument("--method", default="attention")
+    parser.add_argument("--channels", default="layers")
+    parser.add_argument("--model", default="smollm2")
+    given = parser.parse_args()
+    pieces = _PIECE.findall(given.corpus.read_text(encoding="utf-8"))[: given.words]
+    options = {"method": given.method, "channels": given.channels}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_source(
+            "transformers",
+            options=options,
+            model=given.model,
+            cache_dir=Path(folder),
+            scoring=ScoringOptions(quiet=True),
+        ) as source,
+    ):
+        started = time.perf_counter()
+        source.fill(prefix_rows([" warm", " up"]))
+        print(f"loaded in {time.perf_counter() - started:.1f} s")
+        in_bulk(source, pieces)
+        if given.method == "attention":  # the others read a text anew for each of its words
+            word_by_word(source, pieces[-WINDOW:])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"peak memory {peak:.2f} GiB")
+
+
+def in_bulk(source: ScoreSource, pieces: list[str]) -> None:
+    windows = [pieces[i : i + WINDOW] for i in range(0, len(pieces), WINDOW)]
+    rows = [row for window in windows for row in prefix_rows(window)]
+    wall, cpu = time.perf_counter(), time.process_time()
+    source.fill(rows)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    speed = len(pieces) / wall
+    print(
+        f"in bulk: {len(pieces):,} words, {len(source.identity.channels)} channels, {wall:.1f} s "
+        f"({cpu:.1f} s of CPU): {speed:.0f} words a second, 20,000 in {20_000 / speed:.0f} s "
+        f"({20_000 * cpu / len(pieces):.0f} s of CPU)"
+    )
+
+
+def word_by_word(source: ScoreSource, window: list[str]) -> None:
+    text = [" Then", *window]  # another text than those in the cache
+    wall, cpu = time.perf_counter(), time.process_time()
+    for row in prefix_rows(text):
+        source.fill([row])
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    print(
+        f"word by word: {len(text) / wall:.1f} words a second "
+        f"({1000 * cpu / len(text):.0f} ms of CPU each)"
+    )
+
+
+if __name__ == "__main__":
+    main()
