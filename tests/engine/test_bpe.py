@@ -34,6 +34,9 @@ WORDS = PIECES.scored_words
 TAILS = [" ".join(line.split()[start:]) for line in LINES[:3] for start in range(5)]
 
 
+untimed = settings(deadline=None)
+
+
 def table(absent: float | None = None) -> ScoreTable:
     """A score of its own for every pair of words."""
     size = len(WORDS)
@@ -68,12 +71,14 @@ tails = st.sampled_from(TAILS)
 real_ids = st.tuples(tails, tails).map(lambda texts: PIECES.encode(" ".join(texts)))
 
 
+@untimed
 @given(st.text())
 def test_any_text_is_written_in_pieces_and_read_back(text: str) -> None:
     assert PIECES.detokenise(PIECES.encode(text)) == text.strip()
     assert PIECES.unk_id not in PIECES.encode(text)
 
 
+@untimed
 @given(st.lists(st.text(min_size=1), min_size=1))
 def test_written_pieces_add_up_whatever_the_characters(lines: list[str]) -> None:
     split = encode_lines([*lines, "a"], PIECES)
@@ -91,7 +96,7 @@ def test_the_last_piece_of_a_word_is_another_token_than_the_same_letters_inside(
     assert inside != last
 
 
-@settings(max_examples=300)
+@untimed
 @given(st.one_of(any_ids, real_ids), st.data())
 def test_changing_later_pieces_never_changes_an_earlier_row(
     ids: list[int], data: st.DataObject

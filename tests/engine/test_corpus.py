@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from llmattn.data.corpus import encode_lines, load_corpus
 from llmattn.data.corpus_pairs import corpus_pairs
@@ -15,6 +15,9 @@ from llmattn.data.tokenizer import WordTokenizer
 from llmattn.errors import ConfigError, CorpusError
 from llmattn.rows import Row
 from support_engine import small_corpus
+
+
+untimed = settings(deadline=None)
 
 
 def write(folder: Path, data: bytes) -> Path:
@@ -111,6 +114,7 @@ def test_written_tokens_of_a_stream_are_the_text_with_its_blank_lines(tmp_path: 
     ]
 
 
+@untimed
 @given(st.lists(st.text(min_size=1), min_size=1), st.sampled_from(["words", "seed"]))
 def test_written_tokens_add_up_whatever_the_characters(lines: list[str], preset: str) -> None:
     tokenizer = WordTokenizer.train(["a"], preset=preset)
@@ -175,15 +179,18 @@ def test_lines_longer_than_the_block_are_cut_without_losing_a_target() -> None:
     assert targets == [index for line in split.lines() for index in [*line, tokenizer.eol_id]]
 
 
-words = st.sampled_from(["a", "b", "c", "rare"])
+# A query with many keys is counted in another way than one with few.
+SOME = ["a", "b", *(f"w{n}" for n in range(20))]
+words = st.sampled_from(["a", "b", "a", "b", "rare", *SOME])
 
 
+@untimed
 @given(
     st.lists(st.lists(words, min_size=1, max_size=9), min_size=1, max_size=6),
     st.integers(1, 6),
 )
 def test_pairs_are_those_of_a_plain_double_loop(texts: list[list[str]], block: int) -> None:
-    tokenizer = WordTokenizer.train(["a a b b c c rare"], min_count=2)
+    tokenizer = WordTokenizer.train([" ".join(SOME * 2), "rare"], min_count=2)
     split = encode_lines([" ".join(text) for text in texts], tokenizer)
     size = len(tokenizer)
     found = count_pairs(split, block_size=block)

@@ -14,6 +14,7 @@ from llmattn.rows import Row
 __all__ = ["PairCounts", "count_pairs", "merge_counts"]
 
 _FLUSH = 8_000_000  # pair codes held (64 MB) before they are counted
+_OFTEN = 0.25  # keys of a query, as a share of the vocabulary, above which words are counted
 
 
 @frozen(eq=False)
@@ -54,14 +55,18 @@ def count_pairs(split: Split, *, block_size: int) -> PairCounts:
     tokens = split.ids[np.repeat(pieces.starts, pieces.lengths) + place].astype(np.int64)
     queries, keys = split.tokenizer.word_ids(tokens, place == 0)
     is_query, is_key = (~np.isin(ids, special_ids) for ids in (queries, keys))
+    reach = np.bincount(queries, np.where(is_query, place + 1, 0), minlength=vocab_size)
+    often = reach > _OFTEN * vocab_size
+    often_found = _count_often(queries, keys, place, np.flatnonzero(often), is_key, vocab_size)
+    is_query &= ~often[queries]
     found: list[PairCounts] = []
     waiting: list[NDArray[np.int64]] = []
     held = 0
     # One pass a distance; each takes only the positions that reach so far back.
-    here = np.arange(len(tokens))
+    here = np.flatnonzero(is_query)
     for distance in range(int(pieces.lengths.max(initial=0))):
         here = here[place[here] >= distance]
-        both = here[is_query[here] & is_key[here - distance]]
+        both = here[is_key[here - distance]]
         waiting.append(queries[both] * vocab_size + keys[both - distance])
         held += len(both)
         if held > _FLUSH:
@@ -69,7 +74,50 @@ def count_pairs(split: Split, *, block_size: int) -> PairCounts:
             waiting, held = [], 0
     if waiting:
         found.append(_counted(np.concatenate(waiting), vocab_size))
-    return merge_counts(found, vocab_size)
+    return merge_counts([*found, often_found], vocab_size)
+
+
+def _count_often(
+    queries: NDArray[np.int64],
+    keys: NDArray[np.int64],
+    place: NDArray[np.int64],
+    chosen: NDArray[np.int64],
+    is_key: NDArray[np.bool_],
+    vocab_size: int,
+) -> PairCounts:
+    """The pairs of the queries ``chosen``, whose keys are so many that a count of each word of
+    the vocabulary costs less than sorting them.
+    """
+    order = np.argsort(queries, kind="stable")
+    firsts = np.searchsorted(queries[order], chosen)
+    lasts = np.searchsorted(queries[order], chosen, side="right")
+    specials = np.unique(keys[~is_key])
+    query_ids, key_ids, counts = [], [], []
+    for query, first, last in zip(chosen.tolist(), firsts, lasts, strict=True):
+        total = np.zeros(vocab_size, np.int64)
+        here = order[first:last]
+        ends = np.cumsum(place[here] + 1)
+        for portion in np.split(here, np.searchsorted(ends, np.arange(_FLUSH, ends[-1], _FLUSH))):
+            if len(portion):
+                total += np.bincount(keys[_up_to(portion, place)], minlength=vocab_size)
+        total[specials] = 0
+        key = np.flatnonzero(total)
+        query_ids.append(np.full(len(key), query, np.int32))
+        key_ids.append(key.astype(np.int32))
+        counts.append(total[key])
+    if not query_ids:
+        return merge_counts([], vocab_size)
+    return PairCounts(np.concatenate(query_ids), np.concatenate(key_ids), np.concatenate(counts))
+
+
+def _up_to(here: NDArray[np.int64], place: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Every position from the beginning of the piece up to each of ``here``."""
+    reach = place[here] + 1
+    ends = np.cumsum(reach)
+    steps = np.ones(int(ends[-1]), np.int64)
+    steps[0] = here[0] - place[here[0]]
+    steps[ends[:-1]] = here[1:] - place[here[1:]] - here[:-1]
+    return np.cumsum(steps)
 
 
 def merge_counts(parts: Sequence[PairCounts], vocab_size: int) -> PairCounts:
@@ -80,10 +128,13 @@ def merge_counts(parts: Sequence[PairCounts], vocab_size: int) -> PairCounts:
         empty = np.zeros(0, np.int32)
         return PairCounts(empty, empty, np.zeros(0, np.int64))
     codes = np.concatenate([p.query_ids.astype(np.int64) * vocab_size + p.key_ids for p in parts])
-    unique, where = np.unique(codes, return_inverse=True)
-    counts = np.zeros(len(unique), np.int64)
-    np.add.at(counts, where, np.concatenate([p.counts for p in parts]))
-    return _from_codes(unique, counts, vocab_size)
+    order = np.argsort(codes, kind="stable")  # fast for parts that are in order
+    codes = codes[order]
+    first = np.flatnonzero(np.diff(codes, prepend=-1))
+    if not len(first):
+        return merge_counts([], vocab_size)
+    counts = np.add.reduceat(np.concatenate([p.counts for p in parts])[order], first)
+    return _from_codes(codes[first], counts, vocab_size)
 
 
 def _counted(codes: NDArray[np.int64], vocab_size: int) -> PairCounts:
