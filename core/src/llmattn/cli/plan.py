@@ -30,6 +30,8 @@ def plan(
     model: o.Model = None,
     option: o.Option = None,
     criteria: o.Criteria = None,
+    scope: o.ScoreScope = None,
+    context_words: o.ContextWords = 0,
     cache: o.CacheName = "lmdb",
     cache_dir: o.CacheDir = None,
     price_in: o.PriceIn = None,
@@ -44,7 +46,8 @@ def plan(
 ) -> None:
     """Show what scoring CORPUS would take: pairs, requests, tokens, dollars. Sends nothing."""
     from llmattn.data.corpus import load_corpus
-    from llmattn.planning import make_plan, plot_plan
+    from llmattn.planning import make_plan, make_text_plan, plot_plan
+    from llmattn.rows import Scope
     from llmattn.scoring.source import open_sources
 
     text = load_corpus(
@@ -58,7 +61,7 @@ def plan(
     )
     sources = open_sources(
         provider or (),
-        options=parse_options(option or (), criteria=criteria),
+        options=parse_options(option or (), criteria=criteria, scope=scope),
         model=model,
         cache=cache,
         cache_dir=cache_dir,
@@ -67,7 +70,9 @@ def plan(
     )
     try:
         plans = [
-            make_plan(
+            make_text_plan(source, text, block_size=block_size, context_words=context_words)
+            if source.identity.scope is Scope.PREFIX
+            else make_plan(
                 source,
                 text,
                 block_size=block_size,
@@ -99,8 +104,8 @@ def _show(plan: Plan) -> None:
     for name, value in plan.facts():
         facts.add_row(name, value)
     curve = Table(
-        "most frequent",
-        "pairs",
+        "most frequent" if plan.scope == "pair" else "of the text",
+        "pairs" if plan.scope == "pair" else "scores",
         "attention",
         "cached",
         "requests",

@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from attrs import frozen
 
 from llmattn.cli import options as o
 from llmattn.cli.parsing import parse_options
 from llmattn.errors import ConfigError
 from llmattn.notices import notify
+from llmattn.rows import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llmattn.data.corpus import Corpus
     from llmattn.data.pairs import PairCounts
+    from llmattn.rows import Row
+    from llmattn.scoring.report import FillReport
     from llmattn.scoring.shard import Shard
     from llmattn.scoring.source import ScoreSource
 
@@ -41,6 +45,8 @@ def score(
     model: o.Model = None,
     option: o.Option = None,
     criteria: o.Criteria = None,
+    scope: o.ScoreScope = None,
+    context_words: o.ContextWords = 0,
     cache: o.CacheName = "lmdb",
     cache_dir: o.CacheDir = None,
     probe: Annotated[
@@ -108,8 +114,7 @@ def score(
         test_fraction=test_fraction,
         stream=stream,
     )
-    pairs = _pairs(text, block_size, coverage, min_pair_count) if text and not probe else None
-    options = parse_options(option or (), criteria=criteria)
+    options = parse_options(option or (), criteria=criteria, scope=scope)
     sources = open_sources(
         provider or (),
         options=options,
@@ -123,29 +128,56 @@ def score(
         for source in sources:
             if probe:
                 _probe(source)
-            elif text and pairs is not None and batch:
-                _batch(source, pairs, text, _folder(options, cache_dir))
-            elif text and pairs is not None:
-                _fill(source, pairs, text, shard)
+                continue
+            assert text  # without a corpus there is --probe
+            needed = _Needed(text, block_size, coverage, min_pair_count, context_words)
+            if batch:
+                _batch(source, needed, _folder(options, cache_dir))
+            else:
+                who = f"[{shard.rank + 1} of {shard.world}] " if shard.world > 1 else ""
+                typer.echo(who + source.summary(needed.fill(source, shard)))
     finally:
         for source in sources:
             source.close()
 
 
-def _pairs(text: Corpus, block_size: int, coverage: float, min_pair_count: int) -> PairCounts:
-    from llmattn.data.corpus_pairs import corpus_pairs
-    from llmattn.data.selection import select_pairs
+@frozen
+class _Needed:
+    """What a corpus needs of a source: pairs of words, or the rows of its windows."""
 
-    _, pairs = corpus_pairs(text, block_size)
-    return select_pairs(pairs, coverage=coverage, min_pair_count=min_pair_count)
+    text: Corpus
+    block_size: int
+    coverage: float
+    min_pair_count: int
+    context_words: int
 
+    def fill(self, source: ScoreSource, shard: Shard) -> FillReport:
+        from llmattn.data.fill import fill_pairs
+        from llmattn.data.text_fill import fill_texts
 
-def _fill(source: ScoreSource, pairs: PairCounts, text: Corpus, shard: Shard) -> None:
-    from llmattn.data.fill import fill_pairs
+        if source.identity.scope is Scope.PREFIX:
+            size, context = self.block_size, self.context_words
+            return fill_texts(
+                source, self.text, block_size=size, context_words=context, shard=shard
+            )
+        return fill_pairs(source, self._pairs(), self.text.words, shard)
 
-    report = fill_pairs(source, pairs, text.words, shard)
-    who = f"[{shard.rank + 1} of {shard.world}] " if shard.world > 1 else ""
-    typer.echo(who + source.summary(report))
+    def stages(self, source: ScoreSource) -> list[list[Row]]:
+        """The rows in the stages in which they are handed over."""
+        from llmattn.data.fill import stages_of
+        from llmattn.data.text_fill import text_rows
+
+        if source.identity.scope is Scope.PREFIX:
+            context = self.context_words
+            return [text_rows(self.text, block_size=self.block_size, context_words=context)]
+        return stages_of(source, self._pairs(), self.text.words)
+
+    def _pairs(self) -> PairCounts:
+        from llmattn.data.corpus_pairs import corpus_pairs
+        from llmattn.data.selection import select_pairs
+
+        _, pairs = corpus_pairs(self.text, self.block_size)
+        return select_pairs(pairs, coverage=self.coverage, min_pair_count=self.min_pair_count)
 
 
 def _probe(source: ScoreSource) -> None:
@@ -171,8 +203,7 @@ def _folder(options: Mapping[str, str], cache_dir: Path | None) -> Path:
     return resolve(LmdbSettings, owner="lmdb", options=given, environ=environment()).dir
 
 
-def _batch(source: ScoreSource, pairs: PairCounts, text: Corpus, folder: Path) -> None:
-    from llmattn.data.fill import stages_of
+def _batch(source: ScoreSource, needed: _Needed, folder: Path) -> None:
     from llmattn.scoring.batch import Batches
 
     batches = Batches(source, folder)
@@ -193,7 +224,7 @@ def _batch(source: ScoreSource, pairs: PairCounts, text: Corpus, folder: Path) -
             f"batch {got.batch_id} {got.state}: {got.scored:,} pairs kept, {got.failed:,} "
             f"requests to ask again{cost}"
         )
-    handed = batches.submit(stages_of(source, pairs, text.words))
+    handed = batches.submit(needed.stages(source))
     if handed.pending:
         typer.echo(
             f"batch {handed.pending.batch_id}: {len(handed.pending.requests):,} requests handed "

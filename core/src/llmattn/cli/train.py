@@ -26,7 +26,7 @@ _TRAIN_FIELDS = {f.name for f in attrs.fields(TrainConfig)}
 _MODEL_FIELDS = {f.name for f in attrs.fields(ModelConfig)} - {"vocab_size", "channels"}
 
 _ONLY_NEW = ("match_params", "coverage", "min_pair_count", "score_transform", "context_words")
-_SCORES = ("model", "option", "criteria", "cache", "cache_dir", *o.LIMITS)
+_SCORES = ("model", "option", "criteria", "scope", "cache", "cache_dir", *o.LIMITS)
 """Options that a resumed run needs only if its scores are not in the checkpoint."""
 
 TEXT, MODEL, COURSE, RUN = "The text", "The model", "The course of training", "The run"
@@ -141,6 +141,7 @@ def train(
     model: o.Model = None,
     option: o.Option = None,
     criteria: o.Criteria = None,
+    scope: o.ScoreScope = None,
     cache: o.CacheName = "lmdb",
     cache_dir: o.CacheDir = None,
     coverage: o.Coverage = 1.0,
@@ -281,7 +282,9 @@ def train(
 def _score_choice(values: dict[str, Any]) -> ScoreChoice:
     return ScoreChoice(
         providers=tuple(values["provider"] or ()),
-        options=parse_options(values["option"] or (), criteria=values["criteria"]),
+        options=parse_options(
+            values["option"] or (), criteria=values["criteria"], scope=values["scope"]
+        ),
         model=values["model"],
         cache=values["cache"],
         cache_dir=values["cache_dir"],

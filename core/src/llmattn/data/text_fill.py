@@ -14,7 +14,7 @@ from llmattn.scoring.report import FillReport
 from llmattn.scoring.shard import Shard
 from llmattn.scoring.source import ScoreSource
 
-__all__ = ["fill_texts", "row_portions"]
+__all__ = ["fill_texts", "row_portions", "text_rows"]
 
 _AT_ONCE = 1 << 25
 """Scores that are asked for and read together (128 MB)."""
@@ -43,6 +43,18 @@ def row_portions(
                 )
             ],
         )
+
+
+def text_rows(corpus: Corpus, *, block_size: int, context_words: int = 0) -> list[Row]:
+    """The rows of all windows of a corpus."""
+    return [
+        row
+        for split in corpus.splits
+        for _, rows in row_portions(
+            split, split.pieces(block_size), context_words=context_words, channels=1
+        )
+        for row in rows
+    ]
 
 
 def fill_texts(

@@ -18,6 +18,11 @@ from llmattn.usage import Usage
 
 __all__ = ["Plan", "PlanPoint", "make_plan"]
 
+_NAMES = {
+    "pair": ("rows (distinct queries)", "pairs (query, key)"),
+    "prefix": ("rows (distinct texts so far)", "scores (text, position)"),
+}
+
 
 @frozen
 class PlanPoint:
@@ -54,6 +59,8 @@ class Plan:
     price_in: float | None
     price_out: float | None
     rpm: float | None
+    scope: str = "pair"
+    """In context (``prefix``) a row is a text so far, and the curve goes along the text."""
 
     @property
     def total(self) -> PlanPoint:
@@ -73,8 +80,8 @@ class Plan:
             ("provider", self.provider + model),
             ("tokens", f"{self.tokens:,}"),
             ("distinct words", f"{self.words:,}"),
-            ("rows (distinct queries)", f"{self.rows:,}"),
-            ("pairs (query, key)", f"{self.pairs:,}"),
+            (_NAMES[self.scope][0], f"{self.rows:,}"),
+            (_NAMES[self.scope][1], f"{self.pairs:,}"),
             ("attention positions", f"{self.positions:,}"),
             ("pairs in the cache", f"{self.cached:,}"),
             ("requests to send", f"{usage.requests:,}"),
@@ -85,6 +92,9 @@ class Plan:
                 ("reply tokens, about", f"{usage.completion_tokens:,}"),
                 ("price a million tokens", self._price()),
                 ("US dollars, about", _dollars(cost)),
+            ]
+        if not self.local and self.scope == "pair":
+            facts += [
                 ("with a limit: requests", f"{self.staged.requests:,}"),
                 ("with a limit: US dollars, about", _dollars(self.staged_cost)),
             ]

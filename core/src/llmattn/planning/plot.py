@@ -40,7 +40,8 @@ def plot_plan(plans: Sequence[Plan], path: Path) -> None:
     ticks = [100 * point.share for point in plans[0].curve]
     axes.set_xticks(ticks, [f"{tick:g}%" for tick in ticks])
     axes.minorticks_off()
-    axes.set_xlabel("most frequent pairs")
+    in_context = all(plan.scope == "prefix" for plan in plans)
+    axes.set_xlabel("text, from its beginning" if in_context else "most frequent pairs")
     axes.set_ylabel("attention positions covered (%)")
     axes.set_ylim(0, 105)
     axes.set_xlim(0.8, 250)

@@ -1,0 +1,97 @@
+"""``llmattn plan`` and ``score`` for scores in context, against a real server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llmattn.testing.server import ScoreServer
+from support_context import TEXT
+from support_engine import run
+
+ASKED = ("--stream", "--block-size", "12", "--scope", "prefix", "--provider", "custom")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[ScoreServer]:
+    with ScoreServer() as running:
+        (folder / ".env").write_text(
+            f"CUSTOM_BASE_URL={running.url}\nCUSTOM_API_KEY=key\nLLM_MODEL=test-model\n"
+        )
+        yield running
+
+
+def planned(folder: Path, *options: str) -> dict[str, Any]:
+    done = run(folder, "plan", "text.txt", *ASKED, "--json", *options)
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)
+    return dict(found)
+
+
+def test_the_plan_tells_what_scoring_then_sends(folder: Path, server: ScoreServer) -> None:
+    plan = planned(folder)
+    assert not server.log.requests
+    done = run(folder, "score", "text.txt", *ASKED)
+    assert done.returncode == 0, done.stderr
+    total = plan["curve"][-1]
+    assert len(server.log.requests) == total["usage"]["requests"]
+    assert server.log.summary()["distinct_pairs"] == plan["pairs"]
+    assert server.log.summary()["most_times_one_pair"] == 1
+
+
+def test_what_is_cached_is_neither_planned_nor_sent_again(
+    folder: Path, server: ScoreServer
+) -> None:
+    run(folder, "score", "text.txt", *ASKED)
+    server.reset()
+    plan = planned(folder)
+    assert plan["cached"] == plan["pairs"]
+    done = run(folder, "score", "text.txt", *ASKED)
+    assert "0 scored now" in done.stdout
+    assert not server.log.requests
+
+
+def test_a_text_costs_a_row_for_each_of_its_tokens_but_the_first_of_a_window(
+    folder: Path, server: ScoreServer
+) -> None:
+    plan = planned(folder)
+    assert plan["curve"][-1]["coverage"] == 1
+    assert plan["rows"] <= plan["tokens"]
+    assert plan["rows"] > 0.8 * plan["tokens"]
+
+
+def test_training_goes_on_from_what_was_scored(folder: Path, server: ScoreServer) -> None:
+    run(folder, "score", "text.txt", *ASKED)
+    server.reset()
+    small = ("--n-layer", "1", "--n-head", "2", "--n-embd", "16", "--batch-size", "4")
+    done = run(folder, "train", "--corpus", "text.txt", *ASKED, *small, "--steps", "2")
+    assert done.returncode == 0, done.stderr
+    assert "relevance: 100.0% of the attention" in done.stdout
+    assert not server.log.requests
+    offline = run(folder, "sample", "--prompt", "the boat", "--seed", "1", "--max-new", "5")
+    assert offline.returncode == 0, offline.stderr
+    assert not server.log.requests
+    asked = run(folder, "sample", "--prompt", "the boat", "--seed", "1", "--max-new", "5", "--ask")
+    assert asked.returncode == 0, asked.stderr
+    assert server.log.requests
+
+
+def test_a_batch_of_texts_is_handed_over_and_collected(folder: Path) -> None:
+    with ScoreServer() as server:
+        (folder / ".env").write_text(
+            f"OPENAI_BASE_URL={server.url}\nOPENAI_API_KEY=key\nLLM_MODEL=test-model\n"
+        )
+        asked = ("text.txt", *ASKED[:-1], "openai", "--batch")
+        assert "handed" in run(folder, "score", *asked).stdout
+        for _ in range(4):
+            done = run(folder, "score", *asked)
+        assert "Everything is scored." in done.stdout, done.stdout + done.stderr
