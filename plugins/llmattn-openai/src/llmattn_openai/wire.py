@@ -17,7 +17,7 @@ import aiohttp
 import httpx2
 from attrs import field, frozen
 
-__all__ = ["HttpAnswer", "NoAnswer", "TooLate", "Wire", "innermost", "was_connected"]
+__all__ = ["HttpAnswer", "NoAnswer", "TooLate", "Wire", "innermost"]
 
 _CONNECT = 15.0  # seconds for a connection to come about
 
@@ -71,7 +71,7 @@ class Wire:
             async with self._open(url).request(method, url, data=body) as response:
                 return HttpAnswer(response.status, response.headers, await response.read())
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NoAnswer(innermost(error), reached=was_connected(error)) from None
+            raise NoAnswer(innermost(error), reached=_was_connected(error)) from None
         except asyncio.TimeoutError:  # on 3.10 not yet the built-in one
             raise TooLate from None
         except (aiohttp.ClientError, OSError) as error:
@@ -119,7 +119,7 @@ def innermost(error: BaseException) -> str:
     return words
 
 
-def was_connected(error: BaseException) -> bool:
+def _was_connected(error: BaseException) -> bool:
     """Whether a connection had come about: aiohttp calls a reset an error in connecting."""
     below: BaseException | None = error
     while below is not None:
