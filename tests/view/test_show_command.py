@@ -18,6 +18,10 @@ SHAPES = {
     "shared": ("--provider", "random", "--provider", "cooccurrence"),
     "layers": ("--provider", "random", "--per-layer", "--n-layer", "2"),
     "texts": ("--provider", "random", "-o", "random.scope=prefix"),
+    "pieces": (
+        *("--provider", "random", "-o", "random.scope=prefix", "--provider", "cooccurrence"),
+        *("--tokenizer", "bpe", "--vocab-size", "512", "--stream"),
+    ),
     "learned": ("--attention", "learned"),
     "uniform": ("--attention", "uniform"),
 }
@@ -54,7 +58,7 @@ def refusal(folder: Path, *arguments: str) -> str:
     return done.stderr
 
 
-@pytest.mark.parametrize("name", ["shared", "layers", "texts", "learned"])
+@pytest.mark.parametrize("name", ["shared", "layers", "texts", "pieces", "learned"])
 def test_heads_are_measured_between_certain_and_uniform(folder: Path, name: str) -> None:
     data = shown(folder, f"{name}.pt")
     assert data["measured_tokens"] > 20
@@ -86,12 +90,13 @@ def test_layers_of_their_own_are_told_apart(folder: Path) -> None:
     assert data["heads"][0]["tau"] != data["heads"][2]["tau"]
 
 
-@pytest.mark.parametrize("name", ["shared", "texts", "learned"])
+@pytest.mark.parametrize("name", ["shared", "texts", "pieces", "learned"])
 def test_a_text_is_shown_with_weights_that_sum_to_1(folder: Path, name: str) -> None:
     data = shown(folder, f"{name}.pt", "--text", "The cat sees the dog.")
     assert "".join(data["tokens"]) == "\nThe cat sees the dog."
+    count = len(data["tokens"])
     for head in data["weights"]:
-        assert [len(row) for row in head["rows"]] == list(range(1, 8))
+        assert [len(row) for row in head["rows"]] == list(range(1, count + 1))
         assert all(math.isclose(sum(row), 1, abs_tol=1e-4) for row in head["rows"])
 
 

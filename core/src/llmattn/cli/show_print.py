@@ -98,7 +98,8 @@ def _print_heads(heads: Heads) -> None:
         table.add_row(*cells)
     console = Console(markup=False, highlight=False)
     shared = ", the same in all layers" if heads.layers == 1 and heads.n_layer > 1 else ""
-    console.print(f"{heads.attention} attention, {heads.n_layer} layers{shared}")
+    layers = f"{heads.n_layer} layer{'s' * (heads.n_layer != 1)}"
+    console.print(f"{heads.attention} attention, {layers}{shared}")
     console.print(table)
     if measured:
         console.print(

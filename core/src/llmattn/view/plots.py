@@ -77,7 +77,7 @@ def _draw_tau(axes: Axes, heads: Heads, layer: int, last: bool) -> None:
                 color = "white" if abs(value) > 0.6 * most else "black"
                 axes.text(channel, head, f"{value:+.1f}", color=color, **style)
     else:
-        axes.figure.colorbar(image, ax=axes, pad=0.02)
+        axes.figure.colorbar(image, ax=axes, pad=0.02).ax.tick_params(labelsize=7)
     if layer == 0:
         axes.set_title("tau: scale of each channel", fontsize=9)
 
