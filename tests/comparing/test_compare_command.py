@@ -227,6 +227,16 @@ def test_processes_side_by_side_reach_the_same_losses(tmp_path: Path) -> None:
     assert kept(tmp_path) == pytest.approx(alone, abs=1e-5)
 
 
+def test_a_file_under_another_runs_name_is_not_that_run(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    compare(tmp_path, "--arms", "position", "--lr", "3e-3", "--seeds", "2")
+    first, second = (tmp_path / "comparison" / "runs").iterdir()
+    before = kept(tmp_path)
+    second.write_text(first.read_text())
+    compare(tmp_path, "--arms", "position", "--lr", "3e-3", "--seeds", "2")
+    assert kept(tmp_path) == before
+
+
 @pytest.mark.parametrize("seeds", ["1", "2"])
 def test_one_or_two_seeds_prove_nothing(tmp_path: Path, seeds: str) -> None:
     write_corpus(tmp_path)
