@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from llmattn import get_attention_matrix
+from llmattn.data.tokenizer import text_pieces
 from llmattn.errors import ConfigError
 
 TOKENS = ["the", "cat", "sat", "on", "the", "mat"]
@@ -51,9 +54,39 @@ def test_no_tokens_give_an_empty_matrix() -> None:
     assert matrix([]).shape == (0, 0)
 
 
-def test_a_string_is_refused_since_its_tokens_would_be_letters() -> None:
-    with pytest.raises(TypeError, match="list of tokens"):
-        get_attention_matrix("the cat")
+def test_a_string_is_taken_apart_into_words() -> None:
+    whole = get_attention_matrix("The cat SAT on the mat", provider="random", cache="memory")
+    assert torch.equal(whole, matrix())
+
+
+def test_a_string_without_a_word_gives_an_empty_matrix() -> None:
+    assert get_attention_matrix("  ", provider="random", cache="memory").shape == (0, 0)
+
+
+def test_in_context_a_string_is_taken_apart_into_pieces_as_written() -> None:
+    text = "Who goes there?\n\nIt's Ann."
+    pieces = text_pieces(text)
+    assert pieces == ["Who", " goes", " there", "?", "\n\n", "It's", " Ann", "."]
+    assert torch.equal(in_context(text), in_context(pieces))
+
+
+@given(st.text("ab .\n'", max_size=30))
+def test_pieces_are_the_text_as_it_was_written(text: str) -> None:
+    assert "".join(text_pieces(text)) == text
+
+
+def in_context(tokens: list[str] | str) -> torch.Tensor:
+    options = {"random.scope": "prefix"}
+    return get_attention_matrix(tokens, provider="random", cache="memory", options=options)
+
+
+def test_in_context_a_later_token_changes_no_earlier_row_but_an_earlier_one_does() -> None:
+    before = in_context(TOKENS)
+    after = in_context([*TOKENS[:3], "under", *TOKENS[4:]])
+    assert torch.equal(after[:3], before[:3])
+    assert not torch.allclose(after[4:], before[4:])
+    assert torch.allclose(before.sum(-1), torch.ones(6))
+    assert (before.triu(1) == 0).all()
 
 
 def test_temperature_must_be_above_zero() -> None:

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from llmattn.cache.bulk import load_matrix
+from llmattn.data.tokenizer import text_pieces, text_words
 from llmattn.errors import ConfigError
+from llmattn.providers.protocol import MapProvider
 from llmattn.rows import Scope, pair_rows, prefix_rows
 from llmattn.scoring.source import open_source
 
@@ -18,7 +20,7 @@ __all__ = ["get_attention_matrix"]
 
 
 def get_attention_matrix(
-    tokens: Sequence[str],
+    tokens: Sequence[str] | str,
     *,
     provider: str | None = None,
     model: str | None = None,
@@ -30,17 +32,18 @@ def get_attention_matrix(
 ) -> Tensor:
     """Causal attention weights ``(T, T)``: row i is a softmax over the scores of tokens 0 to i.
 
+    ``tokens``: words, or for a provider of PREFIX scope pieces of the text as written, the
+    spaces before them included; a string is taken apart (by ``llmattn.data.tokenizer.text_pieces``).
     Scores that the cache lacks are asked of ``provider`` (None: LLM_PROVIDER, else the first
     one that is set up). Several channels are averaged; a score that remains unknown counts as
     the mean of its row. Scores lie in [0, 1], so at ``temperature`` 1 the largest weight of a
     row is at most e times the smallest: choose a lower one, such as 0.1, for a sharper matrix.
+    Scores that are attention weights already (``MapProvider.normalised``) are taken as such.
     ``text``: lines of tokens for providers that count in a text, such as ``cooccurrence``.
 
     Returns float32; rows sum to 1, entries right of the diagonal are 0. Raises ConfigError,
     PluginError, ProviderError or CacheError.
     """
-    if isinstance(tokens, str):
-        raise TypeError("get_attention_matrix takes a list of tokens, such as text.split()")
     if temperature <= 0:
         raise ConfigError(f"The temperature must be above 0, not {temperature}.")
     if not tokens:
@@ -49,13 +52,22 @@ def get_attention_matrix(
         provider, options=options, model=model, cache=cache, cache_dir=cache_dir, text=text
     ) as source:
         pairs = source.identity.scope is Scope.PAIR
-        source.scores(pair_rows(tokens) if pairs else prefix_rows(tokens))
+        if isinstance(tokens, str):
+            tokens = text_words(tokens) if pairs else text_pieces(tokens)
+        # The first token has none but itself to attend to: in context it is not asked for.
+        source.scores(pair_rows(tokens) if pairs else prefix_rows(tokens)[1:])
         scores = load_matrix(source.cache, source.identity, list(tokens))
+        maps = isinstance(source.provider, MapProvider) and source.provider.normalised
+    if not len(scores[0]):
+        return torch.zeros(0, 0)
     future = np.triu_indices(len(tokens), 1)
     scores[:, future[0], future[1]] = np.nan
     known = ~np.isnan(scores)
     total = np.where(known, scores, 0).sum(axis=-1, keepdims=True)
     mean = total / np.maximum(known.sum(axis=-1, keepdims=True), 1)
-    mixed = np.where(known, scores, mean).mean(axis=0) / temperature
+    mixed = np.where(known, scores, mean).mean(axis=0)
+    if maps:
+        mixed = np.log(np.maximum(mixed, np.finfo(np.float32).tiny))
+    mixed /= temperature
     mixed[future] = -np.inf
     return torch.from_numpy(mixed.astype(np.float32)).softmax(dim=-1)

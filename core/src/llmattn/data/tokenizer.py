@@ -13,7 +13,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, tr
 from llmattn.data.joining import EOL, WordLine, join_tokens
 from llmattn.errors import CheckpointError, ConfigError, CorpusError
 
-__all__ = ["EOL", "PRESETS", "UNK", "WordTokenizer"]
+__all__ = ["EOL", "PRESETS", "UNK", "WordTokenizer", "text_pieces", "text_words"]
 
 UNK = "<unk>"
 
@@ -147,6 +147,31 @@ class WordTokenizer:
         if built.vocabulary[:2] != (UNK, EOL):
             raise CheckpointError(f"The checkpoint's tokenizer does not start with {UNK}, {EOL}.")
         return built
+
+
+def text_words(text: str) -> list[str]:
+    """The words of a text as the preset ``words`` finds them, in lower case."""
+    return _of_no_words().words(text)
+
+
+def text_pieces(text: str) -> list[str]:
+    """A text in pieces as it was written, which together are the text: as in training, a word or
+    a mark with what stands before it, or a line end with the blank lines after it.
+    """
+    pieces: list[str] = []
+    for *words, rest in _of_no_words().written(text.split("\n")):
+        if not words and pieces and pieces[-1].endswith("\n"):
+            pieces[-1] += f"{rest}\n"
+        else:
+            pieces += [*filter(None, words), f"{rest}\n"]
+    pieces[-1] = pieces[-1].removesuffix("\n")  # the text's last line does not end
+    return pieces if pieces[-1] else pieces[:-1]
+
+
+def _of_no_words() -> WordTokenizer:
+    """A tokenizer for taking texts apart."""
+    model = models.WordLevel({UNK: 0, EOL: 1}, unk_token=UNK)
+    return WordTokenizer(_untrained(model, "words"), "words")
 
 
 def _untrained(model: models.WordLevel, preset: str) -> Tokenizer:
