@@ -81,7 +81,7 @@ def put_texts(
     """Merge scores (N, C) of PREFIX rows into what is stored."""
     packed = interning.packed_ids(all_keys(rows))
     reader = _Reader(txn, store, space, halves.shape[1])
-    by_channel = halves.T
+    by_channel = halves.T.astype("<f2", copy=False)
     fresh: dict[bytes, Text] = {}
     end = 0
     for tokens in key_counts(rows).tolist():
