@@ -26,7 +26,11 @@ class Board:
                 "--tensorboard needs tensorboardX: pip install 'llmattn-core[tensorboard]'"
             ) from None
         try:
-            self._writer = module.SummaryWriter(str(folder), purge_step=after + 1 if after else 0)
+            self._writer = module.SummaryWriter(
+                str(folder),
+                purge_step=after + 1 if after else 0,
+                filename_suffix=f".{after}",  # names tell whole seconds apart, and no less
+            )
         except OSError as error:
             raise ConfigError(
                 f"--tensorboard {folder} cannot be written ({error.strerror}): name another folder."
@@ -35,12 +39,12 @@ class Board:
 
     def add(self, report: Report) -> None:
         """Add a point to each curve."""
-        curves = {"loss/validation": report.val_loss, "learning rate": report.lr}
+        curves = {"loss/validation": report.val_loss, "learning_rate": report.lr}
         if report.train_loss is not None:
             curves["loss/training"] = report.train_loss
         if self._last is not None and report.seconds > self._last.seconds:
             passed = report.seconds - self._last.seconds
-            curves["tokens a second"] = (report.tokens - self._last.tokens) / passed
+            curves["tokens_a_second"] = (report.tokens - self._last.tokens) / passed
         for name, value in curves.items():
             self._writer.add_scalar(name, value, report.step)
         self._writer.flush()
