@@ -1,13 +1,9 @@
-"""The language model itself: loading it, running it, and what it keeps of texts it has read."""
+"""The language model at work: reading texts, and what it keeps of those it has read."""
 
 from __future__ import annotations
 
-import io
-import logging
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr
-from importlib.util import find_spec
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -17,6 +13,7 @@ from llmattn.devices import choose_device
 from llmattn.errors import ConfigError, ProviderRejected
 from torch import Tensor
 
+from llmattn_transformers.loading import load_model
 from llmattn_transformers.pieces import Encoded
 from llmattn_transformers.weights import Weights
 
@@ -56,7 +53,7 @@ class Teacher:
         """Raises ConfigError if the model cannot be loaded."""
         self.weights = weights
         self.device = device
-        self.tokenizer, self.model = _load(weights)
+        self.tokenizer, self.model = load_model(weights)
         self.model.to(device).eval().requires_grad_(False)
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self._most = int(limit or 1 << 30)
@@ -167,10 +164,10 @@ class Teacher:
         from transformers import DynamicCache
 
         new = torch.tensor([ids[start:]], device=self.device)
-        cache: Any = DynamicCache(past.layers) if past else DynamicCache()
+        read: Any = DynamicCache(past.layers) if past else DynamicCache()
         run = self.model if options else self.model.base_model
-        output = run(input_ids=new, past_key_values=cache, use_cache=True, **options)
-        return output, tuple((layer.keys, layer.values) for layer in cache.layers)
+        output = run(input_ids=new, past_key_values=read, use_cache=True, **options)
+        return output, tuple((layer.keys, layer.values) for layer in read.layers)
 
     def _remember(self, past: Past) -> None:
         """Keep the newest texts; one that was gone on with makes place for the longer one."""
@@ -186,62 +183,6 @@ def load_teacher(weights: Weights, device: str) -> Teacher:
     if teacher is None:
         teacher = _loaded[key] = Teacher(weights, where)
     return teacher
-
-
-def _load(weights: Weights) -> tuple[Any, Any]:
-    """Tokenizer and model, without the library's progress bars and warnings."""
-    from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
-
-    if weights.gguf:
-        _check_gguf()
-    given: dict[str, Any] = {}
-    if weights.gguf:
-        given["gguf_file"] = weights.gguf
-    if weights.revision:
-        given["revision"] = weights.revision
-    kind = AutoModelForCausalLM if weights.causal else AutoModel
-    with _quiet(gguf=weights.gguf is not None):
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(weights.source, **given)
-            model = kind.from_pretrained(
-                weights.source, attn_implementation="eager", dtype=torch.float32, **given
-            )
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ConfigError(
-                f"transformers: {weights.name} cannot be loaded: {reason} The library may not "
-                "know this kind of model; try its original in Hugging Face's form, or another."
-            ) from error
-    return tokenizer, model
-
-
-def _check_gguf() -> None:
-    if find_spec("gguf") is None or find_spec("accelerate") is None:
-        raise ConfigError(
-            "transformers: a GGUF file needs two more packages: "
-            "pip install 'llmattn-transformers[gguf]'"
-        )
-
-
-@contextmanager
-def _quiet(*, gguf: bool) -> Iterator[None]:
-    """No bars and warnings of loading. Those of downloading stay."""
-    from transformers.utils import logging as transformers_logging
-
-    library: Any = transformers_logging
-    bars, level = library.is_progress_bar_enabled(), library.get_verbosity()
-    library.disable_progress_bar()
-    library.set_verbosity(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), ExitStack() as stack:
-            warnings.simplefilter("ignore")
-            if gguf:  # its bar has no switch
-                stack.enter_context(redirect_stderr(io.StringIO()))
-            yield
-    finally:
-        library.set_verbosity(level)
-        if bars:
-            library.enable_progress_bar()
 
 
 def _common(a: Sequence[int], b: Sequence[int]) -> int:
