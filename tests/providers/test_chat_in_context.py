@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
-from llmattn.providers.text_prompt import numbered
+from llmattn.providers.prompt import read_rows
+from llmattn.providers.text_prompt import numbered, read_numbered
 from llmattn.rows import Row, Scope, Scores, prefix_rows
 from llmattn.testing.api import digit
 from llmattn.testing.faults import FaultPlan
@@ -21,8 +23,9 @@ every_plugin = pytest.mark.parametrize("name", NAMES)
 def in_context(row: Row, channel: str = "relevance") -> Scores:
     """The test server's scores of a text so far, ``(1, len(row.keys))``."""
     text = numbered(row.keys)
-    digits = [digit(text, word, channel) for word in text.split(" ")]
-    return np.array([digits], np.float32) / np.float32(9)
+    digits = [digit(text, word, channel) for word in read_numbered(text)]
+    found: Scores = np.array([digits], np.float32) / np.float32(9)
+    return found
 
 
 @every_plugin
@@ -82,7 +85,9 @@ def test_no_request_shows_a_text_the_future_of_another(tmp_path: Path) -> None:
         with custom_source(server, tmp_path, scope="prefix") as source:
             source.fill(rows)
         bodies = [entry["body"]["messages"][-1]["content"] for entry in server.log.requests]
-    for body in bodies:
-        for row in rows:
-            shown = numbered(row.keys)
-            assert f'"{shown}"' not in body or f'"{shown} ' not in body
+    asked = [[words for _, words in read_rows(body)] for body in bodies]
+    assert sum(map(len, asked)) == len(set(rows))
+    for shown in asked:
+        for one, other in itertools.permutations(shown, 2):
+            words = [word.partition(":")[2] for word in one]
+            assert words != [word.partition(":")[2] for word in other][: len(words)]

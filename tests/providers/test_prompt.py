@@ -83,9 +83,9 @@ def texts_prompt(asked: list[Row]) -> Prompt:
     )
 
 
-def test_a_text_so_far_is_shown_with_numbered_words() -> None:
-    rows = prefix_rows(["\n", "First", " Citizen", ":", "\n\n"])
-    assert texts_prompt(rows[-1:]).user == '{"texts":["1:¶ 2:First 3:Citizen 4:: 5:¶¶"]}'
+def test_a_text_so_far_is_shown_with_numbers_that_help_to_count() -> None:
+    rows = prefix_rows(["\n", "First", " Citizen", ":", "\n\n", "We", " are"])
+    assert texts_prompt(rows[-1:]).user == '{"texts":["1:¶ First Citizen : ¶¶ 6:We 7:are"]}'
 
 
 pieces = st.text(min_size=1, max_size=6)

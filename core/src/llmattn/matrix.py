@@ -33,7 +33,8 @@ def get_attention_matrix(
     """Causal attention weights ``(T, T)``: row i is a softmax over the scores of tokens 0 to i.
 
     ``tokens``: words, or for a provider of PREFIX scope pieces of the text as written, the
-    spaces before them included; a string is taken apart (by ``llmattn.data.tokenizer.text_pieces``).
+    spaces before them included; a string is taken apart (``text_pieces`` of
+    ``llmattn.data.tokenizer`` shows how).
     Scores that the cache lacks are asked of ``provider`` (None: LLM_PROVIDER, else the first
     one that is set up). Several channels are averaged; a score that remains unknown counts as
     the mean of its row. Scores lie in [0, 1], so at ``temperature`` 1 the largest weight of a

@@ -27,6 +27,7 @@ __all__ = ["ChatProvider", "Completion"]
 log = logging.getLogger(__name__)
 
 _BYTES_A_TOKEN = 4.4  # of prompts as built here, by SmolLM2's tokenizer
+_BYTES_A_TOKEN_OF_TEXTS = 2.2  # with their numbers and free-standing marks
 _TEMPLATE_TOKENS = 64  # what a chat template adds around the texts, at most
 
 
@@ -126,12 +127,18 @@ class ChatProvider(abc.ABC):
     def expect(self, rows: Sequence[Row]) -> Usage:
         """The tokens that ``score(rows)`` is likely to be billed, reasoning aside."""
         prompt = self.prompt(rows)
-        size = len((prompt.system + prompt.user).encode("utf-8", "surrogatepass"))
+        system, user = (
+            len(t.encode("utf-8", "surrogatepass")) for t in (prompt.system, prompt.user)
+        )
+        pairs = self._scope is Scope.PAIR
+        tokens = system / _BYTES_A_TOKEN + user / (
+            _BYTES_A_TOKEN if pairs else _BYTES_A_TOKEN_OF_TEXTS
+        )
         each = 1 if self.settings.reply == "digits" else 2
         scores = each * sum(len(row.keys) for row in rows) + len(rows)
         return Usage(
             1,
-            round(size / _BYTES_A_TOKEN) + _TEMPLATE_TOKENS // 4,
+            round(tokens) + _TEMPLATE_TOKENS // 4,
             len(self.channels) * (scores + 4) + 4,
         )
 
