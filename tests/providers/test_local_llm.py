@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from llmattn.errors import ProviderRejected
-from llmattn.rows import Row
+from llmattn.rows import Row, prefix_rows
+from llmattn.testing.providers import PIECES
 from support_providers import KEY, ask, make
 
 pytestmark = pytest.mark.local_llm
@@ -94,3 +95,16 @@ def test_more_than_the_context_holds_is_refused_with_advice(url: str) -> None:
     rows = [Row(f"query{i}", tuple(f"word{j}" for j in range(30))) for i in range(60)]
     with pytest.raises(ProviderRejected, match="pairs_per_request"):
         ask(make("custom", url, {"LLM_MODEL": MODEL}), rows)
+
+
+@pytest.mark.parametrize("reply", ["digits", "integers"])
+def test_texts_so_far_come_back_in_shape_and_range(url: str, reply: str) -> None:
+    texts = (PIECES, ("\n", "Nobody", " was", " there", "."))
+    asked = [prefix_rows(text)[-1] for text in texts]
+    provider = make("custom", url, {"LLM_MODEL": MODEL}, scope="prefix", reply=reply)
+    bound, got = provider.estimate(asked), ask(provider, asked)
+    assert got.usage.prompt_tokens <= bound.prompt_tokens
+    for row, scores in zip(asked, got.scores, strict=True):
+        assert scores.shape == (1, len(row.keys))
+        assert np.isfinite(scores).all()
+        assert ((scores >= 0) & (scores <= 1)).all()
