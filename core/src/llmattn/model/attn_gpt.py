@@ -124,39 +124,40 @@ class AttnGPT(nn.Module):
         if not config.uses_query_key and whole and not torch.compiler.is_compiling():
             mixes = self.attention.mixes(scores, length, x, _product_type(x))
             for layer, mix in enumerate(mixes):
-                yield mix if cache is None else partial(self._mix_and_keep, mix, layer, cache)
+                yield mix if cache is None else partial(self._keep_and_mix, mix, layer, cache)
             return
         given = None
         for layer in range(config.n_layer):
             if config.per_layer or layer == 0:
                 if not config.uses_query_key:
                     given = self.attention(scores, rows, length, x, layer)
-                elif config.uses_scores or config.uses_distance or not whole:
+                elif config.uses_scores or config.uses_distance or 1 < rows < length:
                     given = self.attention.logits(scores, rows, length, x, layer)
-            yield partial(self._attend_to, given, layer, cache)
+            yield partial(self._attend, given, layer, cache)
 
-    def _mix_and_keep(self, mix: Attend, layer: int, cache: KVCache, values: Tensor) -> Tensor:
-        cache.extend(layer, self._heads(values))
-        return mix(values)
-
-    def _attend_to(
+    def _attend(
         self, given: Tensor | None, layer: int, cache: KVCache | None, projected: Tensor
     ) -> Tensor:
         """``given``: weights ``(B or 1, H or 1, n, T)``, or with query-key attention logits to
         add (None: causal alone).
         """
-        values, *others = self._heads(projected)
-        if cache is not None:
-            values, *others[:1] = cache.extend(layer, [values, *others[:1]])
+        heads = self._heads(projected)
+        kinds = 2 if self.config.uses_query_key else 1
+        kept = heads[:kinds] if cache is None else cache.extend(layer, heads[:kinds])
         if self.config.uses_query_key:
-            keys, queries = others
+            queries = heads[2]
+            causal = given is None and queries.shape[2] > 1
             mixed = F.scaled_dot_product_attention(
-                queries, keys, values, attn_mask=given, is_causal=given is None
+                queries, kept[1], kept[0], attn_mask=given, is_causal=causal
             )
         else:
             assert given is not None
-            mixed = given.to(values.dtype).expand(-1, self.config.n_head, -1, -1) @ values
+            mixed = given.to(kept[0].dtype).expand(-1, self.config.n_head, -1, -1) @ kept[0]
         return mixed.transpose(1, 2).flatten(2)
+
+    def _keep_and_mix(self, mix: Attend, layer: int, cache: KVCache, values: Tensor) -> Tensor:
+        cache.extend(layer, self._heads(values))
+        return mix(values)
 
     def _heads(self, projected: Tensor) -> list[Tensor]:
         """``(B, n, parts * width)`` -> each part as ``(B, H, n, d)``."""
