@@ -55,6 +55,8 @@ def test_arms_share_what_was_asked_once(tmp_path: Path) -> None:
     with ScoreServer() as server:
         done = compare(tmp_path, *arms, *custom(server))
         assert done.returncode == 0, done.stderr
+        before = done.stderr.partition("scored now")[0]
+        assert "custom: 1 request to send, about" in before
         asked = len(server.log.requests)
         run(tmp_path, "score", "corpus.txt", "-p", "custom", "--block-size", "64", *custom(server))
         assert len(server.log.requests) == asked > 0
@@ -114,7 +116,12 @@ def test_scores_in_context_have_another_windows_scores_as_their_control(tmp_path
 def test_a_key_is_neither_shown_nor_written(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     with ScoreServer(api_key=KEY) as server:
-        done = compare(tmp_path, "--arms", "external:custom", *custom(server), "--keep-checkpoints")
+        (tmp_path / "arms.toml").write_text(
+            f'[arms.mine]\nprovider = "custom"\noptions = {{api_key = "{KEY}"}}\n'
+        )
+        given = ("--config", "arms.toml", *custom(server), "--keep-checkpoints", "--json")
+        done = compare(tmp_path, *given)
+        (tmp_path / "arms.toml").unlink()
         assert done.returncode == 0, done.stderr
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert KEY not in done.stdout + done.stderr

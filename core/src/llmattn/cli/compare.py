@@ -151,6 +151,7 @@ def compare(
     model: o.Model = None,
     option: o.Option = None,
     criteria: o.Criteria = None,
+    scope: o.ScoreScope = None,
     cache: o.CacheName = "lmdb",
     cache_dir: o.CacheDir = None,
     coverage: o.Coverage = 1.0,
@@ -220,7 +221,7 @@ def compare(
     # A scheduler's SIGTERM ends a comparison as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        run_and_show(settings, command=command, as_json=as_json)
+        run_and_show(settings, command=command, json=as_json)
     except KeyboardInterrupt:
         notify(f"Interrupted: finished runs are kept in {out}. The same command makes the others.")
         raise typer.Exit(130) from None
@@ -244,7 +245,9 @@ def _settings(values: dict[str, Any], tables: dict[str, Any]) -> CompareConfig:
         shape={name: values[name] for name in _SHAPE_FIELDS},
         scores=ScoreChoice(
             providers=tuple(values["provider"] or ()),
-            options=parse_options(values["option"] or (), criteria=values["criteria"]),
+            options=parse_options(
+                values["option"] or (), criteria=values["criteria"], scope=values["scope"]
+            ),
             model=values["model"],
             cache=values["cache"],
             cache_dir=values["cache_dir"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Mapping
 
 import typer
@@ -15,7 +14,7 @@ from rich.table import Table
 from llmattn.comparing.bench import Bench
 from llmattn.comparing.compare import Progress, compare
 from llmattn.comparing.config import CompareConfig
-from llmattn.comparing.report import legend, table, write_report
+from llmattn.comparing.report import as_json, legend, table, write_report
 from llmattn.comparing.results import Results
 from llmattn.comparing.shelf import Scores
 from llmattn.notices import notify
@@ -23,36 +22,27 @@ from llmattn.notices import notify
 __all__ = ["run_and_show"]
 
 
-def run_and_show(config: CompareConfig, *, command: str, as_json: bool) -> Results:
+def run_and_show(config: CompareConfig, *, command: str, json: bool) -> Results:
     """Compare, telling on stderr how far it is; the result goes to stdout and to files."""
     bench = Bench(config)
     notify(bench.summary())
-    scores = bench.prepare()
-    _show_plan(config, bench, scores)
+    _show_plan(config)
+    _show_arms(config, bench, bench.prepare())
     shown = _Shown()
     arms = compare(config, bench, on_progress=shown.run)
     shown.kept()
     results = Results(arms, config.against, bench.about(command))
     write_report(results, config.out)
     pictures = _draw(results, config)
-    if as_json:
-        typer.echo(json.dumps(results.to_dict(), indent=1))
+    if json:
+        typer.echo(as_json(results))
     else:
         _show_table(results)
     notify(f"Wrote result.json, report.md{pictures} and the single runs to {config.out}.")
     return results
 
 
-def _show_plan(config: CompareConfig, bench: Bench, scores: Mapping[str, Scores]) -> None:
-    width = max(len(arm.name) for arm in config.arms)
-    for arm in config.arms:
-        line = f"  {arm.name:<{width}}  {bench.parameters(arm):,} parameters"
-        if arm.name in scores:
-            found = scores[arm.name]
-            channels = len(found.channels)
-            line += f", {channels} channel{'s' * (channels != 1)} of scores"
-            line += f" ({found.coverage:.1%} of the attention)"
-        notify(line)
+def _show_plan(config: CompareConfig) -> None:
     grid = ", ".join(f"{lr:g}" for lr in config.lrs)
     counts = (
         f"{count} {what}{'s' * (count != 1)}"
@@ -62,6 +52,18 @@ def _show_plan(config: CompareConfig, bench: Bench, scores: Mapping[str, Scores]
         f"{', '.join(counts)}, learning rates {grid}: {config.most_runs} runs of at most "
         f"{config.train.steps:,} steps, {config.jobs} at a time."
     )
+
+
+def _show_arms(config: CompareConfig, bench: Bench, scores: Mapping[str, Scores]) -> None:
+    width = max(len(arm.name) for arm in config.arms)
+    for arm in config.arms:
+        line = f"  {arm.name:<{width}}  {bench.parameters(arm):,} parameters"
+        if arm.name in scores:
+            found = scores[arm.name]
+            channels = len(found.channels)
+            line += f", {channels} channel{'s' * (channels != 1)} of scores"
+            line += f" ({found.coverage:.1%} of the attention)"
+        notify(line)
 
 
 class _Shown:

@@ -10,7 +10,7 @@ from llmattn.comparing.statistics import TRUSTED, Estimate, estimate
 from llmattn.errors import ConfigError
 from llmattn.secrets import redact
 
-__all__ = ["legend", "markdown", "table", "write_report"]
+__all__ = ["as_json", "legend", "markdown", "table", "write_report"]
 
 
 def table(results: Results) -> list[list[str]]:
@@ -70,6 +70,11 @@ def markdown(results: Results) -> str:
     return "\n".join(lines)
 
 
+def as_json(results: Results) -> str:
+    """All of a comparison for programs, without secrets."""
+    return redact(json.dumps(results.to_dict(), indent=1))
+
+
 def legend(results: Results) -> str:
     """How to read the table, in one paragraph."""
     seeds = f"{results.seeds} seed{'s' * (results.seeds != 1)}"
@@ -85,7 +90,7 @@ def legend(results: Results) -> str:
 def write_report(results: Results, folder: Path) -> None:
     """Write result.json and report.md into ``folder``. Raises ConfigError if they cannot be."""
     texts = {
-        "result.json": redact(json.dumps(results.to_dict(), indent=1)) + "\n",
+        "result.json": f"{as_json(results)}\n",
         "report.md": redact(markdown(results)),
     }
     try:

@@ -13,6 +13,9 @@ from llmattn.comparing.config import CompareConfig
 from llmattn.data.corpus import Corpus
 from llmattn.data.feed import Feeds
 from llmattn.errors import ConfigError
+from llmattn.notices import notify
+from llmattn.planning.plan import make_plan
+from llmattn.planning.text_plan import make_text_plan
 from llmattn.rows import Scope
 from llmattn.scoring.options import ScoringOptions
 from llmattn.scoring.source import ScoreSource, open_sources
@@ -109,6 +112,8 @@ class ScoreShelf:
                 stack.enter_context(redirect_stderr(StringIO()))
             sources = self._sources(stack, chosen)
             _check_shuffled(chosen, sources)
+            if self._may_ask(chosen):
+                self._tell_cost(chosen, sources)
             feeds = open_feeds(
                 sources,
                 self._corpus,
@@ -124,6 +129,30 @@ class ScoreShelf:
         while len(self._feeds) >= _KEPT and scores.cache != "memory":
             del self._feeds[next(iter(self._feeds))]
         self._feeds[chosen] = feeds.shuffled(OTHER_WINDOWS) if chosen.shuffled else feeds
+
+    def _tell_cost(self, chosen: ScoreSet, sources: list[ScoreSource]) -> None:
+        """What each paid source will take, before it is asked."""
+        scores, size = self._config.scores, self._config.shape["block_size"]
+        for source in sources:
+            if source.local:
+                continue
+            if source.identity.scope is Scope.PREFIX:
+                plan = make_text_plan(
+                    source, self._corpus, block_size=size, context_words=chosen.context_words
+                )
+            else:
+                plan = make_plan(
+                    source,
+                    self._corpus,
+                    block_size=size,
+                    coverage=scores.coverage,
+                    min_pair_count=scores.min_pair_count,
+                )
+            usage, cost = plan.total.usage, plan.total.cost
+            requests = f"{usage.requests:,} request{'s' * (usage.requests != 1)}"
+            tokens = f"{usage.prompt_tokens + usage.completion_tokens:,} tokens"
+            price = "" if cost is None else f", ${cost:,.2f}"
+            notify(f"{source.name}: {requests} to send, about {tokens}{price}")
 
 
 def _scored(source: ScoreSource, chosen: ScoreSet) -> Scored:

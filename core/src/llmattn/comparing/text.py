@@ -35,8 +35,11 @@ def first_words(path: Path, words: int, folder: Path, *, preset: str = "words") 
         )
     make_folder(folder)
     target = folder / f"{path.stem}-{words}-words.txt"
+    text = "".join(kept).encode()
     try:
-        target.write_text("".join(kept), encoding="utf-8", newline="\n")
+        # Processes that train may read it now, so what is there already is left alone.
+        if not target.exists() or target.read_bytes() != text:
+            target.write_bytes(text)
     except OSError as error:
         raise ConfigError(f"--out: {target} cannot be written ({error.strerror}).") from None
     return target
