@@ -20,8 +20,11 @@ from llmattn.data.table import KnownPairs, ScoreTable
 from llmattn.data.text_tokenizer import read_tokenizer, train_tokenizer
 from llmattn.data.texts import window_rows
 from llmattn.errors import CheckpointError, ConfigError
+from llmattn.sampling.options import SampleOptions
+from llmattn.sampling.sampler import Sampler
 from llmattn.sampling.scores import TableRows
-from support_engine import write_corpus
+from llmattn.training.checkpoint import load_checkpoint
+from support_engine import SMALL, run, write_corpus
 from tokenizers import Tokenizer
 
 LINES = [
@@ -207,3 +210,18 @@ def test_a_growing_line_shows_whole_characters_only() -> None:
     shown = [line.text()] + [line.add(token) for token in PIECES.encode("x\u20acy")]
     assert "".join(shown) + line.rest() == "The king \u00e9x\u20acy"
     assert all("\ufffd" not in part for part in shown)
+
+
+def test_a_model_of_pieces_trains_goes_on_and_samples(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    text = ("--tokenizer", "bpe", "--vocab-size", "520", "--stream", "--test-fraction", "0.1")
+    steps = ("--eval-every", "2", "--provider", "random")
+    done = run(tmp_path, "train", *text, *SMALL, *steps, "--corpus", "corpus.txt", "--steps", "4")
+    assert done.returncode == 0, done.stderr
+    done = run(tmp_path, "train", "--resume", "--steps", "6")
+    assert done.returncode == 0, done.stderr
+    prompt = "the Caf\u00e9"
+    with Sampler(load_checkpoint(tmp_path / "checkpoint.pt"), seed=1) as sampler:
+        (line,) = sampler.sample(prompt, SampleOptions(max_new=20))
+        assert line.startswith(prompt)
+        assert sampler.unknown_words(prompt) == []

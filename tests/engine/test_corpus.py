@@ -16,7 +16,6 @@ from llmattn.errors import ConfigError, CorpusError
 from llmattn.rows import Row
 from support_engine import small_corpus
 
-
 untimed = settings(deadline=None)
 
 

@@ -71,7 +71,7 @@ class ScoreTable:
     A pair that was never scored is worth ``absent[c]`` where the provider states that, else
     the mean of its query's known scores, else the mean of the channel. ``kind`` None: float16
     while that fits the memory, else uint8 while that does, else sparse. A dense table is read by
-    one ``index_select``, a sparse one by a search, which takes five to ten times as long.
+    ``index_select``, a sparse one by a search, which takes twenty times as long.
     """
 
     def __init__(
