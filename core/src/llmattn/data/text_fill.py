@@ -16,8 +16,8 @@ from llmattn.scoring.source import ScoreSource
 
 __all__ = ["fill_texts", "row_portions", "text_rows"]
 
-_AT_ONCE = 1 << 25
-"""Scores that are asked for and read together (128 MB)."""
+_AT_ONCE = 1 << 23
+"""Scores that are asked for and read together (32 MB, and as much again a few times over)."""
 
 
 def row_portions(
