@@ -142,8 +142,9 @@ class AttnGPT(nn.Module):
         add (None: causal alone).
         """
         heads = self._heads(projected)
-        kinds = 2 if self.config.uses_query_key else 1
-        kept = heads[:kinds] if cache is None else cache.extend(layer, heads[:kinds])
+        kept = heads[:-1] if self.config.uses_query_key else heads
+        if cache is not None:
+            kept = cache.extend(layer, kept)
         if self.config.uses_query_key:
             queries = heads[2]
             causal = given is None and queries.shape[2] > 1
@@ -152,7 +153,7 @@ class AttnGPT(nn.Module):
             )
         else:
             assert given is not None
-            mixed = given.to(kept[0].dtype).expand(-1, self.config.n_head, -1, -1) @ kept[0]
+            mixed = cache.mix(layer, given) if cache else given.to(kept[0].dtype) @ kept[0]
         return mixed.transpose(1, 2).flatten(2)
 
     def _keep_and_mix(self, mix: Attend, layer: int, cache: KVCache, values: Tensor) -> Tensor:
