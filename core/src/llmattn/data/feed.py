@@ -74,7 +74,7 @@ class TableFeed:
         return self.table.channels
 
     def scores(self, batch: Batch) -> Tensor:
-        """``(B, C, T, T)``, float16."""
+        """``(B, C, T, T)``, float16 or 255ths in uint8."""
         queries, keys = window_words(self.tokenizer, batch.ids)
         return self.table.gather(keys, queries=queries)
 
