@@ -17,6 +17,7 @@ from llmattn.errors import ConfigError, PluginError, ProviderError
 from llmattn.rows import Row
 from llmattn.training.scores import open_feeds
 from support_context import Maps, Pairs, share, source_of, text_corpus
+from support_engine import run
 from torch import Tensor
 
 BLOCK = 12
@@ -92,19 +93,25 @@ def test_a_second_run_reads_the_packed_file_and_asks_nothing(tmp_path: Path) -> 
     corpus = text_corpus(tmp_path, stream=True)
     first = scores_of(feeds_of(tmp_path, corpus, Maps()).train, corpus.train)[0]
     again = Maps()
-    source = source_of(again, tmp_path)
-    source.cache.purge(source.identity.namespace)
-    source.close()
+    with source_of(again, tmp_path) as source:
+        source.cache.purge(source.identity.namespace)
     second = scores_of(feeds_of(tmp_path, corpus, again).train, corpus.train)[0]
     assert not again.rows
     assert torch.equal(first, second)
+
+
+def test_forgetting_a_namespace_forgets_what_was_packed_from_it(tmp_path: Path) -> None:
+    feeds_of(tmp_path, text_corpus(tmp_path), Maps())
+    done = run(tmp_path, "cache", "purge", "maps", "--yes", "--cache-dir", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not list((tmp_path / "packed").rglob("*.tri"))
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "emptied"])
 def test_a_damaged_file_is_made_anew(tmp_path: Path, damage: str) -> None:
     corpus = text_corpus(tmp_path, stream=True)
     whole = scores_of(feeds_of(tmp_path, corpus, Maps()).train, corpus.train)[0]
-    for path in (tmp_path / "packed").iterdir():
+    for path in (tmp_path / "packed").rglob("*.tri"):
         data = path.read_bytes()
         flipped = data[:99] + bytes([data[99] ^ 1]) + data[100:]
         path.write_bytes({"flipped": flipped, "cut": data[:-9], "emptied": b""}[damage])
@@ -121,7 +128,7 @@ def test_another_reading_or_text_has_a_file_of_its_own(tmp_path: Path) -> None:
     feeds_of(tmp_path, corpus, Maps("other"))
     shorter = open_feeds([source_of(Maps(), tmp_path)], corpus, block_size=BLOCK - 1)
     assert shorter.coverage == 1
-    assert len(list((tmp_path / "packed").glob("*.tri"))) == 4 * len(corpus.splits)
+    assert len(list((tmp_path / "packed").rglob("*.tri"))) == 4 * len(corpus.splits)
 
 
 def test_a_run_that_fails_leaves_no_file(tmp_path: Path) -> None:
@@ -131,7 +138,7 @@ def test_a_run_that_fails_leaves_no_file(tmp_path: Path) -> None:
 
     with pytest.raises(PluginError):
         feeds_of(tmp_path, text_corpus(tmp_path), Failing())
-    assert not list((tmp_path / "packed").glob("*"))
+    assert not [p for p in (tmp_path / "packed").rglob("*") if p.is_file()]
 
 
 def test_an_unknown_row_is_worth_the_mean_of_its_channel_and_coverage_tells(tmp_path: Path) -> None:

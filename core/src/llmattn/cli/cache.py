@@ -14,6 +14,7 @@ from rich.table import Table
 
 from llmattn.cache.lmdb_file import cache_file
 from llmattn.cache.names import describe, find_namespace
+from llmattn.cache.packed_folder import forget_packed
 from llmattn.cache.protocol import NamespaceInfo, ScoreCache
 from llmattn.cli import cache_files
 from llmattn.cli.cache_options import CacheDir, CacheName, Json, opened
@@ -142,6 +143,7 @@ def purge(
             except typer.Abort:
                 raise ConfigError("Nothing was purged; --yes purges without asking.") from None
         store.purge(info.namespace)
+        forget_packed(store, info.namespace)
     if as_json:
         typer.echo(json.dumps({"purged": info.namespace, "pairs": info.pairs}))
     else:

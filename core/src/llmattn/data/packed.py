@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from tempfile import mkstemp
 from typing import Any
 
 import numpy as np
@@ -107,38 +107,36 @@ def write_packed(
     that is wholly unknown the mean of its channel. ``coverage`` is called after the last one.
     Raises CacheError if the file cannot be written.
     """
-    name = ""
+    new = path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = mkstemp(prefix=f".{path.stem}.", suffix=".tmp", dir=path.parent)
-        with os.fdopen(handle, "w+b") as file:
+        with new.open("w+b") as file:
             filler = _Filler(len(channels))
             for number, (length, scores) in enumerate(zip(lengths, triangles, strict=True)):
                 file.write(_coded(filler.fill(number, int(length), scores), dtype).tobytes())
             file.flush()
             size = file.tell()
-            _fill_empty_rows(Path(name), filler, lengths, dtype)
+            _fill_empty_rows(new, filler, lengths, dtype)
             description = {
                 "key": dict(key),
                 "channels": list(channels),
                 "dtype": dtype,
                 "lengths": _runs(lengths),
                 "coverage": coverage(),
-                "crc": _checksum(Path(name), size),
+                "crc": _checksum(new, size),
             }
             text = json.dumps(description).encode()
             file.write(text + _TAIL.pack(len(text), zlib.crc32(text), _MAGIC))
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        os.replace(new, path)
     except OSError as error:
         raise CacheError(
             f"The packed scores {path} cannot be written ({error.strerror or error}): make room, "
             "or choose another --cache-dir."
         ) from None
     finally:
-        if name and os.path.exists(name):
-            os.unlink(name)
+        new.unlink(missing_ok=True)
     return _map(path, description)
 
 

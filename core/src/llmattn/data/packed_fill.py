@@ -60,7 +60,7 @@ def pack_split(
         "normalised": reading.normalised and reading.context_words > 0,
         "dtype": dtype,
     }
-    path = folder / f"{key_digest(key)}.tri"
+    path = folder / source.identity.namespace / f"{key_digest(key)}.tri"
     packed = open_packed(path, key)
     if packed is not None and packed.coverage == 1:
         return packed, FillReport(pairs=positions, cached=positions)

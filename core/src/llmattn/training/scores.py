@@ -13,7 +13,7 @@ import torch
 from attrs import frozen
 
 from llmattn.cache.bulk import load_pairs
-from llmattn.cache.protocol import ScoreCache
+from llmattn.cache.packed_folder import packed_folder
 from llmattn.data.corpus import Corpus, Split
 from llmattn.data.corpus_pairs import corpus_pairs
 from llmattn.data.feed import Feeds, JoinedFeed, NoScores, ScoreFeed, TableFeed
@@ -181,7 +181,7 @@ def _packed(
     reading: Reading,
 ) -> _Part:
     """The scores in context of all splits, from one source."""
-    folder = _packed_folder(source.cache)
+    folder = packed_folder(source.cache) or _own_folder()
     total = FillReport()
 
     def feed(split: Split) -> PackedFeed:
@@ -208,14 +208,9 @@ def _nothing(source: ScoreSource, what: str) -> ProviderError:
     )
 
 
-def _packed_folder(cache: ScoreCache) -> Path:
-    """Beside a cache that is a file; else for this process alone."""
-    path = getattr(cache, "path", None)
-    return path.parent / "packed" if isinstance(path, Path) else _own_folder()
-
-
 @cache
 def _own_folder() -> Path:
+    """For this process alone."""
     folder = Path(mkdtemp(prefix="llmattn-packed-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
