@@ -89,7 +89,7 @@ def test_a_causal_provider_gets_the_rows_in_order_and_whole(
 
 
 def test_a_causal_provider_gets_whole_texts_in_a_request() -> None:
-    rows = [*prefix_rows("a b c d".split()), *prefix_rows("e f g h".split())]
+    rows = [*prefix_rows(list("abcd")), *prefix_rows(list("efgh"))]
     limits = Limits(rows_per_request=6, nested_rows=True)
     assert [len(request) for request in pack(rows, limits, Scope.PREFIX)] == [4, 4]
     limits = Limits(rows_per_request=8, nested_rows=True)
