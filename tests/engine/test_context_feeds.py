@@ -252,6 +252,11 @@ def test_the_control_needs_scores_in_context(tmp_path: Path) -> None:
         feeds_of(tmp_path, text_corpus(tmp_path), Pairs()).shuffled(0)
 
 
+def test_a_reading_of_scores_in_context_is_refused_for_pairs(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--context-words are for scores in context"):
+        feeds_of(tmp_path, text_corpus(tmp_path), Pairs(), context_words=3)
+
+
 def test_a_feed_reaches_another_process_as_the_name_of_its_file(tmp_path: Path) -> None:
     corpus = text_corpus(tmp_path, stream=True)
     feed = feeds_of(tmp_path, corpus, Maps()).train

@@ -84,6 +84,12 @@ def open_feeds(
         (source, reading_of(source, transform=transform, context_words=context_words))
         for source in ordered[len(pairs) :]
     ]
+    if sources and not readings and (transform != "auto" or context_words):
+        raise ConfigError(
+            "--score-transform and --context-words are for scores in context; the scores of "
+            f"{', '.join(source.name for source in sources)} belong to pairs of words: leave them "
+            "out."
+        )
     table: ScoreTable | None = None
     known = 1.0
     if pairs:
