@@ -51,8 +51,8 @@ def test_relevance_keeps_later_words_out(method: str) -> None:
 
 
 def test_a_name_begun_again_is_likely_to_be_copied() -> None:
-    text = ("Doctor", " Bramble", " met", " the", " smith", ".", " The", " smith", " asked")
-    text = (*text, " after", " Doctor")
+    words = ["Doctor", " Bramble", " met", " the", " smith", ".", " The", " smith", " asked"]
+    text = (*words, " after", " Doctor")
     one = provider(method="copy")
     (scores,) = asyncio.run(one.score(prefix_rows(text)[-1:])).scores
     assert text[int(scores[0].argmax())] == " Bramble"
