@@ -1,11 +1,12 @@
 """How fast the provider `transformers` scores a text in context, and the memory it takes.
 
-    python benchmarks/local_scoring.py CORPUS [--words 2048] [--method attention]
-        [--channels layers] [--model smollm2]
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/local_scoring.py CORPUS [--words 2048]
+        [--method attention] [--channels layers] [--model smollm2]
 
 The text is cut into windows of 64 words; every row goes through the planner into an LMDB cache on
 disk, as `llmattn score` does it. Then a text is scored one word after the other, as sampling does
-it. Wall and CPU seconds exclude loading the model.
+it. Wall and CPU seconds exclude loading the model; where others use the machine, CPU seconds tell
+more, if threads don't spin while they wait.
 """
 
 from __future__ import annotations

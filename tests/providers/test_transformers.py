@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from llmattn.cache.memory import MemoryCache
 from llmattn.cache.settings import MemorySettings
 from llmattn.errors import ConfigError, ProviderRejected
@@ -18,6 +19,7 @@ from llmattn.scoring.source import ScoreSource
 from llmattn.testing.providers import check_provider
 from llmattn_transformers.provider import TransformersProvider
 from support_transformers import PIECES, provider_of, save_model
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,31 @@ def test_rows_sum_to_one_in_each_channel(llama: Path, channels: str) -> None:
     for row, scores in zip(rows, ask(provider_of(llama, channels=channels), rows), strict=True):
         assert scores.shape[1] == len(row.keys)
         np.testing.assert_allclose(scores.sum(1), 1, atol=1e-5)
+
+
+def test_attention_is_that_of_the_library_folded_without_the_start(llama: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(llama)
+    kind: Any = AutoModelForCausalLM
+    model = kind.from_pretrained(llama, attn_implementation="eager")
+    text = (*PIECES, " bananas", " fly")  # words of several sub-words
+    ids, owner = [tokenizer.bos_token_id], [-1]
+    for piece, written in enumerate(text):
+        pieces = tokenizer(written, add_special_tokens=False)["input_ids"]
+        ids += pieces
+        owner += [piece] * len(pieces)
+    assert len(ids) > len(text) + 4
+    with torch.inference_mode():
+        maps = model(torch.tensor([ids]), output_attentions=True).attentions
+    scores = ask(provider_of(llama), prefix_rows(text))
+    for layer, heads in enumerate(maps):
+        whole = heads[0].mean(0).numpy()
+        folded = np.zeros((len(text), len(text)))
+        for query, key in np.ndindex(whole.shape):
+            if owner[query] >= 0 and owner[key] >= 0:
+                folded[owner[query], owner[key]] += whole[query, key] / owner.count(owner[query])
+        folded /= folded.sum(1, keepdims=True)
+        for i, row in enumerate(scores):
+            np.testing.assert_allclose(row[layer], folded[i, : i + 1], atol=1e-5)
 
 
 def test_a_list_of_channels_picks_from_all_heads(llama: Path) -> None:
