@@ -13,5 +13,5 @@ echo
 llmattn sample --checkpoint .demo/checkpoint.pt --prompt "the baker" --num 5 --seed 1
 echo
 llmattn compare examples/data/village.txt --provider cooccurrence \
-    --arms external,random,position --seeds 3 --lr 1e-2 --steps 200 --batch-size 64 \
+    --arms external,random,position --seeds 3 --lr 1e-2 --steps 200 --batch-size 64 --n-embd 32 \
     --out .demo/comparison

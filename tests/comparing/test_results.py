@@ -56,10 +56,10 @@ def test_external_scores_are_held_against_all_baselines_and_their_controls() -> 
     )
     about = [s for s in found.sentences() if s.startswith("external:one is")]
     assert about == [
-        "external:one is better than position by 0.200 ± 0.000 nats a token.",
-        "external:one is better than learned+b by 0.300 ± 0.000 nats a token.",
-        "external:one is better than external:one/shuffled by 0.200 ± 0.000 nats a token.",
-        "external:one is better than random by 0.200 ± 0.000 nats a token.",
+        "external:one is better than position by 0.2000 ± 0.0000 nats a token.",
+        "external:one is better than learned+b by 0.3000 ± 0.0000 nats a token.",
+        "external:one is better than external:one/shuffled by 0.2000 ± 0.0000 nats a token.",
+        "external:one is better than random by 0.2000 ± 0.0000 nats a token.",
     ]
 
 
@@ -67,15 +67,15 @@ def test_controls_are_held_against_the_first_baseline_alone() -> None:
     found = results({"external": 4.7, "random": 4.9, "position": 4.9, "learned+b": 5.0})
     about = [s for s in found.sentences() if s.startswith(("random", "learned"))]
     assert about == [
-        "random: no measurable gain over position: +0.000 ± 0.000 nats a token.",
-        "learned+b is worse than position by 0.100 ± 0.000 nats a token.",
+        "random: no measurable gain over position: +0.0000 ± 0.0000 nats a token.",
+        "learned+b is worse than position by 0.1000 ± 0.0000 nats a token.",
     ]
 
 
 def test_best_arm_stands_first_in_the_table() -> None:
     rows = table(results({"position": 4.9, "external": 4.7, "learned+b": 5.0}))
     assert [row[0] for row in rows] == ["arm", "external", "position", "learned+b"]
-    assert rows[1][3:6] == ["4.700 ± 0.025", "+0.200 ± 0.000 *", "+0.300 ± 0.000 *"]
+    assert rows[1][3:6] == ["4.700 ± 0.025", "+0.2000 ± 0.0000 *", "+0.3000 ± 0.0000 *"]
 
 
 def test_a_rate_at_the_edge_of_the_grid_is_warned_of() -> None:

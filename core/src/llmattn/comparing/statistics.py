@@ -38,16 +38,24 @@ class Estimate:
         """Whether there are seeds enough for an interval that says something."""
         return self.half is not None and self.n >= TRUSTED
 
+    @property
+    def digits(self) -> int:
+        """Decimals worth telling: thousandths of a nat, more only where seeds agree better."""
+        return 4 if self.half is not None and self.trusted and self.half < 0.002 else 3
+
     def __str__(self) -> str:
-        """Thousandths of a nat, which is finer than seeds agree."""
-        return f"{self.mean:.3f}{self._around()}"
+        return f"{self.mean:.{self.digits}f}{self._around()}"
 
     def signed(self) -> str:
         """As text with its sign, for differences."""
-        return f"{self.mean:+.3f}{self._around()}"
+        return f"{self.mean:+.{self.digits}f}{self._around()}"
+
+    def size(self) -> str:
+        """As text without its sign."""
+        return f"{abs(self.mean):.{self.digits}f}{self._around()}"
 
     def _around(self) -> str:
-        return f" ± {self.half:.3f}" if self.trusted else ""
+        return f" ± {self.half:.{self.digits}f}" if self.trusted else ""
 
 
 @lru_cache
@@ -97,5 +105,5 @@ def conclude(arm: str, baseline: str, difference: Estimate) -> str:
     """What the interval of :func:`gain` says, in one sentence."""
     if difference.sign == 0:
         return f"{arm}: no measurable gain over {baseline}: {difference.signed()} nats a token."
-    size = f"{abs(difference.mean):.3f} ± {difference.half:.3f} nats a token"
-    return f"{arm} is {'better' if difference.sign > 0 else 'worse'} than {baseline} by {size}."
+    how = "better" if difference.sign > 0 else "worse"
+    return f"{arm} is {how} than {baseline} by {difference.size()} nats a token."
