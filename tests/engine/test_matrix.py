@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from llmattn import get_attention_matrix
 from llmattn.data.tokenizer import text_pieces
@@ -70,6 +70,7 @@ def test_in_context_a_string_is_taken_apart_into_pieces_as_written() -> None:
     assert torch.equal(in_context(text), in_context(pieces))
 
 
+@settings(deadline=None)
 @given(st.text("ab .\n'", max_size=30))
 def test_pieces_are_the_text_as_it_was_written(text: str) -> None:
     assert "".join(text_pieces(text)) == text
