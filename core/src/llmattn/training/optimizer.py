@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import torch
@@ -15,7 +16,19 @@ ATTENTION_LR = 10.0
 """tau and the distance bias start from 0, are few, and have far to go."""
 
 
-def build_optimizer(model: AttnGPT, config: TrainConfig) -> torch.optim.AdamW:
+class AdamW(torch.optim.AdamW):
+    """torch's own, whose methods load torch's compiler to keep it out: that takes longer than the
+    rest of the start. Nothing here compiles them, so they go without the guard.
+    """
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+    add_param_group = inspect.unwrap(torch.optim.AdamW.add_param_group)
+    load_state_dict = inspect.unwrap(torch.optim.AdamW.load_state_dict)
+    state_dict = inspect.unwrap(torch.optim.AdamW.state_dict)
+    zero_grad = inspect.unwrap(torch.optim.AdamW.zero_grad)
+
+
+def build_optimizer(model: AttnGPT, config: TrainConfig) -> AdamW:
     """Three groups: matrices with weight decay; gains without; tau and distance bias without,
     at ten times the learning rate.
     """
@@ -31,7 +44,7 @@ def build_optimizer(model: AttnGPT, config: TrainConfig) -> torch.optim.AdamW:
         {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0, "lr_scale": 1.0},
         {"params": shared, "weight_decay": 0.0, "lr_scale": ATTENTION_LR},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.lr, betas=(0.9, 0.99))
+    return AdamW([g for g in groups if g["params"]], lr=config.lr, betas=(0.9, 0.99))
 
 
 def lr_at(step: int, config: TrainConfig) -> float:
