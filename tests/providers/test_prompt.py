@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from llmattn.providers.criteria import BUILT_IN, Criterion
 from llmattn.providers.prompt import Prompt, build_prompt, read_rows, system_text
@@ -91,6 +91,7 @@ def test_a_text_so_far_is_shown_with_numbers_that_help_to_count() -> None:
 pieces = st.text(min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(st.lists(pieces, min_size=1, max_size=9))
 def test_any_text_has_as_many_numbered_words_as_it_has_pieces(text: list[str]) -> None:
     row = prefix_rows(text)[-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from llmattn.providers.protocol import Limits
 from llmattn.rows import Row, Scope, pair_rows, prefix_rows
@@ -75,6 +75,7 @@ nested = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(words, min_size=1, max_size=8), max_size=8), nested)
 def test_a_causal_provider_gets_the_rows_in_order_and_whole(
     texts: list[list[str]], limits: Limits
