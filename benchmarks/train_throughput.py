@@ -90,6 +90,7 @@ def models(length: int, dropout: float) -> dict[str, AttnGPT]:
         "external": AttnGPT(external),
         "external held": AttnGPT(external),
         "external matched": AttnGPT(matched),
+        "external per layer": AttnGPT(attrs.evolve(external, per_layer=True)),
         "external matched held": AttnGPT(matched),
     }
     for name, model in found.items():
