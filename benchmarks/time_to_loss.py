@@ -110,7 +110,8 @@ class Side:
             stop.wanted = report.step > 0  # a run that stops at step 0 would begin again
             self.course.append((report, self._test_loss()))
 
-        self.ended = self.trainer.run(on_report=note, save=_nothing, stop=stop) == "finished"
+        outcome = self.trainer.run(on_report=note, save=_nothing, stop=stop)
+        self.ended = outcome == "finished"
 
     def _test_loss(self) -> float:
         model, corpus = self.trainer.model, self.trainer.corpus
