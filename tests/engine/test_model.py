@@ -85,9 +85,12 @@ def test_teacher_forced_loss_is_the_loss_of_its_prefixes(
 
 
 @variants
-def test_token_by_token_equals_the_full_forward(attention: str, distance_bias: bool) -> None:
+@pytest.mark.parametrize("texts", [1, 5])
+def test_token_by_token_equals_the_full_forward(
+    attention: str, distance_bias: bool, texts: int
+) -> None:
     model = lively_model(small_config(attention, distance_bias))
-    ids = torch.cat([TEXT, TEXT.flip(1)])
+    ids = torch.cat([TEXT.roll(n, 1) for n in range(texts)])
     scores = scores_of(ids)
     full, _ = model(ids, scores)
     cache = KVCache(model.config, len(ids))
