@@ -12,9 +12,9 @@ ROUNDS = """
 import resource, torch
 from llmattn.training.heap import keep_heap
 assert keep_heap()
-for _ in range(6):  # 200 MB, more than glibc ever keeps by itself
+for _ in range(20):  # 40 MB, more than glibc ever keeps by itself
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.zeros(50_000_000)
+    torch.zeros(10_000_000)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
