@@ -1,6 +1,6 @@
 """Training time until the test loss that `learned` attention reaches at its best.
 
-    python benchmarks/time_to_loss.py CORPUS [--quick] [--steps 600] [--rates 1e-3 2e-3 4e-3]
+    python benchmarks/time_to_loss.py CORPUS [--quick] [--steps 600] [--rates 2e-3 4e-3 8e-3]
 
 The same words, width, depth, batches, their order and initialisation for all; each kind of
 attention is trained with each rate of the grid. The target is the lowest test loss among the runs
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--provider", default="cooccurrence", help="of external's scores")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--eval-every", type=int, default=20)
-    parser.add_argument("--rates", type=float, nargs="+", default=[1e-3, 2e-3, 4e-3])
+    parser.add_argument("--rates", type=float, nargs="+", default=[2e-3, 4e-3, 8e-3])
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--block-size", type=int, default=128)
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if options.quick:
-        options.steps, options.eval_every, options.rates = 40, 20, options.rates[-1:]
+        options.steps, options.eval_every, options.rates = 40, 20, options.rates[1:2]
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory(prefix="llmattn-benchmark-") as folder:
         runs = [Side(name, rate, options, Path(folder)) for name in SIDES for rate in options.rates]
