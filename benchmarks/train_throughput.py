@@ -4,8 +4,9 @@
 
 A step: from the corpus's ids to the gradients, lookup of scores included; d = 256, 4 layers, 4
 heads, the 6,152 most frequent words, 16 texts, float32. The sides take turns in one process; a
-ratio is the median over rounds of `learned`'s time by the side's own. `matched` has as many
-parameters as `learned`; `held` no longer learns tau and the distance bias.
+ratio is the median over rounds of the other side's time by the side's own. `matched` has as many
+parameters as `learned`; `held` no longer learns tau and the distance bias. `learned, whole logits`
+finds its loss as nanoGPT's model.py does, from all logits at once: its operations are nanoGPT's.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 import torch
+import torch.nn.functional as F
 from llmattn.data.batches import BatchOrder, collate
 from llmattn.data.corpus import Split, load_corpus
 from llmattn.data.feed import NoScores, ScoreFeed, TableFeed
@@ -28,6 +30,7 @@ from llmattn.training.heap import keep_heap
 
 WORDS = 6152
 TEXTS = 16
+WHOLE = "learned, whole logits"
 
 
 def main() -> None:
@@ -51,7 +54,7 @@ def main() -> None:
     )
     for length in options.lengths:
         sides = [
-            Side(name, model, split, NoScores() if name == "learned" else table)
+            Side(name, model, split, NoScores() if "learned" in name else table)
             for name, model in models(length, options.dropout).items()
         ]
         for side in sides:
@@ -62,7 +65,7 @@ def main() -> None:
                 side.step(index)
                 side.seconds.append(clock() - before)
         for side in sides:
-            report(length, side, sides[0])
+            report(length, side, sides[:2])
 
 
 class Side:
@@ -77,7 +80,11 @@ class Side:
     def step(self, index: int) -> None:
         batch = collate(self.split, self.pieces, self.order.batch(index), pad_id=1)
         self.model.zero_grad(set_to_none=True)
-        _, loss = self.model(batch.ids, self.feed.scores(batch), batch.targets)
+        if self.name == WHOLE:
+            logits, _ = self.model(batch.ids)
+            loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
+        else:
+            _, loss = self.model(batch.ids, self.feed.scores(batch), batch.targets)
         loss.backward()
 
 
@@ -87,6 +94,7 @@ def models(length: int, dropout: float) -> dict[str, AttnGPT]:
     matched = match_parameters(external, learned)
     found = {
         "learned": AttnGPT(learned),
+        WHOLE: AttnGPT(learned),
         "external": AttnGPT(external),
         "external held": AttnGPT(external),
         "external matched": AttnGPT(matched),
@@ -112,16 +120,15 @@ def random_table() -> ScoreTable:
     return ScoreTable(known, vocab_size=WORDS, channels=["score"], absent=[None])
 
 
-def report(length: int, side: Side, learned: Side) -> None:
+def report(length: int, side: Side, others: list[Side]) -> None:
     seconds = statistics.median(side.seconds)
-    ratio = statistics.median(
-        theirs / own for own, theirs in zip(side.seconds, learned.seconds, strict=True)
-    )
-    tokens = TEXTS * length / seconds
-    parameters = side.model.parameter_count()
+    ratios = [
+        statistics.median(a / b for a, b in zip(other.seconds, side.seconds, strict=True))
+        for other in others
+    ]
     print(
-        f"{length:>4}  {side.name:<22} {parameters:>10,} {seconds * 1e3:>9.0f} {tokens:>8,.0f} "
-        f"{ratio:>6.2f}",
+        f"{length:>4}  {side.name:<22} {side.model.parameter_count():>10,} {seconds * 1e3:>9.0f} "
+        f"{TEXTS * length / seconds:>8,.0f} {ratios[0]:>11.2f} {ratios[1]:>16.2f}",
         flush=True,
     )
 

@@ -18,7 +18,7 @@ from llmattn.model.channels import add_tau_gradient, mixed, pieces
 __all__ = ["SharedMix", "distance_logits", "mix_own"]
 
 _BLOCKS = 4
-_LEAST_ROWS = 64  # smaller products are slow
+_LEAST_ROWS = 128  # smaller products are slow
 
 Passed = list[tuple[Tensor, Tensor]]
 """Of each layer the gradient of its mixed values, and the values."""
