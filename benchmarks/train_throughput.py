@@ -85,7 +85,7 @@ class Side:
             loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
         else:
             _, loss = self.model(batch.ids, self.feed.scores(batch), batch.targets)
-        loss.backward()
+        torch.autograd.backward(loss)
 
 
 def models(length: int, dropout: float) -> dict[str, AttnGPT]:

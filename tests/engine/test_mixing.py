@@ -155,9 +155,9 @@ def test_mixed_precision_stays_near_single_precision(attention: str) -> None:
 @pytest.mark.parametrize("vocabulary", [9000, 9001])
 def test_head_loss_and_its_gradients_are_those_of_cross_entropy(vocabulary: int) -> None:
     torch.manual_seed(0)
-    hidden = torch.randn(400, 8, dtype=torch.float64, requires_grad=True)
+    hidden = torch.randn(1500, 8, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(vocabulary, 8, dtype=torch.float64, requires_grad=True)  # several pieces
-    targets = torch.randint(0, vocabulary, (400,))
+    targets = torch.randint(0, vocabulary, (1500,))
     expected = F.cross_entropy(F.linear(hidden, weight), targets)
     found = head_loss(hidden, weight, targets)
     assert torch.allclose(found, expected)

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 __all__ = ["head_loss"]
 
-_PIECE = {"cpu": 1 << 21}
+_PIECE = {"cpu": 1 << 23}
 """Logits held at once, by kind of device."""
 _LARGE_PIECE = 1 << 26
 
