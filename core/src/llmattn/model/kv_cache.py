@@ -41,6 +41,7 @@ class KVCache:
         if several and torch.device(device).type == "cpu" and dtype == torch.float32:
             places = torch.arange(batch * config.n_head * config.block_size, dtype=torch.int32)
             self._places = places.view(-1, config.block_size)
+            self._flat = self._starts = places[:0]
         self.length = 0
         """How many tokens there are. A model counts them when all of its layers have theirs."""
 
@@ -66,10 +67,14 @@ class KVCache:
         if rows > 1 or self._places is None:
             return weights @ values[:, :, :length]
         # A weighted sum of rows, read in order: two to three times as fast as the product.
+        if layer == 0:  # the other layers' values lie in the same places
+            self._flat = self._places[:, :length].flatten()
+            self._starts = torch.arange(0, len(self._flat), length, dtype=torch.int32)
         mixed = F.embedding_bag(
-            self._places[:, :length].contiguous(),
+            self._flat,
             values.view(-1, width),
-            per_sample_weights=weights.reshape(-1, length),
+            self._starts,
+            per_sample_weights=weights.flatten(),
             mode="sum",
         )
         return mixed.view(batch, heads, 1, width)
