@@ -175,8 +175,8 @@ class AttnGPT(nn.Module):
 
         ``ids``: int64 ``(B, T)``. ``scores``: ``(B, C, T, T)``, see :meth:`hidden`.
         Without targets: logits ``(B, T, V)`` and None. With targets ``(B, T)``: None and the
-        mean cross-entropy, in nats, of the positions whose target is not IGNORED. Their logits,
-        which are most of the work of a small model, are never all there at once.
+        mean cross-entropy, in nats, of the positions whose target is not IGNORED; of a large
+        batch's logits no more than a piece exists at a time.
         """
         x = self.hidden(ids, scores)
         if targets is None:

@@ -1,4 +1,4 @@
-"""The head and its cross-entropy, a few rows of logits at a time."""
+"""The head and its cross-entropy, a piece of the logits at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 __all__ = ["head_loss"]
 
 _PIECE = {"cpu": 1 << 23}
-"""Logits held at once, by kind of device."""
+"""Logits held at once, by kind of device: 32 MB of float32 on a CPU."""
 _LARGE_PIECE = 1 << 26
 
 
@@ -20,8 +20,9 @@ def head_loss(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     """The mean cross-entropy of ``softmax(hidden @ weight.T)`` in nats, float32 or more.
 
     ``hidden``: ``(N, width)``; ``weight``: ``(V, width)``; ``targets``: ``(N,)``. The gradients
-    are found along with the loss, so the ``(N, V)`` logits, in a small model by far the largest
-    tensor, never exist as a whole. Under autocast products are taken in its type.
+    are found along with the loss, so that of the ``(N, V)`` logits, in a small model by far the
+    largest tensor, no more than a piece exists at a time. Under autocast products are taken in
+    its type.
     """
     device = hidden.device.type
     if torch.is_autocast_enabled(device):
