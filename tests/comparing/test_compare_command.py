@@ -22,6 +22,8 @@ TINY = (
     "8",
     "--min-count",
     "1",
+    "--jobs",
+    "1",
 )
 QUICK = ("--steps", "6", "--eval-every", "3", "--lrs", "3e-3,3e-2", *TINY)
 
@@ -268,6 +270,15 @@ def test_arms_of_a_file_use_one_provider_in_two_ways(tmp_path: Path) -> None:
     scores = result(tmp_path)["about"]["scores"]
     windows = [scores[name]["identities"][0]["details"]["window"] for name in ("near", "far")]
     assert windows == [2, 9]
+
+
+def test_a_grid_in_the_command_counts_for_more_than_a_rate_in_the_file(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    (tmp_path / "rate.toml").write_text("lr = 1e-4\n")
+    options = ("--config", "rate.toml", "--arms", "position,uniform", "--seeds", "1")
+    done = compare(tmp_path, *options)
+    assert done.returncode == 0, done.stderr
+    assert arms(tmp_path)["position"]["lr"] in (3e-3, 3e-2)
 
 
 def test_json_goes_to_stdout_alone(tmp_path: Path) -> None:

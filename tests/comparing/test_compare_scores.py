@@ -28,7 +28,7 @@ TINY = (
     "--min-count",
     "1",
 )
-QUICK = ("--steps", "4", "--eval-every", "2", "--lr", "3e-3", "--seeds", "1", *TINY)
+QUICK = ("--jobs", "1", "--steps", "4", "--eval-every", "2", "--lr", "3e-3", "--seeds", "1", *TINY)
 
 
 def compare(folder: Path, *options: str) -> CompletedProcess[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 from pathlib import Path
@@ -185,8 +186,13 @@ def compare(
         ),
     ] = False,
     jobs: Annotated[
-        int, typer.Option(help="Runs at once, each a process.", rich_help_panel=RUN)
-    ] = 1,
+        int | None,
+        typer.Option(
+            help="Runs at once, each a process. Default: on the processor as many as it has cores, "
+            "up to 4, if the model is too small to keep them all busy; else 1.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(help="Threads of the processor, shared out by --jobs.", rich_help_panel=RUN),
@@ -212,9 +218,12 @@ def compare(
     if print_config:
         show_config({p.name: values[p.name] for p in ctx.command.params if p.name in values})
         return
+    typed = explicit_options(ctx, files=False)
+    if "lrs" in typed and "lr" not in typed:
+        values["lr"] = None  # a grid in the command counts for more than a rate in its file
+    use_threads(threads)
     settings = _settings(values, arms_read(ctx))
     command = _command(ctx, values)
-    use_threads(threads)
 
     from llmattn.cli.compare_show import run_and_show
 
@@ -237,6 +246,8 @@ def _settings(values: dict[str, Any], tables: dict[str, Any]) -> CompareConfig:
     if values["batch_size"] is None:
         values["batch_size"] = _WINDOWS if values["stream"] else _LINES
     train = {name: values[name] for name in _TRAIN_FIELDS & set(values) if name != "lr"}
+    if values["jobs"] is None:
+        values["jobs"] = _jobs(values)
     return CompareConfig(
         corpus=values["corpus"],
         out=values["out"],
@@ -267,6 +278,17 @@ def _settings(values: dict[str, Any], tables: dict[str, Any]) -> CompareConfig:
         threads=values["threads"],
         keep_checkpoints=values["keep_checkpoints"],
     )
+
+
+def _jobs(values: dict[str, Any]) -> int:
+    """How many runs at once are fastest: products of a small model do not fill two threads."""
+    if values["n_embd"] > 128 or values["cache"] == "memory":
+        return 1
+    from llmattn.devices import choose_device
+
+    if choose_device(values["device"]).type != "cpu":
+        return 1
+    return min(values["threads"] or os.cpu_count() or 1, 4)
 
 
 def _names(text: str) -> list[str]:
