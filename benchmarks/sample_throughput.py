@@ -77,8 +77,8 @@ class TableRows:
 
     table: ScoreTable
 
-    def rows(self, ids: Tensor, last: int) -> Tensor:
-        return self.table.gather(ids, last)
+    def rows(self, text: Tensor, last: int, start: int = 0) -> Tensor:
+        return self.table.gather(text[:, start:], last)
 
 
 class Whole:

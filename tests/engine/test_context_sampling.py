@@ -7,17 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from llmattn.data.corpus import load_corpus
+from llmattn.data.batches import collate
+from llmattn.data.corpus import Corpus, load_corpus
+from llmattn.data.texts import window_rows
+from llmattn.rows import Row
 from llmattn.sampling.generate import Decoder
 from llmattn.sampling.options import SampleOptions
 from llmattn.sampling.sampler import Sampler
-from llmattn.sampling.texts import TextRows, written_window
+from llmattn.sampling.texts import TextRows
+from llmattn.sampling.written import WrittenText
 from llmattn.training.checkpoint import load_checkpoint
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.evaluate import split_loss
 from llmattn.training.reopen import reopen_feeds
-from llmattn.training.scores import reading_of
-from support_context import Maps, source_of, text_corpus
+from llmattn.training.scores import open_feeds, reading_of
+from support_context import TEXT, Maps, source_of, text_corpus
 from support_engine import SMALL, lively_model, run, small_config, write_corpus
 
 CONTEXT = ("--provider", "random", "--option", "random.scope=prefix")
@@ -75,9 +79,19 @@ def test_a_provider_that_is_gone_is_named(trained: Path) -> None:
     assert "seed was 0, is 7" in done.stderr
 
 
-def text_rows(folder: Path, maps: Maps) -> TextRows:
+def text_rows(
+    folder: Path, maps: Maps, corpus: Corpus | None = None, *, context_words: int = 0
+) -> TextRows:
     source = source_of(maps, folder)
-    return TextRows(source, reading_of(source), text_corpus(folder).tokenizer)
+    reading = reading_of(source, context_words=context_words)
+    return TextRows(source, reading, (corpus or text_corpus(folder)).tokenizer)
+
+
+def piece_corpus(folder: Path) -> Corpus:
+    """A stream of pieces that lose nothing, so that a sample can be written as the text is."""
+    path = folder / "text.txt"
+    path.write_text(TEXT.replace("\n\n", "\n"), encoding="utf-8")
+    return load_corpus(path, preset="bpe", vocab_size=600, val_fraction=0.17, stream=True)
 
 
 def test_a_token_costs_one_row_until_the_window_slides(tmp_path: Path) -> None:
@@ -92,7 +106,86 @@ def test_a_token_costs_one_row_until_the_window_slides(tmp_path: Path) -> None:
             before = len(maps.rows)
             decoder.push(torch.tensor([[token]]))
             asked.append(len(maps.rows) - before)
-    assert asked == [1, 1, 1, 1, 1, 3, 1]
+    assert asked == [1, 1, 1, 1, 1, 4, 1]
+
+
+def test_a_window_that_moves_on_asks_nothing_twice_while_the_text_before_it_is_seen(
+    tmp_path: Path,
+) -> None:
+    maps = Maps()
+    rows = text_rows(tmp_path, maps, context_words=8)
+    decoder = Decoder(lively_model(small_config("external", block_size=8)), rows)
+    with rows.source:
+        for token in range(2, 18):
+            decoder.push(torch.tensor([[token % 9]]))
+    # The window has moved twice, to the ninth token, and eight words before it are seen.
+    assert decoder.window[0].tolist() == [token % 9 for token in range(10, 18)]
+    assert len(maps.rows) == 16 - 1
+
+
+@pytest.mark.parametrize("context_words", [0, 5, 100])
+@pytest.mark.parametrize("block_size", [8, 7])
+def test_a_sample_asks_the_rows_that_training_asks_and_those_of_windows_half_a_block_on(
+    tmp_path: Path, block_size: int, context_words: int
+) -> None:
+    corpus = piece_corpus(tmp_path)
+    training, sampling = Maps(), Maps()
+    with source_of(training, tmp_path / "one") as source:
+        open_feeds([source], corpus, block_size=block_size, context_words=context_words)
+    rows = text_rows(tmp_path / "two", sampling, corpus, context_words=context_words)
+    config = small_config("external", block_size=block_size, vocab_size=len(corpus.tokenizer))
+    decoder = Decoder(lively_model(config), rows)
+    ids = torch.from_numpy(corpus.train.ids[: 10 * block_size].astype(np.int64))
+    with rows.source:
+        for token in ids:
+            decoder.push(token[None, None])
+
+    def keys(starts: range) -> set[tuple[str, ...]]:
+        windows = (
+            window_rows(corpus.train.written, start, block_size, context_words=context_words)
+            for start in starts
+        )
+        return {row.keys for window in windows for row in window}
+
+    trained = keys(range(0, 10 * block_size, block_size))
+    assert trained <= {row.keys for row in training.rows}
+    half = (block_size + 1) // 2
+    between = keys(range(half, 9 * block_size, block_size))
+    assert {row.keys for row in sampling.rows} == trained | between
+
+
+@pytest.mark.parametrize("transform", ["identity", "log"])
+def test_a_sample_reads_the_scores_that_training_reads(tmp_path: Path, transform: str) -> None:
+    corpus = piece_corpus(tmp_path)
+    with source_of(Maps(), tmp_path) as source:
+        reading = reading_of(source, transform=transform, context_words=5)
+        feeds = open_feeds([source], corpus, block_size=8, transform=transform, context_words=5)
+        batch = collate(corpus.train, corpus.train.pieces(8), np.array([2]), pad_id=1)
+        text = torch.from_numpy(corpus.train.ids[None, :24].astype(np.int64))
+        found = TextRows(source, reading, corpus.tokenizer).rows(text, 8, 16)
+    wanted = feeds.train.scores(batch)
+    assert wanted is not None
+    below = torch.ones(8, 8, dtype=torch.bool).tril()
+    assert torch.allclose(found[..., below], wanted[..., below], atol=1e-3)
+
+
+def test_a_checkpoints_sample_sees_as_much_before_its_window_as_training_did(
+    tmp_path: Path,
+) -> None:
+    write_corpus(tmp_path)
+    shape = (*SMALL, "--block-size", "8", "--steps", "2", "--stream", "--context-words", "3")
+    done = run(tmp_path, "train", "--corpus", "corpus.txt", *CONTEXT, *shape)
+    assert done.returncode == 0, done.stderr
+    prompt = "The cat sees the dog at night. The FOX hears the zebra at night"
+    with Sampler(load_checkpoint(tmp_path / "checkpoint.pt"), seed=1) as sampler:
+        sampler.sample(prompt, SampleOptions(max_new=1))
+        assert isinstance(sampler.scores, TextRows)
+        source = sampler.scores.source
+        asked = [row.keys for row, _ in source.cache.scan(source.identity.namespace)]
+    # 16 tokens: the window begins at the ninth, and three words before it are seen.
+    before = (" dog", " at", " night")
+    window = (".", " The", " FOX", " hears", " the", " zebra", " at", " night")
+    assert sorted(asked, key=len) == [before + window[:n] for n in range(2, len(window) + 1)]
 
 
 def test_each_step_is_that_of_a_full_pass_over_the_window(tmp_path: Path) -> None:
@@ -129,29 +222,69 @@ def test_without_asking_the_cache_alone_is_read(tmp_path: Path) -> None:
         assert torch.equal(silent.rows(ids, 4), known)
 
 
+def test_a_row_that_is_known_in_part_takes_its_mean_elsewhere(tmp_path: Path) -> None:
+    class Gaps(Maps):
+        def _row(self, row: Row) -> np.ndarray:
+            found = super()._row(row)
+            found[:, 1] = np.nan
+            return found
+
+    rows = text_rows(tmp_path, Gaps())
+    with rows.source:
+        found = rows.rows(torch.tensor([[1, 2, 3, 4]]), 1)[0, :, 0]
+    assert torch.allclose(found[:, 1], found[:, [0, 2, 3]].mean(dim=1), atol=1e-3)
+    assert (rows.read, rows.filled) == (4, 1)
+
+
 def test_a_sample_is_shown_to_the_provider_as_a_person_would_write_it(tmp_path: Path) -> None:
     corpus = text_corpus(tmp_path)
     encode = corpus.tokenizer.encode
     ids = [1, *encode("a boat came, slowly. nobody saw ann."), 1, *encode("who goes there?")]
-    written = written_window(corpus.tokenizer, ids)
+    written = WrittenText(corpus.tokenizer).follow(ids)
     assert len(written) == len(ids)
     assert "".join(written) == "\nA boat came, slowly. Nobody saw ann.\nWho goes there?"
 
 
-def test_a_window_that_begins_inside_a_line_begins_with_a_space(tmp_path: Path) -> None:
-    corpus = text_corpus(tmp_path)
-    written = written_window(corpus.tokenizer, corpus.tokenizer.encode("boat came over"))
+def test_a_text_that_begins_inside_a_line_begins_with_a_space(tmp_path: Path) -> None:
+    tokenizer = text_corpus(tmp_path).tokenizer
+    written = WrittenText(tokenizer).follow(tokenizer.encode("boat came over"))
     assert written == [" boat", " came", " over"]
 
 
+@pytest.mark.parametrize("preset", ["words", "seed", "bpe"])
+@pytest.mark.parametrize(
+    "prompt", ['  the  BOAT, Zoë\'s "yacht" --', "'Tis", "o' the '", "She's late; ann", ""]
+)
+def test_a_prompt_is_shown_as_it_is_written(tmp_path: Path, preset: str, prompt: str) -> None:
+    text_corpus(tmp_path)
+    corpus = load_corpus(tmp_path / "text.txt", preset=preset, vocab_size=600, val_fraction=0.17)
+    tokenizer = corpus.tokenizer
+    opening, more = tokenizer.encode(prompt), tokenizer.encode("boat came")
+    written = WrittenText(tokenizer, prompt).follow([1, *opening, *more, 1])
+    assert len(written) == len([1, *opening, *more, 1])
+    text = "".join(written)
+    assert text.startswith(f"\n{prompt.strip()}")
+    assert text.removeprefix(f"\n{prompt.strip()}").lower().split() == ["boat", "came"]
+
+
+def test_another_text_is_written_without_the_prompt(tmp_path: Path) -> None:
+    tokenizer = text_corpus(tmp_path).tokenizer
+    written = WrittenText(tokenizer, "the BOAT")
+    assert written.follow([1, *tokenizer.encode("the boat")]) == ["\n", "the", " BOAT"]
+    assert written.follow([1, *tokenizer.encode("a boat")]) == ["\n", "A", " boat"]
+
+
+@pytest.mark.parametrize("opening", ["", "The FERRY"])
 @pytest.mark.parametrize("preset", ["words", "bpe"])
-def test_no_later_token_changes_a_piece(tmp_path: Path, preset: str) -> None:
+def test_no_later_token_changes_a_piece(tmp_path: Path, preset: str, opening: str) -> None:
     text_corpus(tmp_path)
     corpus = load_corpus(tmp_path / "text.txt", preset=preset, vocab_size=600, val_fraction=0.17)
     ids = corpus.train.ids[:80].tolist()
-    whole = written_window(corpus.tokenizer, ids)
-    for end in np.random.default_rng(0).choice(80, 20, replace=False):
-        assert written_window(corpus.tokenizer, ids[:end]) == whole[:end]
+    whole = list(WrittenText(corpus.tokenizer, opening).follow(ids))
+    growing = WrittenText(corpus.tokenizer, opening)
+    for end in range(3, 81):  # an opening comes at once
+        assert growing.follow(ids[:end]) == whole[:end]
+        assert WrittenText(corpus.tokenizer, opening).follow(ids[:end]) == whole[:end]
 
 
 def test_choices_that_reopening_needs_are_kept_in_the_checkpoint(trained: Path) -> None:

@@ -61,6 +61,20 @@ def test_each_step_equals_a_full_forward_over_its_window(
         assert torch.equal(decoder.window[:, -1:], new)
 
 
+@pytest.mark.parametrize("block_size", [16, 5, 1])
+def test_a_text_pushed_at_once_is_read_as_one_that_grew(block_size: int) -> None:
+    model = lively_model(small_config("external"))
+    table = full_table()
+    grown = Decoder(model, rows_of(table), block_size=block_size)
+    torch.manual_seed(1)
+    text = torch.randint(2, 12, (2, 40))
+    for end in range(1, 41):
+        logits = grown.push(text[:, end - 1 : end])
+        whole = Decoder(model, rows_of(table), block_size=block_size)
+        assert torch.allclose(whole.push(text[:, :end]), logits, atol=1e-5)
+        assert torch.equal(whole.window, grown.window)
+
+
 def test_unk_is_never_generated_and_an_unprompted_line_is_never_empty() -> None:
     model = lively_model(small_config("position"))
     with torch.no_grad():  # make <unk> and <eol> by far the likeliest

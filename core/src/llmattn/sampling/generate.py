@@ -18,8 +18,12 @@ __all__ = ["Decoder", "RowScores", "draw", "generate"]
 class RowScores(Protocol):
     """Gives the scores of the newest rows of texts."""
 
-    def rows(self, ids: Tensor, last: int) -> Tensor | None:
-        """``ids``: ``(B, T)``. Returns ``(B, C, last, T)``, or None for models without scores."""
+    def rows(self, text: Tensor, last: int, start: int = 0) -> Tensor | None:
+        """Of the window ``text[:, start:]``, T tokens long, the last rows.
+
+        ``text``: ``(B, n)``, all tokens so far. Returns ``(B, C, last, T)``, or None for models
+        without scores.
+        """
         ...
 
 
@@ -27,8 +31,9 @@ class Decoder:
     """B texts that grow by one token at a time.
 
     Up to ``block_size`` tokens it keeps each layer's values, so that a token costs one row.
-    When the window is full it goes on from the newer half of it, read anew: the result is
-    always that of a full forward pass over :attr:`window`.
+    When the window is full it moves on by half of its size and is read anew: the result is always
+    that of a full forward pass over :attr:`window`. Where it begins depends on the number of
+    tokens alone, and every other window is one of those that training cuts a text into.
     """
 
     def __init__(self, model: AttnGPT, scores: RowScores, *, block_size: int | None = None) -> None:
@@ -37,15 +42,20 @@ class Decoder:
         self._block_size = block_size or model.config.block_size
         self._cache: KVCache | None = None
         device = model.token_embedding.weight.device
-        self.window = torch.zeros((1, 0), dtype=torch.int64, device=device)
+        self._text = torch.zeros((1, 0), dtype=torch.int64, device=device)
+        self._start = 0
+
+    @property
+    def window(self) -> Tensor:
         """The tokens that the next one depends on, ``(B, T)``."""
+        return self._text[:, self._start :]
 
     @torch.no_grad()
     def push(self, ids: Tensor) -> Tensor:
         """Append ``ids`` ``(B, n)``; returns the logits of what follows, ``(B, V)``."""
-        new = ids.to(self.window.device)
-        before = self.window.expand(len(new), -1)
-        self.window = torch.cat([before, new], dim=1)
+        new = ids.to(self._text.device)
+        self._text = torch.cat([self._text.expand(len(new), -1), new], dim=1)
+        start = _window_start(self._text.shape[1], self._block_size)
         if self._cache is None:
             self._cache = KVCache(
                 self._model.config,
@@ -53,13 +63,21 @@ class Decoder:
                 device=new.device,
                 dtype=self._model.token_embedding.weight.dtype,
             )
-            new = self.window = self.window[:, -self._block_size :]
-        elif self.window.shape[1] > self._block_size:
-            new = self.window = self.window[:, -max(1, self._block_size // 2) :]
-            self._cache.length = 0
-        scores = self._scores.rows(self.window, new.shape[1])
+        if start > self._start:
+            self._start, self._cache.length = start, 0
+            new = self.window
+        scores = self._scores.rows(self._text, new.shape[1], start)
         hidden = self._model.hidden(new, scores, self._cache)
         return self._model.logits(hidden[:, -1])
+
+
+def _window_start(length: int, block_size: int) -> int:
+    """Where the window of a text of ``length`` tokens begins: at a multiple of ``block_size`` or
+    half a block after one, the first of these from which a window reaches the text's end.
+    """
+    blocks, rest = divmod(max(0, length - block_size), block_size)
+    steps = 0, (block_size + 1) // 2, block_size
+    return blocks * block_size + min(step for step in steps if step >= rest)
 
 
 def draw(logits: Tensor, options: SampleOptions, randoms: Sequence[torch.Generator]) -> Tensor:

@@ -63,7 +63,12 @@ class Sampler:
         return self.tokenizer.unknown_words(prompt)
 
     def tokens(self, prompt: str, options: SampleOptions) -> Iterator[list[int]]:
-        """The next token of each of ``options.num`` samples; see ``generate``."""
+        """The next token of each of ``options.num`` samples; see ``generate``.
+
+        Providers that score words in their context are shown ``prompt`` as it is written.
+        """
+        for texts in self._texts:
+            texts.begin(prompt)
         while len(self._randoms) < options.num:
             # Not seed + 1, seed + 2: neighbouring seeds would share all samples but one.
             mixed = np.random.SeedSequence((self._seed, len(self._randoms)))

@@ -28,7 +28,7 @@ __all__ = ["Asker", "JoinedRows", "NoRows", "TableRows", "open_askers"]
 class NoRows:
     """For models that take no scores."""
 
-    def rows(self, ids: Tensor, last: int) -> None:
+    def rows(self, text: Tensor, last: int, start: int = 0) -> None:
         """Nothing."""
 
 
@@ -48,9 +48,9 @@ class JoinedRows:
         """How many of them no provider has given."""
         return sum(part.filled for part in self.parts)
 
-    def rows(self, ids: Tensor, last: int) -> Tensor:
-        """``ids``: ``(B, T)``. Returns float16 ``(B, C, last, T)``."""
-        found = [part.rows(ids, last) for part in self.parts]
+    def rows(self, text: Tensor, last: int, start: int = 0) -> Tensor:
+        """See ``RowScores.rows``. Returns float16 ``(B, C, last, T)``."""
+        found = [part.rows(text, last, start) for part in self.parts]
         found = [s.half() / 255 if s.dtype == torch.uint8 else s.half() for s in found]
         return torch.cat(found, dim=1)
 
@@ -86,9 +86,9 @@ class TableRows:
         self.filled = 0
         """How many of them no provider has scored."""
 
-    def rows(self, ids: Tensor, last: int) -> Tensor:
-        """``ids``: ``(B, T)``. Returns float16 ``(B, C, last, T)``."""
-        queries, keys = window_words(self._tokenizer, ids)
+    def rows(self, text: Tensor, last: int, start: int = 0) -> Tensor:
+        """See ``RowScores.rows``. Returns float16 ``(B, C, last, T)``."""
+        queries, keys = window_words(self._tokenizer, text[:, start:])
         if self._open:
             query, key = self._word_pairs(queries, keys, last)
             for asker in self._askers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import attrs
 import numpy as np
@@ -12,29 +13,28 @@ from torch import Tensor
 
 from llmattn.data.packed_fill import Reading
 from llmattn.data.text_tokenizer import TextTokenizer
-from llmattn.data.texts import window_rows
+from llmattn.data.texts import window_rows, window_scores
 from llmattn.data.transform import transformed
 from llmattn.errors import BadReply, ConfigError, LlmattnError
 from llmattn.rows import Row, Scope, Scores
+from llmattn.sampling.written import WrittenText
 from llmattn.scoring.source import ScoreSource
 from llmattn.training.checkpoint import Checkpoint, Scored
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.reopen import reopen_source
 from llmattn.training.scores import reading_of
 
-__all__ = ["TextRows", "open_text_rows", "written_window"]
-
-_ENDS_SENTENCE = frozenset(".!?")
+__all__ = ["TextRows", "open_text_rows"]
 
 
 @define
 class TextRows:
-    """Rows from a provider of PREFIX scope, which sees the window's text and nothing else.
+    """Rows from a provider of PREFIX scope, which sees the window and what ``reading`` lets it
+    see of the text before, as in training.
 
-    What it gives depends on the window alone: while the window grows, a token costs one row;
-    when it has been cut to its newer half, each of its rows has a new beginning and is asked
-    for once more, in one request. Without ``ask`` only the cache is read. A row that is not
-    known says nothing: its scores are all 0.
+    While the window grows, a token costs one row; when it moves on, each of its rows has a new
+    beginning and is asked for once more, in one request. Without ``ask`` only the cache is read.
+    What is not known takes the mean of its row; a row without a single score says nothing.
     """
 
     source: ScoreSource
@@ -45,37 +45,51 @@ class TextRows:
     """Positions read so far."""
     filled: int = field(default=0, init=False)
     """How many of them no provider has scored."""
+    _opening: str = field(default="", init=False)
+    _texts: list[WrittenText] = field(factory=list, init=False)
 
-    def rows(self, ids: Tensor, last: int) -> Tensor:
-        """``ids``: ``(B, T)``. Returns float16 ``(B, C, last, T)``."""
-        batch, length = ids.shape
+    def begin(self, opening: str) -> None:
+        """The next texts begin with the line ``opening``, and are shown it as it is written."""
+        self._opening, self._texts = opening, []
+
+    def rows(self, text: Tensor, last: int, start: int = 0) -> Tensor:
+        """See ``RowScores.rows``. Returns float16 ``(B, C, last, T)``."""
+        batch, length = text.shape[0], text.shape[1] - start
         first = length - last
-        found: list[Row] = []
-        for window in ids.tolist():
-            written = written_window(self.tokenizer, window)
-            found += window_rows(written, 0, length, first=first)
-        scores = iter(self._scores(found))
+        while len(self._texts) < batch:
+            self._texts.append(WrittenText(self.tokenizer, self._opening))
+        wanted: list[Row] = []
+        for written, ids in zip(self._texts, text.tolist(), strict=False):
+            context = self.reading.context_words
+            pieces = written.follow(ids)
+            wanted += window_rows(pieces, start, length, context_words=context, first=first)
+        found = iter(self._found(wanted))
         shape = batch, len(self.source.identity.channels), last, length
         answer = np.zeros(shape, np.float32)
-        for text in answer:
+        for scores in answer:
             for row in range(first, length):
                 # The first token has none but itself to attend to.
-                text[:, row - first, : row + 1] = next(scores) if row else 1
-        return torch.from_numpy(answer).to(ids.device, torch.float16)
+                scores[:, row - first, : row + 1] = self._own(next(found), row) if row else 1
+        return torch.from_numpy(answer).to(text.device, torch.float16)
 
-    def _scores(self, rows: Sequence[Row]) -> list[Scores]:
-        """One array ``(C, len(row.keys))`` a row, as the model reads them."""
+    def _found(self, rows: Sequence[Row]) -> list[Scores]:
+        """One array ``(C, len(row.keys))`` a row, as stored; NaN where unknown."""
         source = self.source
         if self.ask:
-            try:
-                found = source.scores(rows)
-            except BadReply:  # what is still unknown is filled, and told; the sample goes on
-                found = source.cache.get(source.identity, rows)
-        else:
-            found = source.cache.get(source.identity, rows)
-        self.read += sum(len(row.keys) for row in rows)
-        self.filled += sum(int(np.isnan(scores[0]).sum()) for scores in found)
-        return [transformed(np.nan_to_num(scores), self.reading.transform) for scores in found]
+            with suppress(BadReply):  # what is still unknown is filled, and told
+                return source.scores(rows)
+        return source.cache.get(source.identity, rows)
+
+    def _own(self, scores: Scores, position: int) -> Scores:
+        """The row at ``position`` of the window as the model reads it, ``(C, position + 1)``."""
+        own = window_scores(scores, position, normalised=self.reading.normalised)
+        own = transformed(own, self.reading.transform)
+        known = ~np.isnan(own[0])
+        self.read += len(known)
+        self.filled += int((~known).sum())
+        if known.all() or not known.any():
+            return np.nan_to_num(own)
+        return np.where(known, own, own[:, known].mean(axis=1, keepdims=True))
 
 
 def open_text_rows(checkpoint: Checkpoint, choice: ScoreChoice, *, ask: bool) -> list[TextRows]:
@@ -93,7 +107,9 @@ def open_text_rows(checkpoint: Checkpoint, choice: ScoreChoice, *, ask: bool) ->
                 continue
             own = attrs.evolve(choice, cache="memory") if scored.local else choice
             source = _open(scored, own)
-            reading = reading_of(source, transform=scored.transform)
+            reading = reading_of(
+                source, transform=scored.transform, context_words=scored.context_words
+            )
             opened.append(TextRows(source, reading, checkpoint.tokenizer, ask=ask or scored.local))
     except BaseException:
         for rows in opened:
@@ -110,33 +126,3 @@ def _open(scored: Scored, choice: ScoreChoice) -> ScoreSource:
             f"This checkpoint's model reads scores in context, so it needs the provider "
             f"{scored.identity.provider!r} to go on with a text. {error}"
         ) from None
-
-
-def written_window(tokenizer: TextTokenizer, ids: Sequence[int]) -> list[str]:
-    """The tokens of a window as pieces of a text that a person would write.
-
-    A piece depends on the tokens up to it alone. Words of a tokenizer that lowers them begin
-    with a capital where a sentence begins.
-    """
-    pieces: list[str] = []
-    line = tokenizer.line("")
-    opens = True
-    for place, token in enumerate(ids):
-        if token == tokenizer.eol_id:
-            piece, line, opens = f"{line.rest()}\n", tokenizer.line(""), True
-        else:
-            piece = line.add(token)
-            if tokenizer.tokens_are_words:
-                if place == 0 and piece[:1].isalnum():
-                    piece = f" {piece}"  # the window begins inside a line
-                elif piece.strip() == "i" or (opens and piece.strip()[:1].isalpha()):
-                    piece = _capital(piece)
-                opens = piece[-1:] in _ENDS_SENTENCE or (opens and not piece.strip().isalnum())
-        pieces.append(piece)
-    return pieces
-
-
-def _capital(piece: str) -> str:
-    """``piece`` with its first letter, after white space, as a capital."""
-    start = len(piece) - len(piece.lstrip())
-    return piece[:start] + piece[start : start + 1].upper() + piece[start + 1 :]
