@@ -64,7 +64,7 @@ def compare(
             help="Learning rates that each arm chooses from, by validation loss.",
             rich_help_panel=ARMS_PANEL,
         ),
-    ] = "1e-3,3e-3,6e-3",
+    ] = "1e-3,3e-3,6e-3,1.2e-2",
     lr: Annotated[
         float | None,
         typer.Option(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["sample"]
 
 _D = SampleOptions()
+_FOR_ONE_THREAD = 64_000_000
+"""Samples times parameters up to which one thread samples faster than two (measured)."""
 
 
 def sample(
@@ -78,6 +80,8 @@ def sample(
     )
     use_threads(threads)
 
+    import torch
+
     from llmattn.devices import choose_device
     from llmattn.sampling.sampler import Sampler
     from llmattn.training.checkpoint import load_checkpoint
@@ -87,6 +91,10 @@ def sample(
     with Sampler(
         loaded, device=where, block_size=block_size, seed=seed, ask=ask, choice=choice
     ) as sampler:
+        numbers = sampler.model.parameter_count() * options.num
+        if threads is None and not sampler.asks and numbers < _FOR_ONE_THREAD:
+            # Waking the others takes longer than what they would do for a small model.
+            torch.set_num_threads(1)
         told = _Notices(sampler, [s.identity.provider for s in loaded.scored if not s.local])
         prompts = [prompt] if prompt is not None else _prompts()
         for text in prompts:

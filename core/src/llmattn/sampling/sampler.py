@@ -58,6 +58,11 @@ class Sampler:
         if parts:
             self.scores = parts[0] if len(parts) == 1 else JoinedRows(tuple(parts))
 
+    @property
+    def asks(self) -> bool:
+        """Whether a provider may work while it samples."""
+        return bool(self._askers or self._texts)
+
     def unknown_words(self, prompt: str) -> list[str]:
         """The words of ``prompt`` that the model reads as ``<unk>``, each once."""
         return self.tokenizer.unknown_words(prompt)
