@@ -184,20 +184,34 @@ def test_wrong_calls_are_told_what_to_do(folder: Path) -> None:
     assert "cannot be written" in refusal(folder, "shared.pt", "--out", "missing/picture.png")
 
 
-def test_without_matplotlib_tables_work_and_pictures_tell_what_to_install(folder: Path) -> None:
+def without_matplotlib(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     code = (
         "import sys; sys.modules['matplotlib'] = sys.modules['matplotlib.figure'] = None\n"
         "from llmattn.cli.main import main; main(sys.argv[1:])"
     )
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+    )
 
-    def show(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", code, "show", "shared.pt", *arguments],
-            cwd=folder,
-            env=environment(folder),
-            capture_output=True,
-            text=True,
-        )
 
-    assert "entropy" in show().stdout
-    assert "pip install 'llmattn-core[plot]'" in show("--out", "picture.png").stderr
+def test_without_matplotlib_tables_work_and_pictures_tell_what_to_install(folder: Path) -> None:
+    assert "entropy" in without_matplotlib(folder, "show", "shared.pt").stdout
+    drawn = without_matplotlib(folder, "show", "shared.pt", "--out", "picture.png")
+    assert "pip install 'llmattn-core[plot]'" in drawn.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("show", "-p", "none", "--text", "a b", "--out", "picture.png"),
+        ("plan", "none.txt", "--plot", "picture.png"),
+    ],
+)
+def test_that_a_picture_cannot_be_drawn_is_told_before_any_work(
+    folder: Path, command: tuple[str, ...]
+) -> None:
+    assert "Drawing needs matplotlib" in without_matplotlib(folder, *command).stderr

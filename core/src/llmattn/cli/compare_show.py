@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 
 import typer
@@ -17,6 +16,7 @@ from llmattn.comparing.config import CompareConfig
 from llmattn.comparing.report import as_json, legend, table, write_report
 from llmattn.comparing.results import Results
 from llmattn.comparing.shelf import Scores
+from llmattn.drawing import can_draw
 from llmattn.notices import notify
 
 __all__ = ["run_and_show"]
@@ -127,7 +127,7 @@ def _show_table(results: Results) -> None:
 
 def _draw(results: Results, config: CompareConfig) -> str:
     """Draw the pictures where matplotlib is installed; their names for the last line."""
-    if importlib.util.find_spec("matplotlib") is None:
+    if not can_draw():
         notify("For pictures: pip install 'llmattn-core[plot]', and run the same command again.")
         return ""
     from llmattn.comparing.plots import draw

@@ -10,6 +10,7 @@ import typer
 
 from llmattn.cli import options as o
 from llmattn.cli.parsing import parse_options
+from llmattn.drawing import need_drawing
 
 if TYPE_CHECKING:
     from llmattn.planning import Plan
@@ -45,6 +46,9 @@ def plan(
     ] = None,
 ) -> None:
     """Show what scoring CORPUS would take: pairs, requests, tokens, dollars. Sends nothing."""
+    if plot:
+        need_drawing()
+
     from llmattn.data.corpus import load_corpus
     from llmattn.planning import make_plan, make_text_plan, plot_plan
     from llmattn.rows import Scope

@@ -9,6 +9,7 @@ import typer
 
 from llmattn.cli import options as o
 from llmattn.cli.parsing import parse_options
+from llmattn.drawing import need_drawing
 from llmattn.errors import ConfigError
 from llmattn.training.choice import ScoreChoice
 
@@ -73,6 +74,9 @@ def show(
             max_cost=max_cost, max_requests=max_requests, price_in=price_in, price_out=price_out
         ),
     )
+    if out:
+        need_drawing()
+
     from llmattn.cli import show_print as printing
 
     if provider is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmattn.comparing.results import ArmResult, Results
+from llmattn.drawing import need_drawing
 from llmattn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,10 +21,9 @@ def draw(results: Results, folder: Path) -> list[Path]:
     """Write curves.png and intervals.png (the latter only if there is a baseline and another
     arm), and name them. Raises ConfigError without matplotlib.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ConfigError("Drawing needs matplotlib: pip install 'llmattn-core[plot]'") from None
+    need_drawing()
+    from matplotlib.figure import Figure
+
     colors = {result.name: f"C{index % 10}" for index, result in enumerate(results.arms)}
     curves = Figure(figsize=(8, 5), layout="constrained")
     _draw_curves(curves.add_subplot(), results.arms, colors)

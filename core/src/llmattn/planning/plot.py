@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from llmattn.drawing import need_drawing
 from llmattn.errors import ConfigError
 from llmattn.planning.plan import Plan
 
@@ -16,10 +17,9 @@ def plot_plan(plans: Sequence[Plan], path: Path) -> None:
 
     Raises ConfigError without matplotlib, or if the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ConfigError("Drawing needs matplotlib: pip install 'llmattn-core[plot]'") from None
+    need_drawing()
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for plan in plans:

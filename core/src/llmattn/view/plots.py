@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llmattn.drawing import need_drawing
 from llmattn.errors import ConfigError
 from llmattn.view.heads import Heads, TextWeights
 from llmattn.view.scores import TextScores
@@ -230,10 +231,9 @@ def printable(token: str) -> str:
 
 
 def _figure(width: float, height: float) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ConfigError("Drawing needs matplotlib: pip install 'llmattn-core[plot]'") from None
+    need_drawing()
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), layout="constrained")
 
 
