@@ -47,15 +47,18 @@ def compare(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help=f"Separated by commas, of: {', '.join(ARMS)}; external:NAME+NAME names "
-            "providers; /no-b, /per-layer, /shuffled change one. Default: one provider beside all "
+            help="What is compared (see docs/comparing.md), separated by commas, of: "
+            f"{', '.join(ARMS)}. external:NAME+NAME names providers; an ending changes one thing: "
+            "external/no-b, external/per-layer, external/shuffled. Default: --provider beside all "
             "of its controls, or what --config defines beside position and learned+b.",
             rich_help_panel=ARMS_PANEL,
         ),
     ] = None,
     seeds: Annotated[
         int,
-        typer.Option(help="Runs an arm; fewer than 3 prove nothing.", rich_help_panel=ARMS_PANEL),
+        typer.Option(
+            help="Runs of each arm; fewer than 3 prove nothing.", rich_help_panel=ARMS_PANEL
+        ),
     ] = 5,
     lrs: Annotated[
         str,
@@ -95,30 +98,42 @@ def compare(
     tokenizer: Annotated[
         str,
         typer.Option(
-            help="words, bpe (pieces of words), or seed (the regex \\w+|\\.).", rich_help_panel=TEXT
+            help="What a token is: words, bpe (pieces of words), or seed (the regex \\w+|\\.).",
+            rich_help_panel=TEXT,
         ),
     ] = _T.tokenizer,
     vocab_size: Annotated[
-        int, typer.Option(help="Tokens of the tokenizer bpe.", rich_help_panel=TEXT)
+        int, typer.Option(help="How many tokens `bpe` learns.", rich_help_panel=TEXT)
     ] = _T.vocab_size,
     val_fraction: o.ValFraction = _T.val_fraction,
     test_fraction: Annotated[
         float,
-        typer.Option(help="Share of the lines, the last, to report on.", rich_help_panel=TEXT),
+        typer.Option(
+            help="Share of the lines, the last, whose loss is reported.", rich_help_panel=TEXT
+        ),
     ] = 0.1,
     stream: Annotated[
         bool,
         typer.Option(
-            "--stream", help="Windows run on over line ends, as in nanoGPT.", rich_help_panel=TEXT
+            "--stream",
+            help="Read the text as one stream: windows run on over line ends, as in nanoGPT.",
+            rich_help_panel=TEXT,
         ),
     ] = False,
     block_size: Annotated[
-        int, typer.Option(help="Most tokens that a model looks at.", rich_help_panel=MODEL)
+        int,
+        typer.Option(help="How many tokens a model looks back on at most.", rich_help_panel=MODEL),
     ] = _M.block_size,
-    n_layer: Annotated[int, typer.Option(rich_help_panel=MODEL)] = _M.n_layer,
-    n_head: Annotated[int, typer.Option(rich_help_panel=MODEL)] = _M.n_head,
-    n_embd: Annotated[int, typer.Option(rich_help_panel=MODEL)] = _M.n_embd,
-    dropout: Annotated[float, typer.Option(rich_help_panel=MODEL)] = _M.dropout,
+    n_layer: Annotated[int, typer.Option(help="Layers.", rich_help_panel=MODEL)] = _M.n_layer,
+    n_head: Annotated[
+        int, typer.Option(help="Heads in each layer.", rich_help_panel=MODEL)
+    ] = _M.n_head,
+    n_embd: Annotated[
+        int, typer.Option(help="Width, a multiple of the heads.", rich_help_panel=MODEL)
+    ] = _M.n_embd,
+    dropout: Annotated[
+        float, typer.Option(help="Share of values left out in training.", rich_help_panel=MODEL)
+    ] = _M.dropout,
     steps: Annotated[
         int, typer.Option(help="Most steps of a run.", rich_help_panel=COURSE)
     ] = _T.steps,
@@ -131,10 +146,14 @@ def compare(
         ),
     ] = None,
     warmup: Annotated[
-        int, typer.Option(help="Steps until the full rate.", rich_help_panel=COURSE)
+        int, typer.Option(help="Steps until the full learning rate.", rich_help_panel=COURSE)
     ] = _T.warmup,
-    weight_decay: Annotated[float, typer.Option(rich_help_panel=COURSE)] = _T.weight_decay,
-    grad_clip: Annotated[float, typer.Option(rich_help_panel=COURSE)] = _T.grad_clip,
+    weight_decay: Annotated[
+        float, typer.Option(help="Decay of the matrices.", rich_help_panel=COURSE)
+    ] = _T.weight_decay,
+    grad_clip: Annotated[
+        float, typer.Option(help="A longer gradient is cut to this length.", rich_help_panel=COURSE)
+    ] = _T.grad_clip,
     eval_every: Annotated[
         int, typer.Option(help="Steps between evaluations.", rich_help_panel=COURSE)
     ] = _T.eval_every,

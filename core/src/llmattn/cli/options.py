@@ -60,27 +60,37 @@ CorpusArgument = Annotated[
 ]
 MinCount = Annotated[
     int,
-    typer.Option(min=1, help="Rarer words become <unk>.", rich_help_panel=_TEXT, show_default=True),
+    typer.Option(
+        min=1,
+        help="Words that the training lines hold less often become <unk>.",
+        rich_help_panel=_TEXT,
+        show_default=True,
+    ),
 ]
 TokenizerPreset = Annotated[
     str,
     typer.Option(
         "--tokenizer",
-        help="words, bpe (pieces of words), or seed (the regex \\w+|\\.).",
+        help="What a token is: words, bpe (pieces of words), or seed (the regex \\w+|\\.).",
         rich_help_panel=_TEXT,
     ),
 ]
-VocabSize = Annotated[int, typer.Option(help="Tokens of `bpe`.", rich_help_panel=_TEXT)]
+VocabSize = Annotated[
+    int, typer.Option(help="How many tokens `bpe` learns.", rich_help_panel=_TEXT)
+]
 Stream = Annotated[
     bool,
     typer.Option(
         "--stream",
-        help="Read the text as one stream: windows run on over line ends.",
+        help="Read the text as one stream: windows run on over line ends, as in nanoGPT.",
         rich_help_panel=_TEXT,
     ),
 ]
 BlockSize = Annotated[
-    int, typer.Option(min=1, help="Tokens a model sees at once.", rich_help_panel=_TEXT)
+    int,
+    typer.Option(
+        min=1, help="How many tokens a model looks back on at most.", rich_help_panel=_TEXT
+    ),
 ]
 ValFraction = Annotated[
     float,
@@ -97,8 +107,8 @@ Provider = Annotated[
     typer.Option(
         "--provider",
         "-p",
-        help="Who scores (see: llmattn plugins). Several: their channels stand side by side. "
-        "Default: LLM_PROVIDER, else one whose key is set, else offline.",
+        help="Who scores (see: llmattn plugins); given again, their channels stand side by side. "
+        "Default: LLM_PROVIDER, else one whose key is set, else cooccurrence, which works offline.",
         rich_help_panel=_SCORES,
     ),
 ]
@@ -120,8 +130,8 @@ Criteria = Annotated[
     str | None,
     typer.Option(
         metavar="NAMES",
-        help="What a language model is asked to rate, each a channel: relevance, syntax, "
-        "meaning, topic, or a file with your own wording.",
+        help="What a chat model is asked to rate, each a channel, separated by commas: relevance, "
+        "syntax, meaning, topic; or a file with your own wording. Default: relevance.",
         rich_help_panel=_SCORES,
     ),
 ]
@@ -130,13 +140,18 @@ ScoreScope = Annotated[
     typer.Option(
         "--scope",
         metavar="SCOPE",
-        help="What a language model is shown: pair, two words alone; or prefix, the text so far, "
-        "anew for each next word.",
+        help="What a chat model is shown: pair, two words alone, each pair once; or prefix, the "
+        "text so far, anew for each next word. Default: pair.",
         rich_help_panel=_SCORES,
     ),
 ]
 CacheName = Annotated[
-    str, typer.Option("--cache", help="Which cache keeps the scores.", rich_help_panel=_SCORES)
+    str,
+    typer.Option(
+        "--cache",
+        help="What keeps the scores: lmdb, memory (till the end), or a plugin.",
+        rich_help_panel=_SCORES,
+    ),
 ]
 CacheDir = Annotated[
     Path | None,
@@ -147,42 +162,57 @@ CacheDir = Annotated[
 ]
 MaxCost = Annotated[
     float | None,
-    typer.Option(min=0, help="US dollars that may be spent.", rich_help_panel=_LIMITS),
+    typer.Option(min=0, help="Spend at most so many US dollars.", rich_help_panel=_LIMITS),
 ]
 MaxRequests = Annotated[
     int | None,
-    typer.Option(min=0, help="Requests that may be sent.", rich_help_panel=_LIMITS),
+    typer.Option(min=0, help="Send at most so many requests.", rich_help_panel=_LIMITS),
 ]
 PriceIn = Annotated[
     float | None,
-    typer.Option(min=0, help="US dollars a million prompt tokens.", rich_help_panel=_LIMITS),
+    typer.Option(
+        min=0, help="What a million prompt tokens cost, in US dollars.", rich_help_panel=_LIMITS
+    ),
 ]
 PriceOut = Annotated[
     float | None,
-    typer.Option(min=0, help="US dollars a million reply tokens.", rich_help_panel=_LIMITS),
+    typer.Option(
+        min=0, help="What a million reply tokens cost, in US dollars.", rich_help_panel=_LIMITS
+    ),
 ]
-Rpm = Annotated[float | None, typer.Option(help="Requests a minute.", rich_help_panel=_LIMITS)]
-Tpm = Annotated[float | None, typer.Option(help="Tokens a minute.", rich_help_panel=_LIMITS)]
+Rpm = Annotated[
+    float | None, typer.Option(help="At most so many requests a minute.", rich_help_panel=_LIMITS)
+]
+Tpm = Annotated[
+    float | None, typer.Option(help="At most so many tokens a minute.", rich_help_panel=_LIMITS)
+]
 RequestsAtOnce = Annotated[
     int | None,
-    typer.Option(min=1, help="Requests under way at once.", rich_help_panel=_LIMITS),
+    typer.Option(
+        min=1, help="At most so many requests under way at once.", rich_help_panel=_LIMITS
+    ),
 ]
 Coverage = Annotated[
     float,
     typer.Option(
-        help="Ask only for the most frequent pairs that make up this share of all attention "
-        "positions; the others take their row's mean.",
+        help="Ask only for the most frequent pairs, which make up this share of all attention "
+        "positions; the others take their row's mean. Not for scores in context.",
         rich_help_panel=_LIMITS,
     ),
 ]
 MinPairCount = Annotated[
     int,
-    typer.Option(min=1, help="Ask only for pairs that occur this often.", rich_help_panel=_LIMITS),
+    typer.Option(
+        min=1,
+        help="Ask only for pairs that occur this often. Not for scores in context.",
+        rich_help_panel=_LIMITS,
+    ),
 ]
 ScoreTransform = Annotated[
     str,
     typer.Option(
-        help="How a model reads scores in context: identity, log, or auto, as the provider says.",
+        help="How the model reads scores in context: identity (as they are), log (their "
+        "logarithm), or auto, as the provider says.",
         rich_help_panel=_SCORES,
     ),
 ]
@@ -190,7 +220,7 @@ ContextWords = Annotated[
     int,
     typer.Option(
         min=0,
-        help="Tokens before each window that a provider of scores in context sees, too.",
+        help="For scores in context: how many tokens before each window the provider sees, too.",
         rich_help_panel=_SCORES,
     ),
 ]
@@ -199,7 +229,8 @@ MaxDegenerate = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help="Give up if a larger share of rows carries nothing in the first 20 requests.",
+        help="Give up if after 20 requests a larger share of the rows says nothing (all scores "
+        "alike, or counting up).",
         rich_help_panel=_LIMITS,
     ),
 ]

@@ -32,7 +32,9 @@ _HOW = "How to ask"
 def score(
     corpus: Annotated[
         Path | None,
-        typer.Argument(metavar="[CORPUS]", help="A text file, one sentence a line."),
+        typer.Argument(
+            metavar="[CORPUS]", help="A text file, one sentence a line. --probe needs none."
+        ),
     ] = None,
     min_count: o.MinCount = 1,
     tokenizer: o.TokenizerPreset = "words",
