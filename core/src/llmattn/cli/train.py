@@ -14,7 +14,7 @@ from llmattn.cli.config_file import print_config as show_config
 from llmattn.cli.config_file import read_config
 from llmattn.cli.parsing import explicit_options, parse_options, use_threads
 from llmattn.errors import ConfigError
-from llmattn.model.config import ATTENTION, ModelConfig
+from llmattn.model.config import ModelConfig
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.config import PRECISIONS, TrainConfig
 
@@ -44,23 +44,26 @@ def train(
         bool, typer.Option("--resume", help="Go on with the run in --out.", rich_help_panel=TEXT)
     ] = False,
     min_count: Annotated[
-        int, typer.Option(help="Rarer words become <unk>.", rich_help_panel=TEXT)
+        int,
+        typer.Option(
+            help="Words that the training lines hold less often become <unk>.", rich_help_panel=TEXT
+        ),
     ] = _T.min_count,
     tokenizer: Annotated[
         str,
         typer.Option(
-            help="words, bpe (pieces of words), or seed (LLM-Computing's \\w+|\\.).",
+            help="What a token is: words, bpe (pieces of words), or seed (the regex \\w+|\\.).",
             rich_help_panel=TEXT,
         ),
     ] = _T.tokenizer,
     vocab_size: Annotated[
-        int, typer.Option(help="Tokens of `bpe`.", rich_help_panel=TEXT)
+        int, typer.Option(help="How many tokens `bpe` learns.", rich_help_panel=TEXT)
     ] = _T.vocab_size,
     stream: Annotated[
         bool,
         typer.Option(
             "--stream",
-            help="Read the text as one stream: windows run on over line ends.",
+            help="Read the text as one stream: windows run on over line ends, as in nanoGPT.",
             rich_help_panel=TEXT,
         ),
     ] = False,
@@ -79,11 +82,19 @@ def train(
         ),
     ] = _T.test_fraction,
     attention: Annotated[
-        str, typer.Option(help=f"One of: {', '.join(ATTENTION)}.", rich_help_panel=MODEL)
+        str,
+        typer.Option(
+            help="Where the weights come from: external (scores and distance), hybrid (learned "
+            "and external), learned (queries and keys), position (distance alone), pure (scores "
+            "alone), uniform (nothing).",
+            rich_help_panel=MODEL,
+        ),
     ] = _M.attention,
     distance_bias: Annotated[
         bool,
-        typer.Option("--distance-bias", help="Give `learned` one too.", rich_help_panel=MODEL),
+        typer.Option(
+            "--distance-bias", help="Let `learned` know the distance, too.", rich_help_panel=MODEL
+        ),
     ] = False,
     per_layer: Annotated[
         bool,
@@ -94,12 +105,21 @@ def train(
         ),
     ] = False,
     block_size: Annotated[
-        int, typer.Option(help="Most tokens that the model looks at.", rich_help_panel=MODEL)
+        int,
+        typer.Option(
+            help="How many tokens the model looks back on at most.", rich_help_panel=MODEL
+        ),
     ] = _M.block_size,
-    n_layer: Annotated[int, typer.Option(rich_help_panel=MODEL)] = _M.n_layer,
-    n_head: Annotated[int, typer.Option(rich_help_panel=MODEL)] = _M.n_head,
-    n_embd: Annotated[int, typer.Option(rich_help_panel=MODEL)] = _M.n_embd,
-    dropout: Annotated[float, typer.Option(rich_help_panel=MODEL)] = _M.dropout,
+    n_layer: Annotated[int, typer.Option(help="Layers.", rich_help_panel=MODEL)] = _M.n_layer,
+    n_head: Annotated[
+        int, typer.Option(help="Heads in each layer.", rich_help_panel=MODEL)
+    ] = _M.n_head,
+    n_embd: Annotated[
+        int, typer.Option(help="Width, a multiple of the heads.", rich_help_panel=MODEL)
+    ] = _M.n_embd,
+    dropout: Annotated[
+        float, typer.Option(help="Share of values left out in training.", rich_help_panel=MODEL)
+    ] = _M.dropout,
     match_params: Annotated[
         bool,
         typer.Option(
@@ -108,20 +128,29 @@ def train(
             rich_help_panel=MODEL,
         ),
     ] = False,
-    steps: Annotated[int, typer.Option(rich_help_panel=COURSE)] = _T.steps,
+    steps: Annotated[
+        int, typer.Option(help="Steps of training.", rich_help_panel=COURSE)
+    ] = _T.steps,
     batch_size: Annotated[
         int,
-        typer.Option(help="Lines in a batch, of all processes together.", rich_help_panel=COURSE),
+        typer.Option(
+            help="Lines (with --stream: windows) in a batch, of all processes together.",
+            rich_help_panel=COURSE,
+        ),
     ] = _T.batch_size,
     grad_accum: Annotated[
-        int, typer.Option(help="Batches in a step.", rich_help_panel=COURSE)
+        int, typer.Option(help="Batches whose gradients make up a step.", rich_help_panel=COURSE)
     ] = _T.grad_accum,
     lr: Annotated[float, typer.Option(help="Learning rate.", rich_help_panel=COURSE)] = _T.lr,
     warmup: Annotated[
-        int, typer.Option(help="Steps until the full rate.", rich_help_panel=COURSE)
+        int, typer.Option(help="Steps until the full learning rate.", rich_help_panel=COURSE)
     ] = _T.warmup,
-    weight_decay: Annotated[float, typer.Option(rich_help_panel=COURSE)] = _T.weight_decay,
-    grad_clip: Annotated[float, typer.Option(rich_help_panel=COURSE)] = _T.grad_clip,
+    weight_decay: Annotated[
+        float, typer.Option(help="Decay of the matrices.", rich_help_panel=COURSE)
+    ] = _T.weight_decay,
+    grad_clip: Annotated[
+        float, typer.Option(help="A longer gradient is cut to this length.", rich_help_panel=COURSE)
+    ] = _T.grad_clip,
     eval_every: Annotated[
         int, typer.Option(help="Steps between evaluations.", rich_help_panel=COURSE)
     ] = _T.eval_every,
@@ -136,7 +165,9 @@ def train(
         float | None,
         typer.Option(help="Stop after so many minutes of training.", rich_help_panel=COURSE),
     ] = None,
-    seed: Annotated[int, typer.Option(rich_help_panel=COURSE)] = _T.seed,
+    seed: Annotated[
+        int, typer.Option(help="The same seed trains the same model.", rich_help_panel=COURSE)
+    ] = _T.seed,
     provider: o.Provider = None,
     model: o.Model = None,
     option: o.Option = None,
@@ -218,8 +249,8 @@ def train(
 ) -> None:
     """Train a small GPT whose attention scores come from a provider.
 
-    First the cache is filled with every pair of words that the corpus needs; then training
-    reads scores from a table. Ctrl-C stops after the step; --resume goes on from there.
+    First the cache is filled with every score that the corpus needs; then training asks
+    nobody any more. Ctrl-C stops after the step; --resume goes on from there.
     With several processes: torchrun --nproc-per-node N -m llmattn.train
     """
     values = dict(locals())
