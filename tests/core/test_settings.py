@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from attrs import frozen
+from llmattn.cache.settings import LmdbSettings
 from llmattn.errors import ConfigError, MissingSetting
 from llmattn.plugins import load_plugins
 from llmattn.scoring.choose import check_owners, choose_provider, options_of
 from llmattn.secrets import Secret
-from llmattn.settings import environment, identity_details, resolve, setting
+from llmattn.settings import environment, identity_details, resolve, setting, settings_help
 
 
 @frozen
@@ -59,6 +60,11 @@ def test_a_wrong_option_is_one_clear_error(options: dict[str, str], message: str
 def test_identity_leaves_out_what_is_harmless_and_credentials() -> None:
     details = identity_details(Example(key=Secret("sekrit")))
     assert details == {"url": "http://host.example/v1", "times": 3, "strict": False}
+
+
+def test_the_listing_shows_a_default_that_is_made_when_it_is_needed() -> None:
+    defaults = {option: default for option, _, default, _ in settings_help(LmdbSettings)}
+    assert defaults["dir"] == str(LmdbSettings().dir)
 
 
 def test_dotenv_is_found_upward_and_the_environment_wins(

@@ -123,6 +123,8 @@ def settings_help(cls: type) -> list[tuple[str, str, str, str]]:
     """``(option, environment variable, default, help)`` of each field, for listings."""
     listed = []
     for f in attrs.fields(cast(Any, cls)):
-        default = "required" if f.default is attrs.NOTHING else str(f.default)
+        make = getattr(f.default, "factory", None)  # of a default that is made, not fixed
+        default = make() if make else f.default
+        default = "required" if default is attrs.NOTHING else str(default)
         listed.append((f.name, f.metadata.get("env") or "", default, f.metadata["help"]))
     return listed

