@@ -95,3 +95,10 @@ def test_a_batch_of_texts_is_handed_over_and_collected(folder: Path) -> None:
         for _ in range(4):
             done = run(folder, "score", *asked)
         assert "Everything is scored." in done.stdout, done.stdout + done.stderr
+
+
+def test_a_probe_of_scores_in_context_is_refused(folder: Path) -> None:
+    prefix = ("--provider", "random", "-o", "random.scope=prefix")
+    done = run(folder, "score", "--probe", *prefix)
+    assert done.returncode == 1
+    assert "--probe asks for pairs of words" in done.stderr

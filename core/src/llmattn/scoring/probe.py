@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from llmattn.errors import BadReply
-from llmattn.rows import Row
+from llmattn.errors import BadReply, ConfigError
+from llmattn.rows import Row, Scope
 from llmattn.scoring.source import ScoreSource
 
 __all__ = ["TRIPLES", "Agreement", "probe", "probe_rows"]
@@ -115,7 +115,16 @@ def probe_rows() -> list[Row]:
 
 
 def probe(source: ScoreSource) -> list[Agreement]:
-    """Score the triples and count, channel by channel. Raises what ``ScoreSource.fill`` raises."""
+    """Score the triples and count, channel by channel.
+
+    Raises ConfigError for a source of PREFIX scope, and what ``ScoreSource.fill`` raises.
+    """
+    if source.identity.scope is not Scope.PAIR:
+        raise ConfigError(
+            f"--probe asks for pairs of words, and {source.name} as it is set up scores words in "
+            "their context. Probe a chat model without --scope prefix; whether scores in context "
+            "help is for `llmattn compare` to say."
+        )
     scores = source.scores(probe_rows())
     counts = []
     for channel, name in enumerate(source.identity.channels):
