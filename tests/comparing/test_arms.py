@@ -34,6 +34,7 @@ def test_an_arm_names_its_providers() -> None:
 
 def test_endings_change_one_thing_each() -> None:
     assert arm("external:transformers/shuffled").shuffled
+    assert arm("external:transformers/averaged").averaged
     assert arm("external/no-b").shape == {"no_distance": True}
     assert arm("position/per-layer").shape == {"attention": "position", "per_layer": True}
     both = arm("external/per-layer/shuffled")
@@ -63,6 +64,17 @@ def test_endings_also_follow_the_name_of_an_arm_of_a_file() -> None:
     assert found == Arm("mine/shuffled", providers=("transformers",), shuffled=True)
 
 
+def test_a_file_makes_the_controls_of_an_arm() -> None:
+    tables = {
+        "mine": {"provider": "transformers"},
+        "other": {"like": "mine", "shuffled": True},
+        "means": {"like": "mine", "averaged": True},
+    }
+    _, other, means = parse_arms(list(tables), tables)
+    assert (other.shuffled, other.averaged) == (True, False)
+    assert (means.shuffled, means.averaged) == (False, True)
+
+
 def test_a_table_named_as_an_arm_is_that_arm() -> None:
     assert arm("random", {"random": {}}).providers == ("random",)
     assert arm("learned+b", {"learned+b": {"lr": 0.01}}).shape == arm("learned+b").shape
@@ -83,6 +95,8 @@ def test_arms_of_a_file_stand_beside_position_and_learned_by_default() -> None:
         ("external:", "only external, hybrid and pure take"),
         ("learned/no-b", "has no meaning there"),
         ("uniform/shuffled", "has no meaning there"),
+        ("position/averaged", "has no meaning there"),
+        ("external/shuffled/averaged", "both shuffled and averaged"),
         ("uniform/per-layer", "has no meaning there"),
     ],
 )

@@ -309,6 +309,7 @@ def test_first_words_of_a_text_are_a_text_of_their_own(tmp_path: Path) -> None:
         (("--arms", "position", "--n-head", "3"), "cannot be shared out evenly"),
         (("--arms", "position", "--test-fraction", "0"), "--test-fraction"),
         (("--arms", "random/shuffled"), "there is nothing to shuffle"),
+        (("--arms", "random/averaged"), "there is nothing to average"),
         (("--arms", "random", "-o", "openai.x=1"), "which is not in use"),
         (
             ("--arms", "external:cooccurrence", "-p", "random", "-o", "window=1"),

@@ -113,6 +113,21 @@ def test_scores_in_context_have_another_windows_scores_as_their_control(tmp_path
     assert len(set(losses)) == 2
 
 
+def test_scores_in_context_have_their_means_by_pair_of_words_as_their_control(
+    tmp_path: Path,
+) -> None:
+    write_corpus(tmp_path)
+    options = ("--stream", "--block-size", "16", "-o", "random.scope=prefix")
+    alone = compare(tmp_path, "--arms", "external:random", *options)
+    assert alone.returncode == 0, alone.stderr
+    done = compare(tmp_path, "--arms", "external:random,external:random/averaged", *options)
+    assert done.returncode == 0, done.stderr
+    assert "1 run kept from before" in " ".join(done.stderr.split())
+    own, means = json.loads((tmp_path / "comparison" / "result.json").read_text())["arms"]
+    assert own["parameters"] == means["parameters"]
+    assert own["test_loss"]["mean"] != means["test_loss"]["mean"]
+
+
 def test_a_key_is_neither_shown_nor_written(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     with ScoreServer(api_key=KEY) as server:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 from llmattn.comparing.arms import parse_arms
 from llmattn.comparing.report import markdown, table
@@ -10,6 +11,7 @@ from llmattn.comparing.results import ArmResult, Results
 from llmattn.comparing.store import FinishedRun
 
 AROUND = (-0.01, 0.0, 0.01)
+NO_TABLES: Mapping[str, Any] = {}
 
 
 def finished(loss: float, *, parameters: int = 1000, falling: bool = False) -> FinishedRun:
@@ -28,16 +30,19 @@ def finished(loss: float, *, parameters: int = 1000, falling: bool = False) -> F
     )
 
 
-def results(losses: dict[str, float], around: Sequence[float] = AROUND) -> Results:
-    """Arms with these mean losses; every seed is as lucky in one arm as in another."""
+def results(losses: dict[str, float], tables: Mapping[str, Any] = NO_TABLES) -> Results:
+    """Arms with these mean losses; every seed is as lucky in one arm as in another.
+
+    ``tables``: the arms of a configuration file.
+    """
     arms = [
         ArmResult(
             arm,
             lr=3e-3,
             tried={1e-3: 5.0, 3e-3: 4.0, 6e-3: 4.5},
-            runs={seed: finished(losses[arm.name] + luck) for seed, luck in enumerate(around)},
+            runs={seed: finished(losses[arm.name] + luck) for seed, luck in enumerate(AROUND)},
         )
-        for arm in parse_arms(list(losses), {})
+        for arm in parse_arms(list(losses), tables)
     ]
     against = tuple(name for name in ("position", "learned+b") if name in losses)
     return Results(tuple(arms), against, {"summary": "A text.", "command": "x", "scores": {}})
@@ -48,6 +53,7 @@ def test_external_scores_are_held_against_all_baselines_and_their_controls() -> 
         {
             "external:one": 4.7,
             "external:one/shuffled": 4.9,
+            "external:one/averaged": 4.8,
             "external:two": 4.8,
             "random": 4.9,
             "position": 4.9,
@@ -59,8 +65,20 @@ def test_external_scores_are_held_against_all_baselines_and_their_controls() -> 
         "external:one is better than position by 0.2000 ± 0.0000 nats a token.",
         "external:one is better than learned+b by 0.3000 ± 0.0000 nats a token.",
         "external:one is better than external:one/shuffled by 0.2000 ± 0.0000 nats a token.",
+        "external:one is better than external:one/averaged by 0.1000 ± 0.0000 nats a token.",
         "external:one is better than random by 0.2000 ± 0.0000 nats a token.",
     ]
+
+
+def test_controls_of_an_arm_of_a_file_are_known_by_what_they_do() -> None:
+    tables = {
+        "mine": {"provider": "one", "per_layer": True},
+        "others": {"like": "mine", "shuffled": True},
+        "means": {"like": "mine", "averaged": True},
+        "unlike": {"provider": "one", "averaged": True},
+    }
+    found = results({"mine": 4.7, "others": 4.9, "means": 4.8, "unlike": 4.8}, tables)
+    assert found.controls(found.arm("mine")) == ["others", "means"]
 
 
 def test_controls_are_held_against_the_first_baseline_alone() -> None:

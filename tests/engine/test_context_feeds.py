@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from llmattn.data.averaged import average_pairs
 from llmattn.data.batches import collate
 from llmattn.data.corpus import Corpus, Split
 from llmattn.data.feed import Feeds, ScoreFeed
-from llmattn.data.packed import open_packed, write_packed
+from llmattn.data.packed import PackedScores, open_packed, write_packed
+from llmattn.data.packed_feed import PackedFeed
 from llmattn.data.texts import window_rows
 from llmattn.errors import ConfigError, PluginError, ProviderError
 from llmattn.rows import Row
@@ -250,6 +252,135 @@ def test_the_control_gives_a_window_of_its_own_length_the_beginning_of_a_longer_
 def test_the_control_needs_scores_in_context(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="pairs of words"):
         feeds_of(tmp_path, text_corpus(tmp_path), Pairs()).shuffled(0)
+
+
+Means = tuple[dict[tuple[str, str], Tensor], Tensor]
+"""What each pair of words is worth, and what any other place is worth."""
+
+
+def words_of(split: Split) -> list[list[str]]:
+    """The words of all pieces of a split; empty where a token is none of the vocabulary's."""
+    pieces, tokenizer = split.pieces(BLOCK), split.tokenizer
+    tokens = [
+        "" if token in tokenizer.special_ids else tokenizer.vocabulary[token]
+        for token in split.ids.tolist()
+    ]
+    spans = zip(pieces.starts.tolist(), pieces.lengths.tolist(), strict=True)
+    return [tokens[start : start + length] for start, length in spans]
+
+
+def word_places(window: list[str]) -> list[tuple[int, int]]:
+    """Queries and keys that are words; the first token of a window is no provider's query."""
+    places = [(i, j) for i in range(1, len(window)) for j in range(i + 1)]
+    return [(i, j) for i, j in places if window[i] and window[j]]
+
+
+def means_of(own: Tensor, windows: list[list[str]], *, without: int | None = None) -> Means:
+    """The means of the scores ``own`` of all windows but one, and of all places of them all."""
+    kept: dict[tuple[str, str], list[Tensor]] = {}
+    everywhere = []
+    for p, window in enumerate(windows):
+        for i, j in word_places(window):
+            everywhere.append(own[p, :, i, j])
+            if p != without:
+                kept.setdefault((window[i], window[j]), []).append(own[p, :, i, j])
+    means = {pair: torch.stack(found).mean(dim=0) for pair, found in kept.items()}
+    return means, torch.stack(everywhere).mean(dim=0)
+
+
+def assert_means(found: Tensor, window: list[str], means: Means) -> None:
+    """Each place of the window has the mean of its pair."""
+    known, absent = means
+    words = word_places(window)
+    for i in range(1, len(window)):
+        for j in range(i + 1):
+            wanted = known.get((window[i], window[j]), absent) if (i, j) in words else absent
+            np.testing.assert_allclose(found[:, i, j], wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_averaged_scores_of_new_text_are_the_means_of_the_training_text(
+    tmp_path: Path, stream: bool
+) -> None:
+    corpus = text_corpus(tmp_path, stream=stream)
+    feeds = feeds_of(tmp_path, corpus, Maps())
+    means = means_of(scores_of(feeds.train, corpus.train)[0], words_of(corpus.train))
+    averaged = feeds.averaged(corpus, block_size=BLOCK)
+    for feed, split in ((averaged.val, corpus.val), (averaged.test, corpus.test)):
+        assert feed is not None
+        assert split is not None
+        for found, window in zip(scores_of(feed, split)[0], words_of(split), strict=True):
+            assert_means(found, window, means)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_averaged_scores_of_a_training_window_are_the_means_of_the_other_ones(
+    tmp_path: Path, stream: bool
+) -> None:
+    corpus = text_corpus(tmp_path, stream=stream)
+    feeds = feeds_of(tmp_path, corpus, Maps())
+    own, windows = scores_of(feeds.train, corpus.train)[0], words_of(corpus.train)
+    averaged = scores_of(feeds.averaged(corpus, block_size=BLOCK).train, corpus.train)[0]
+    for p, window in enumerate(windows):
+        assert_means(averaged[p], window, means_of(own, windows, without=p))
+
+
+def test_averaged_scores_in_bytes_are_those_of_scores_in_bytes(tmp_path: Path) -> None:
+    corpus = text_corpus(tmp_path, stream=True)
+    feeds = feeds_of(tmp_path, corpus, Maps())
+    exact = scores_of(feeds.averaged(corpus, block_size=BLOCK).train, corpus.train)[0]
+    in_bytes = [
+        as_bytes(feed.packed, tmp_path / f"{number}.tri")
+        for number, feed in enumerate((feeds.train, feeds.val, feeds.test))
+        if isinstance(feed, PackedFeed)
+    ]
+    averaged = average_pairs(in_bytes, corpus, block_size=BLOCK)
+    coarse = scores_of(PackedFeed(averaged[0], feeds.channels), corpus.train)[0]
+    assert averaged[0].dtype == np.uint8
+    assert coarse.allclose(exact, atol=0.005)  # both files are off by 0.002 at most
+
+
+def as_bytes(packed: PackedScores, path: Path) -> PackedScores:
+    """The same scores in 255ths."""
+    triangles = [packed.triangle(p).astype(np.float32) for p in range(len(packed))]
+    return write_packed(
+        path, {}, packed.channels, packed.lengths, "uint8", triangles, lambda: packed.coverage
+    )
+
+
+def test_averaged_scores_of_other_contexts_are_made_anew(tmp_path: Path) -> None:
+    corpus = text_corpus(tmp_path, stream=True)
+    gaps = feeds_of(tmp_path, corpus, Maps(unknown=lambda row: row.query == " river"))
+    before = scores_of(gaps.averaged(corpus, block_size=BLOCK).val, corpus.val)[0]
+    whole = feeds_of(tmp_path, corpus, Maps())
+    after = scores_of(whole.averaged(corpus, block_size=BLOCK).val, corpus.val)[0]
+    assert not torch.equal(before, after)
+
+
+def test_scores_of_pairs_stay_as_they_are_beside_averaged_ones(tmp_path: Path) -> None:
+    corpus = text_corpus(tmp_path)
+    feeds = feeds_of(tmp_path, corpus, Maps(), Pairs("pairs"))
+    alone = feeds_of(tmp_path, corpus, Maps()).averaged(corpus, block_size=BLOCK)
+    mixed = feeds.averaged(corpus, block_size=BLOCK)
+    assert mixed.train.channels == feeds.channels
+    found = scores_of(mixed.train, corpus.train)[0]
+    assert torch.equal(found[:, :1], scores_of(feeds.train, corpus.train)[0][:, :1])
+    assert torch.equal(found[:, 1:], scores_of(alone.train, corpus.train)[0])
+
+
+def test_scores_of_pairs_alone_cannot_be_averaged(tmp_path: Path) -> None:
+    corpus = text_corpus(tmp_path)
+    with pytest.raises(ConfigError, match="pairs of words"):
+        feeds_of(tmp_path, corpus, Pairs()).averaged(corpus, block_size=BLOCK)
+
+
+def test_averages_that_would_fill_the_memory_are_refused(tmp_path: Path) -> None:
+    corpus = text_corpus(tmp_path, stream=True)
+    lengths = corpus.train.pieces(BLOCK).lengths
+    description = {"channels": ["one"] * 2_000_000, "coverage": 1, "crc": 0}
+    packed = PackedScores(tmp_path / "a.tri", np.zeros(0, np.float16), lengths, description)
+    with pytest.raises(ConfigError, match=r"2\.\d GiB of memory, and at most 2 are allowed"):
+        average_pairs([packed] * len(corpus.splits), corpus, block_size=BLOCK)
 
 
 def test_a_reading_of_scores_in_context_is_refused_for_pairs(tmp_path: Path) -> None:

@@ -49,8 +49,9 @@ def compare(
             metavar="NAMES",
             help="What is compared (see docs/comparing.md), separated by commas, of: "
             f"{', '.join(ARMS)}. external:NAME+NAME names providers; an ending changes one thing: "
-            "external/no-b, external/per-layer, external/shuffled. Default: --provider beside all "
-            "of its controls, or what --config defines beside position and learned+b.",
+            "external/no-b, external/per-layer, external/shuffled, external/averaged. Default: "
+            "--provider beside all of its controls, or what --config defines beside position and "
+            "learned+b.",
             rich_help_panel=ARMS_PANEL,
         ),
     ] = None,

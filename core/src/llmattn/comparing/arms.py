@@ -30,6 +30,7 @@ ARMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 """What stands before the colon: a description, and the fields of ModelConfig it sets."""
 
 SUFFIXES: Mapping[str, str] = {
+    "averaged": "scores in context as the means of each pair of words",
     "no-b": "without the distance bias",
     "per-layer": "each layer mixes the scores by itself",
     "shuffled": "scores in context that belong to another window",
@@ -45,7 +46,15 @@ _SHAPE = (
     "n_embd",
     "dropout",
 )
-_SCORES = ("provider", "options", "model", "score_transform", "context_words", "shuffled")
+_SCORES = (
+    "provider",
+    "options",
+    "model",
+    "score_transform",
+    "context_words",
+    "shuffled",
+    "averaged",
+)
 _OWN = ("like", *_SCORES, "lr")
 
 
@@ -57,8 +66,9 @@ class Arm:
     where its scores come from; empty for the comparison's own providers. ``options``: settings
     of these, over the comparison's. ``model``, ``score_transform`` and ``context_words`` stand
     for the comparison's own where they are None. ``shuffled``: scores in context are those of
-    another window, the control that shows whether they must belong to the text. ``lr``: fixed
-    learning rate, or None to choose one.
+    another window, the control that shows whether they must belong to the text. ``averaged``: each
+    pair of words has the mean of its scores, the control that shows whether the context is needed.
+    ``lr``: fixed learning rate, or None to choose one.
     """
 
     name: str
@@ -69,6 +79,7 @@ class Arm:
     score_transform: str | None = None
     context_words: int | None = None
     shuffled: bool = False
+    averaged: bool = False
     lr: float | None = None
 
     @property
@@ -99,6 +110,12 @@ def parse_arms(names: Sequence[str], tables: Mapping[str, Any]) -> tuple[Arm, ..
     for name in names:
         if list(names).count(name) > 1:
             raise ConfigError(f"The arm {name!r} is named twice; leave one out.")
+    for arm in arms:
+        if arm.shuffled and arm.averaged:
+            raise ConfigError(
+                f"The arm {arm.name!r} is both shuffled and averaged, two controls that exclude "
+                "each other: make two arms of it."
+            )
     return arms
 
 
@@ -129,8 +146,10 @@ def _with_suffix(arm: Arm, suffix: str, known: Mapping[str, Arm]) -> Arm:
     if suffix not in SUFFIXES:
         raise ConfigError(f"The arm {arm.name!r} ends in an unknown /{suffix}: {_help(known)}")
     attention = arm.shape.get("attention", "external")
-    if suffix == "shuffled":
+    if suffix in ("shuffled", "averaged"):
         _need(arm, suffix, arm.uses_scores)
+        if suffix == "averaged":
+            return attrs.evolve(arm, averaged=True)
         return attrs.evolve(arm, shuffled=True)
     if suffix == "no-b":
         _need(arm, suffix, attention == "external")
@@ -178,7 +197,7 @@ def _from_table(name: str, table: Any, tables: Mapping[str, Any], depth: int = 0
         changes["providers"] = (given,) if isinstance(given, str) else tuple(given)
     if "options" in values:
         changes["options"] = {**start.options, **_flat(values["options"], where)}
-    for key in ("model", "score_transform", "context_words", "shuffled", "lr"):
+    for key in ("model", "score_transform", "context_words", "shuffled", "averaged", "lr"):
         if key in values:
             changes[key] = values[key]
     arm = attrs.evolve(start, **changes)

@@ -215,6 +215,8 @@ class Bench:
             "asked_coverage": self.config.scores.coverage,
             "min_pair_count": self.config.scores.min_pair_count,
             "shuffled": OTHER_WINDOWS if arm.shuffled else None,
+            # Only where it holds, so that runs made before there was this control are found.
+            **({"averaged": True} if arm.averaged else {}),
         }
 
     def _checkpoint(self, settings: Mapping[str, Any]) -> Path:

@@ -24,11 +24,17 @@ class ScoreSet:
     transform: str = "auto"
     context_words: int = 0
     shuffled: bool = False
+    averaged: bool = False
 
     @property
     def name(self) -> str:
         """What to call it in messages."""
-        return "+".join(self.providers) + ("/shuffled" if self.shuffled else "")
+        return "+".join(self.providers) + (f"/{self.control}" if self.control else "")
+
+    @property
+    def control(self) -> str:
+        """What was done to scores in context, as an arm's ending says it; empty for nothing."""
+        return "shuffled" if self.shuffled else "averaged" if self.averaged else ""
 
 
 def score_sets(config: CompareConfig, default: Sequence[str]) -> dict[str, ScoreSet]:
@@ -66,6 +72,7 @@ def _score_set(arm: Arm, config: CompareConfig, default: tuple[str, ...]) -> Sco
         transform=arm.score_transform or scores.transform,
         context_words=scores.context_words if arm.context_words is None else arm.context_words,
         shuffled=arm.shuffled,
+        averaged=arm.averaged,
     )
 
 

@@ -76,11 +76,12 @@ class Results:
         if not result.arm.uses_scores or _is_control(result.arm):
             return []
         names = [other.name for other in self.arms if _is_control(other.arm)]
-        wanted = {"random", f"{result.name}/shuffled"}
+        wanted = {"random", f"{result.name}/shuffled", f"{result.name}/averaged"}
         like = [
             other.name
             for other in self.arms
-            if attrs.evolve(result.arm, name=other.name, shuffled=True) == other.arm
+            if attrs.evolve(other.arm, name=result.name, shuffled=False, averaged=False)
+            == result.arm
         ]
         return [name for name in names if name in wanted or name in like]
 
@@ -162,8 +163,8 @@ class Results:
 
 
 def _is_control(arm: Arm) -> bool:
-    """Whether its scores mean nothing, or nothing here."""
-    return arm.shuffled or arm.providers == ("random",)
+    """Whether its scores mean nothing, or nothing here, or the same everywhere."""
+    return arm.shuffled or arm.averaged or arm.providers == ("random",)
 
 
 def _still_falling(runs: Sequence[FinishedRun]) -> bool:

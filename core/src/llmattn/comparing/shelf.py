@@ -111,7 +111,7 @@ class ScoreShelf:
             if not self._may_ask(chosen):  # reading again is not worth a line
                 stack.enter_context(redirect_stderr(StringIO()))
             sources = self._sources(stack, chosen)
-            _check_shuffled(chosen, sources)
+            _check_control(chosen, sources)
             if self._may_ask(chosen):
                 self._tell_cost(chosen, sources)
             feeds = open_feeds(
@@ -125,10 +125,15 @@ class ScoreShelf:
                 device=self._device,
             )
             scored = tuple(_scored(source, chosen) for source in sources)
+            if chosen.shuffled:
+                feeds = feeds.shuffled(OTHER_WINDOWS)
+            if chosen.averaged:
+                size = self._config.shape["block_size"]
+                feeds = feeds.averaged(self._corpus, block_size=size)
         self._scores[chosen] = Scores(scored, feeds.channels, feeds.coverage)
         while len(self._feeds) >= _KEPT and scores.cache != "memory":
             del self._feeds[next(iter(self._feeds))]
-        self._feeds[chosen] = feeds.shuffled(OTHER_WINDOWS) if chosen.shuffled else feeds
+        self._feeds[chosen] = feeds
 
     def _tell_cost(self, chosen: ScoreSet, sources: list[ScoreSource]) -> None:
         """What each paid source will take, before it is asked."""
@@ -160,11 +165,12 @@ def _scored(source: ScoreSource, chosen: ScoreSet) -> Scored:
     return Scored(source.identity, source.local, reading.transform, reading.context_words)
 
 
-def _check_shuffled(chosen: ScoreSet, sources: list[ScoreSource]) -> None:
-    """Raise ConfigError before anything is paid for that cannot be shuffled."""
-    if chosen.shuffled and all(s.identity.scope is Scope.PAIR for s in sources):
+def _check_control(chosen: ScoreSet, sources: list[ScoreSource]) -> None:
+    """Raise ConfigError before anything is paid for that cannot be shuffled or averaged."""
+    if chosen.control and all(s.identity.scope is Scope.PAIR for s in sources):
+        verb = {"shuffled": "shuffle", "averaged": "average"}[chosen.control]
         raise ConfigError(
             f"The scores of {'+'.join(chosen.providers)} belong to pairs of words, not to windows, "
-            "so there is nothing to shuffle: leave out /shuffled. The control for them is the arm "
-            "random."
+            f"so there is nothing to {verb}: leave out /{chosen.control}. The control for them is "
+            "the arm random."
         )

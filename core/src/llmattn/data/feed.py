@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -9,7 +10,9 @@ import torch
 from attrs import evolve, frozen
 from torch import Tensor
 
+from llmattn.data.averaged import average_pairs
 from llmattn.data.batches import Batch
+from llmattn.data.corpus import Corpus
 from llmattn.data.packed_feed import PackedFeed
 from llmattn.data.table import ScoreTable
 from llmattn.data.text_tokenizer import TextTokenizer
@@ -118,11 +121,7 @@ class Feeds:
 
         Pair scores stay as they are. Raises ConfigError if there are no PREFIX scores.
         """
-        if not any(isinstance(part, PackedFeed) for part in _parts(self.train)):
-            raise ConfigError(
-                "Only scores of words in their context can be taken from other windows; these "
-                "belong to pairs of words. The control for them is the provider random."
-            )
+        self._check_context("taken from other windows")
         return evolve(
             self,
             train=_shuffled(self.train, seed),
@@ -130,9 +129,42 @@ class Feeds:
             test=self.test and _shuffled(self.test, seed),
         )
 
+    def averaged(self, corpus: Corpus, *, block_size: int) -> Feeds:
+        """The control for PREFIX scores: each pair of words is worth its mean over the training
+        windows, see ``average_pairs``.
+
+        Pair scores stay as they are. Raises CacheError, or ConfigError if there are no PREFIX
+        scores, or too many.
+        """
+        self._check_context("averaged over their contexts")
+        splits = [_parts(feed) for feed in (self.train, self.val, self.test) if feed is not None]
+        parts = [_averaged(feeds, corpus, block_size) for feeds in zip(*splits, strict=True)]
+        train, val, *test = map(_joined, zip(*parts, strict=True))
+        return evolve(self, train=train, val=val, test=test[0] if test else None)
+
+    def _check_context(self, what: str) -> None:
+        if not any(isinstance(part, PackedFeed) for part in _parts(self.train)):
+            raise ConfigError(
+                f"Only scores of words in their context can be {what}; these belong to pairs of "
+                "words. The control for them is the provider random."
+            )
+
 
 def _parts(feed: ScoreFeed) -> tuple[ScoreFeed, ...]:
     return feed.parts if isinstance(feed, JoinedFeed) else (feed,)
+
+
+def _joined(parts: Sequence[ScoreFeed]) -> ScoreFeed:
+    return parts[0] if len(parts) == 1 else JoinedFeed(tuple(parts))
+
+
+def _averaged(feeds: Sequence[ScoreFeed], corpus: Corpus, block_size: int) -> Sequence[ScoreFeed]:
+    """Of one source: the feeds of all splits."""
+    own = [feed for feed in feeds if isinstance(feed, PackedFeed)]
+    if len(own) < len(feeds):
+        return feeds
+    means = average_pairs([feed.packed for feed in own], corpus, block_size=block_size)
+    return [evolve(feed, packed=packed) for feed, packed in zip(own, means, strict=True)]
 
 
 def _shuffled(feed: ScoreFeed, seed: int) -> ScoreFeed:

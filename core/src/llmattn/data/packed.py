@@ -43,6 +43,7 @@ class PackedScores:
 
     uint8 scores stand for their 255th part. Pickled, it is its path. ``coverage``: the share of
     the positions right of the first column of each piece whose score a provider gave.
+    ``checksum``: the CRC-32 of all scores.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class PackedScores:
         self.lengths = lengths
         self.channels = tuple(str(name) for name in description["channels"])
         self.coverage = float(description["coverage"])
+        self.checksum = int(description["crc"])
         self._data = data
         sizes = entries(lengths) * len(self.channels)
         self._starts = np.cumsum(sizes) - sizes
