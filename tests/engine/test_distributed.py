@@ -2,69 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from llmattn.training.checkpoint import load_checkpoint
-from support_engine import environment, run, write_corpus
+from support_engine import run, write_corpus
+from support_torchrun import assert_same_losses, torchrun, wait_for
 
 QUICK = (
     *("train", "--corpus", "corpus.txt", "--n-layer", "2", "--n-head", "2", "--n-embd", "16"),
     *("--batch-size", "11", "--dropout", "0", "--provider", "random"),
 )
-
-
-@contextmanager
-def torchrun(folder: Path, *arguments: str, restarts: int = 0) -> Iterator[subprocess.Popen[str]]:
-    """``torchrun --nproc-per-node 2 -m llmattn ARGUMENTS`` in ``folder``; output in files. It has
-    ended when the context is left.
-    """
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-        *("--nproc-per-node", "2", "--max-restarts", str(restarts), "-m", "llmattn", *arguments),
-    ]
-    with (folder / "out.txt").open("w") as out, (folder / "err.txt").open("w") as err:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment(folder), stdout=out, stderr=err, text=True
-        )
-    try:
-        yield process
-        process.wait(timeout=120)
-    finally:
-        process.terminate()  # torchrun then ends its processes
-        process.wait(timeout=60)
-
-
-def wait_for(path: Path, text: str) -> None:
-    """Until a line of the file begins with ``text``."""
-    for _ in range(600):
-        if any(line.split()[:1] == [text] for line in path.read_text().splitlines()):
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"{text} never came: {path.read_text()}")
-
-
-def losses(path: Path) -> list[tuple[int, float | None, float]]:
-    """Step, training and validation loss of each evaluation in a JSON Lines log."""
-    records = [json.loads(line) for line in path.read_text().splitlines()]
-    return [(r["step"], r["train_loss"], r["val_loss"]) for r in records]
-
-
-def assert_same_losses(one: Path, other: Path) -> None:
-    """Equal to 1e-5 in each evaluation."""
-    a, b = losses(one), losses(other)
-    assert [row[0] for row in a] == [row[0] for row in b]
-    for (_, train_a, val_a), (_, train_b, val_b) in zip(a, b, strict=True):
-        assert train_a == pytest.approx(train_b, abs=1e-5)
-        assert val_a == pytest.approx(val_b, abs=1e-5)
 
 
 @pytest.mark.parametrize("grad_accum", ["1", "3"])
@@ -89,11 +39,14 @@ def test_error_is_told_once_and_ends_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_interrupt_stops_all_at_one_step_and_one_process_can_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shard", [(), ("--shard",)])
+def test_interrupt_stops_all_at_one_step_and_one_process_can_go_on(
+    tmp_path: Path, shard: tuple[str, ...]
+) -> None:
     write_corpus(tmp_path)
     command = (*QUICK, "--steps", "60", "--eval-every", "1")
     run(tmp_path, *command, "--out", "one.pt", "--log-file", "one.jsonl")
-    with torchrun(tmp_path, *command, "--log-file", "two.jsonl") as process:
+    with torchrun(tmp_path, *command, *shard, "--log-file", "two.jsonl") as process:
         wait_for(tmp_path / "out.txt", "10")
         process.send_signal(signal.SIGINT)
     assert (tmp_path / "err.txt").read_text().count("Stopped after step") == 1
@@ -103,12 +56,14 @@ def test_interrupt_stops_all_at_one_step_and_one_process_can_go_on(tmp_path: Pat
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("rank", [0, 1])
-def test_run_goes_on_from_its_checkpoint_after_a_process_dies(tmp_path: Path, rank: int) -> None:
+@pytest.mark.parametrize(("rank", "shard"), [(0, ()), (1, ()), (1, ("--shard",))])
+def test_run_goes_on_from_its_checkpoint_after_a_process_dies(
+    tmp_path: Path, rank: int, shard: tuple[str, ...]
+) -> None:
     write_corpus(tmp_path)
     command = (*QUICK, "--steps", "60", "--eval-every", "1", "--save-every", "0")
     run(tmp_path, *command, "--out", "one.pt", "--log-file", "one.jsonl")
-    with torchrun(tmp_path, *command, "--log-file", "two.jsonl", restarts=1) as process:
+    with torchrun(tmp_path, *command, *shard, "--log-file", "two.jsonl", restarts=1) as process:
         wait_for(tmp_path / "out.txt", "10")
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(children[rank]), signal.SIGKILL)

@@ -243,6 +243,14 @@ def train(
             rich_help_panel=RUN,
         ),
     ] = False,
+    shard: Annotated[
+        bool,
+        typer.Option(
+            "--shard",
+            help="Split the model among torchrun's processes; for one too large for a GPU.",
+            rich_help_panel=RUN,
+        ),
+    ] = False,
     threads: Annotated[
         int | None, typer.Option(help="Threads of the processor.", rich_help_panel=RUN)
     ] = None,
@@ -274,7 +282,7 @@ def train(
     from llmattn.training import run as runs
     from llmattn.training.distributed import join_team
 
-    with join_team(device) as (team, own_device):
+    with join_team(device, sharded=shard) as (team, own_device):
         where = str(own_device)
         if resume or team.from_first(lambda: runs.is_of_this_launch(out)):
             kept = _TRAIN_FIELDS | _MODEL_FIELDS | {"provider"}

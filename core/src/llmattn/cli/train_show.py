@@ -38,7 +38,7 @@ def run_and_show(
     if not trainer.team.is_first:
         with StopWish(quiet=True) as stop:
             outcome = trainer.run(
-                on_report=lambda _: None, save=lambda: None, stop=stop, max_seconds=limit
+                on_report=lambda _: None, save=run.save, stop=stop, max_seconds=limit
             )
         if outcome != "interrupted":
             run.test_loss()
@@ -99,9 +99,11 @@ def _show_start(run: Run) -> None:
         more = len(channels) - _CHANNELS_SHOWN
         names += f" and {more} more" if more > 0 else ""
         typer.echo(f"scores  {names}: {run.feeds.coverage:.1%} of the attention is scored")
+    team = run.trainer.team
+    split = f", split among {team.world} processes" if team.sharded else ""
     typer.echo(
         f"model   {config.attention} attention, {config.n_layer} layers, {config.n_head} heads, "
-        f"width {config.n_embd}: {run.trainer.model.parameter_count():,} parameters"
+        f"width {config.n_embd}: {run.trainer.model.parameter_count():,} parameters{split}"
     )
 
 

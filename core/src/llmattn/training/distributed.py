@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from llmattn.devices import choose_device
 from llmattn.errors import ConfigError, LlmattnError
+from llmattn.notices import notify
 from llmattn.scoring.shard import Shard
 
 __all__ = ["ALONE", "Launch", "Team", "join_team"]
@@ -42,6 +43,8 @@ class Team:
     world: int = 1
     words: Any = field(default=None, repr=False)
     """The process group for words."""
+    sharded: bool = False
+    """Whether the model is split among the processes, as :mod:`llmattn.training.sharding` does."""
 
     @property
     def is_first(self) -> bool:
@@ -68,8 +71,9 @@ class Team:
         dist.all_reduce(values, how, group=self.words)
         return [float(value) for value in values]
 
-    def from_first(self, make: Callable[[], T]) -> T:
-        """What the first process makes, in all of them; it travels as a pickle.
+    def from_first(self, make: Callable[[], T], for_others: Callable[[T], T] | None = None) -> T:
+        """What the first process makes, in all of them; it travels as a pickle. ``for_others``
+        makes of it what the others get.
 
         An LlmattnError of the first process ends the others too, without a word.
         """
@@ -79,7 +83,8 @@ class Team:
         failure: LlmattnError | None = None
         if self.is_first:
             try:
-                parcel = [make(), True]
+                made = make()
+                parcel = [for_others(made) if for_others else made, True]
             except LlmattnError as error:
                 failure = error
         dist.broadcast_object_list(parcel, src=0, group=self.words)
@@ -87,17 +92,19 @@ class Team:
             raise failure
         if not parcel[1]:
             raise SystemExit(1)
-        return parcel[0]  # type: ignore[no-any-return]
+        return made if self.is_first else cast(T, parcel[0])
 
     def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
         """``model`` so that its gradients become the mean over the processes."""
-        if self.world == 1:
+        if self.world == 1 or self.sharded:  # a split model does so by itself
             return model
         where = [device] if device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=where)
 
     def keeps_gradients(self, model: nn.Module, last: bool) -> AbstractContextManager[None]:
         """Context of the backward passes before the ``last``, which need no exchange."""
+        if self.sharded:
+            cast(Any, model).set_requires_gradient_sync(last)
         if last or not isinstance(model, DistributedDataParallel):
             return nullcontext()
         return model.no_sync()
@@ -108,18 +115,23 @@ ALONE = Team()
 
 @contextmanager
 def join_team(
-    device: str, environ: Mapping[str, str] = os.environ
+    device: str, environ: Mapping[str, str] = os.environ, *, sharded: bool = False
 ) -> Iterator[tuple[Team, torch.device]]:
     """The team that torchrun's environment describes, and this process's device.
 
-    With several GPUs each process of a machine takes the one of its LOCAL_RANK. Raises
-    ConfigError for an environment or device that cannot be used.
+    With several GPUs each process of a machine takes the one of its LOCAL_RANK. ``sharded``: the
+    model is to be split among the processes. Raises ConfigError for an environment or device that
+    cannot be used.
     """
     shard = Shard.from_environment(environ)
     if shard.world == 1:
+        if sharded:
+            _explain_alone(Launch.from_environment(environ))
         yield ALONE, choose_device(device)
         return
     chosen = _local_device(choose_device(device), int(environ.get("LOCAL_RANK", "0")))
+    if sharded:
+        _check_sharding(chosen)
     backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
     # torchrun keeps its store when it starts processes anew, with the addresses of the old ones.
     attempt = f"llmattn/{environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{shard.world}"
@@ -138,7 +150,7 @@ def join_team(
         ) from None
     try:
         words = dist.new_group(backend="gloo", timeout=_PATIENCE)
-        yield Team(shard.rank, shard.world, words), chosen
+        yield Team(shard.rank, shard.world, words, sharded), chosen
     except RuntimeError as error:
         if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise
@@ -149,6 +161,31 @@ def join_team(
         ) from error
     finally:
         dist.destroy_process_group()
+
+
+def _explain_alone(launch: Launch) -> None:
+    """``--shard`` with one process is a mistake, but for a run that has lost the others."""
+    if not launch.name:
+        raise ConfigError(
+            "--shard splits the model among processes, and there is one: start several with "
+            "torchrun --nproc-per-node N -m llmattn.train --shard, or leave --shard out."
+        )
+    notify("--shard: there is one process, which holds the whole model.")
+
+
+def _check_sharding(device: torch.device) -> None:
+    """Raise ConfigError if a model on ``device`` cannot be split."""
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(
+            f"--shard is for processors and GPUs, not for {device.type}: leave it out."
+        )
+    from torch.distributed import fsdp  # takes a second to load
+
+    if not hasattr(fsdp, "fully_shard"):
+        raise ConfigError(
+            f"--shard needs torch 2.6 or later, and this is {torch.__version__}: pip install -U "
+            "torch, or leave --shard out."
+        )
 
 
 def _local_device(device: torch.device, local_rank: int) -> torch.device:

@@ -24,13 +24,19 @@ def split_loss(
     """
     device = model.token_embedding.weight.device
     pieces = split.pieces(model.config.block_size)
+    batches = sorted_batches(pieces, _TOKENS_A_BATCH)
+    own = batches[team.share]
+    # A pass through a split model takes all processes: who has a batch less does one for nothing.
+    idle = -(-len(batches) // team.world) - len(own) if team.sharded else 0
     total, tokens = 0.0, 0
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        for chosen in sorted_batches(pieces, _TOKENS_A_BATCH)[team.share]:
+        for number, chosen in enumerate(own + batches[:idle]):
             batch = collate(split, pieces, chosen, pad_id=pad_id, device=device)
             _, loss = model(batch.ids, feed.scores(batch), batch.targets)
+            if number >= len(own):
+                continue
             known = int((batch.targets != IGNORED).sum())
             total += loss.item() * known
             tokens += known

@@ -18,7 +18,6 @@ from llmattn.data.corpus import Corpus
 from llmattn.data.feed import ScoreFeed
 from llmattn.errors import LlmattnError
 from llmattn.model.attn_gpt import AttnGPT
-from llmattn.training.checkpoint import load_weights
 from llmattn.training.compiling import compile_model
 from llmattn.training.config import TrainConfig
 from llmattn.training.distributed import ALONE, Team
@@ -26,6 +25,12 @@ from llmattn.training.evaluate import split_loss
 from llmattn.training.heap import keep_heap
 from llmattn.training.interrupt import StopWish
 from llmattn.training.optimizer import build_optimizer, lr_at, set_lr
+from llmattn.training.sharding import (
+    load_optimizer_state,
+    load_whole_weights,
+    optimizer_state,
+    whole_weights,
+)
 
 __all__ = ["Report", "Trainer"]
 
@@ -85,7 +90,10 @@ class Trainer:
         self._loss_tokens = 0
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next step depends on, as tensors and plain values."""
+        """Everything that the next step depends on, as tensors and plain values.
+
+        The processes of a split model must call it together; the first one gets it all.
+        """
         return {
             "step": self.step,
             "tokens": self.tokens,
@@ -93,8 +101,8 @@ class Trainer:
             "waited": self._waited,
             "loss_sum": self._loss_sum.item(),
             "loss_tokens": self._loss_tokens,
-            "model": _copy(self.model),
-            "optimizer": self.optimizer.state_dict(),
+            "model": whole_weights(self.model, self.team),
+            "optimizer": optimizer_state(self.optimizer, self.team),
         }
 
     def load_state(self, state: Mapping[str, Any], best: Mapping[str, Any]) -> None:
@@ -103,8 +111,8 @@ class Trainer:
         Raises CheckpointError if the weights do not fit; KeyError, TypeError or ValueError if
         the rest does not.
         """
-        load_weights(self.model, state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_whole_weights(self.model, state["model"], self.team)
+        load_optimizer_state(self.optimizer, state["optimizer"], self.team)
         self.step = int(state["step"])
         self.tokens = int(state["tokens"])
         self.seconds = float(state["seconds"])
@@ -154,10 +162,12 @@ class Trainer:
         return outcome
 
     def _save(self, save: Callable[[], None]) -> None:
-        """Let the first process save, after it has what only the others know."""
+        """Let the first process save, after it has what only the others know; those with a part
+        of the model save along with it.
+        """
         (loss_sum,) = self.team.total(self._loss_sum.item())
         self._loss_sum.fill_(loss_sum if self.team.is_first else 0.0)
-        if self.team.is_first:
+        if self.team.is_first or self.team.sharded:
             save()
 
     def _outcome(self, stop: StopWish, end: float, save_at: float) -> tuple[str | None, bool]:
@@ -230,7 +240,7 @@ class Trainer:
         is_best = val_loss < self.best_loss
         if is_best:
             self.best_loss, self.best_step = val_loss, self.step
-            self.best_weights = _copy(self.model)
+            self.best_weights = whole_weights(self.model, self.team)
         self._waited = 0 if is_best else self._waited + 1
         self._loss_sum.zero_()
         self._loss_tokens = 0
@@ -245,8 +255,3 @@ class Trainer:
                 is_best=is_best,
             )
         )
-
-
-def _copy(model: AttnGPT) -> dict[str, Tensor]:
-    """The model's weights on the CPU, safe from later steps."""
-    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}

@@ -26,7 +26,6 @@ from llmattn.training.checkpoint import (
     Scored,
     check_writable,
     load_checkpoint,
-    load_weights,
     save_checkpoint,
 )
 from llmattn.training.choice import ScoreChoice
@@ -36,10 +35,12 @@ from llmattn.training.evaluate import split_loss
 from llmattn.training.loop import Trainer
 from llmattn.training.reopen import reopen_feeds
 from llmattn.training.scores import channel_names, in_order, open_feeds, reading_of
+from llmattn.training.sharding import load_whole_weights, place
 
 __all__ = ["Run", "begin", "is_of_this_launch", "resume"]
 
 T = TypeVar("T")
+_Reloaded = tuple[Checkpoint, TrainConfig, Corpus, Feeds]
 
 
 @frozen(eq=False)
@@ -65,14 +66,21 @@ class Run:
         trainer, feed = self.trainer, self.feeds.test
         if trainer.corpus.test is None or feed is None:
             return None
-        model = AttnGPT(trainer.model.config).to(trainer.model.token_embedding.weight.device)
-        load_weights(model, trainer.best_weights)
+        device = trainer.model.token_embedding.weight.device
+        model = place(AttnGPT(trainer.model.config), device, trainer.team)
+        load_whole_weights(model, trainer.best_weights, trainer.team)
         pad_id = trainer.corpus.tokenizer.eol_id
         return split_loss(model, feed, trainer.corpus.test, pad_id=pad_id, team=trainer.team)
 
     def save(self) -> None:
-        """Write the checkpoint. Raises CheckpointError."""
+        """Write the checkpoint. Raises CheckpointError.
+
+        The processes of a split model must call it together; the first one writes.
+        """
         trainer = self.trainer
+        last = {**trainer.state(), "launch": Launch.from_environment().to_dict()}
+        if not trainer.team.is_first:
+            return
         save_checkpoint(
             self.out,
             Checkpoint(
@@ -81,7 +89,7 @@ class Run:
                 tokenizer=trainer.corpus.tokenizer,
                 weights=trainer.best_weights,
                 best={"loss": trainer.best_loss, "step": trainer.best_step},
-                last={**trainer.state(), "launch": Launch.from_environment().to_dict()},
+                last=last,
                 table=self.feeds.table,
                 scored=self.scored,
                 coverage=self.feeds.coverage,
@@ -120,7 +128,7 @@ def begin(
 
     material = _from_first(team, prepare, lambda made: made.feeds)
     torch.manual_seed(config.seed)
-    model = AttnGPT(material.model_config).to(chosen)
+    model = place(AttnGPT(material.model_config), chosen, team)
     trainer = _trainer(model, material.corpus, config, material.feeds, compiled, team)
     return Run(trainer, out, str(corpus_path), material.feeds, material.scored)
 
@@ -227,7 +235,7 @@ def resume(
     """
     chosen = choose_device(device)
 
-    def reload() -> tuple[Checkpoint, TrainConfig, Corpus, Feeds]:
+    def reload() -> _Reloaded:
         check_writable(out)
         checkpoint = load_checkpoint(out, device=chosen)
         config = _agreed(checkpoint, given or {})
@@ -235,8 +243,15 @@ def resume(
         feeds = reopen_feeds(checkpoint, corpus, scores or ScoreChoice())
         return checkpoint, config, corpus, feeds
 
-    checkpoint, config, corpus, feeds = _from_first(team, reload, lambda made: made[3])
-    model = AttnGPT(checkpoint.model_config).to(chosen)
+    def without_state(made: _Reloaded) -> _Reloaded:
+        """The other processes of a split model get their parts of its state later."""
+        last = {**made[0].last, "model": {}, "optimizer": {}}
+        return (attrs.evolve(made[0], weights={}, last=last), *made[1:])
+
+    checkpoint, config, corpus, feeds = _from_first(
+        team, reload, lambda made: made[3], without_state if team.sharded else None
+    )
+    model = place(AttnGPT(checkpoint.model_config), chosen, team)
     trainer = _trainer(model, corpus, config, feeds, compiled, team)
     try:
         trainer.load_state(
@@ -251,7 +266,12 @@ def resume(
     return Run(trainer, out, path, feeds, checkpoint.scored)
 
 
-def _from_first(team: Team, make: Callable[[], T], feeds_of: Callable[[T], Feeds]) -> T:
+def _from_first(
+    team: Team,
+    make: Callable[[], T],
+    feeds_of: Callable[[T], Feeds],
+    for_others: Callable[[T], T] | None = None,
+) -> T:
     """``team.from_first``; the processes of a machine hold the score table in memory once."""
 
     def make_shared() -> T:
@@ -262,7 +282,7 @@ def _from_first(team: Team, make: Callable[[], T], feeds_of: Callable[[T], Feeds
         return made
 
     with TemporaryDirectory(prefix="llmattn-") as folder:
-        made = team.from_first(make_shared)
+        made = team.from_first(make_shared, for_others)
         team.any(False)  # all have opened the file, which may then lose its name
     return made
 
