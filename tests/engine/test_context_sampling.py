@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +187,29 @@ def test_a_checkpoints_sample_sees_as_much_before_its_window_as_training_did(
     before = (" dog", " at", " night")
     window = (".", " The", " FOX", " hears", " the", " zebra", " at", " night")
     assert sorted(asked, key=len) == [before + window[:n] for n in range(2, len(window) + 1)]
+
+
+def test_a_provider_is_shown_further_lines_as_they_would_be_written(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    shape = (*SMALL, "--block-size", "8", "--steps", "20", "--stream")
+    done = run(tmp_path, "train", "--corpus", "corpus.txt", *CONTEXT, *shape)
+    assert done.returncode == 0, done.stderr
+    with Sampler(load_checkpoint(tmp_path / "checkpoint.pt"), seed=1) as sampler:
+        (text,) = sampler.sample("tHE owl", SampleOptions(max_new=200, temperature=2.0, lines=5))
+        assert isinstance(sampler.scores, TextRows)
+        source = sampler.scores.source
+        asked = [row.keys for row, _ in source.cache.scan(source.identity.namespace)]
+    assert len(text.split("\n")) == 5
+    begins = set()
+    for keys in asked:
+        assert "".join(keys).lower() in f"\n{text}"
+        begins |= {after for before, after in pairwise(keys) if before == "\n"}
+    # The prompt is shown as it is written; no space stands before a line's first word, which has
+    # its capital, whatever the line before ended with.
+    assert "tHE" in begins
+    words = {begin for begin in begins - {"tHE"} if begin.strip().isalpha()}
+    assert words
+    assert all(word == word.strip().capitalize() for word in words)
 
 
 def test_each_step_is_that_of_a_full_pass_over_the_window(tmp_path: Path) -> None:

@@ -37,6 +37,44 @@ def test_num_prints_so_many_lines(folder: Path) -> None:
     assert len(done.stdout.splitlines()) == 4
 
 
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a checkpoint that has learned to go on over line ends."""
+    folder = tmp_path_factory.mktemp("stream")
+    write_corpus(folder)
+    options = ("--steps", "20", "--attention", "position", "--block-size", "8", "--stream", *SMALL)
+    done = run(folder, "train", "--corpus", "corpus.txt", *options)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+SEVERAL = ("--seed", "1", "--max-new", "300", "--lines")
+
+
+def test_a_model_of_a_stream_writes_as_many_lines_as_wanted(stream: Path) -> None:
+    done = run(stream, "sample", "--prompt", "The cat", *SEVERAL, "4")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("the cat")
+    assert len(done.stdout.splitlines()) == 4
+    one = run(stream, "sample", "--prompt", "The cat", *SEVERAL, "1")
+    assert one.stdout.splitlines() == done.stdout.splitlines()[:1]
+
+
+def test_max_new_ends_a_sample_before_its_lines(stream: Path) -> None:
+    done = run(stream, "sample", "--prompt", "the", "--max-new", "4", "--lines", "9", "--seed", "1")
+    assert len(done.stdout.split()) <= 5
+
+
+def test_samples_of_several_lines_stand_apart(stream: Path) -> None:
+    done = run(stream, "sample", "--prompt", "the", "--num", "3", *SEVERAL, "2")
+    samples = done.stdout.split("---\n")
+    assert [len(sample.splitlines()) for sample in samples] == [2, 2, 2]
+    piped = run(stream, "sample", *SEVERAL, "2", stdin="the cat\nthe dog\n")
+    first, second = piped.stdout.split("---\n")
+    assert first.startswith("the cat")
+    assert second.startswith("the dog")
+
+
 def test_unknown_word_is_told_on_stderr_and_sampled_all_the_same(folder: Path) -> None:
     done = run(folder, "sample", "--prompt", "the zebra sees", "--seed", "1")
     assert done.returncode == 0
@@ -92,6 +130,7 @@ def test_terminal_gets_a_prompt_and_leaves_with_control_d(folder: Path) -> None:
         (("--checkpoint", "none.pt"), "There is no checkpoint at none.pt"),
         (("--block-size", "9"), "at most 8 tokens"),
         (("--temperature", "-1"), "--temperature must be 0 or more"),
+        (("--lines", "2"), "train with --stream, or choose --num 2"),
         (("--top-p", "0"), "--top-p must be above 0"),
         (("--device", "tpu"), "There is no device 'tpu'"),
         (("--ask", "-o", "random.seed=5"), "seed was 0, is 5"),

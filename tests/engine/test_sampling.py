@@ -19,6 +19,7 @@ from llmattn.identity import Identity
 from llmattn.providers.protocol import Limits, Reply
 from llmattn.rows import Row, Scope
 from llmattn.sampling.generate import Decoder, draw, generate
+from llmattn.sampling.lines import GrowingLines
 from llmattn.sampling.options import SampleOptions
 from llmattn.sampling.sampler import Sampler
 from llmattn.sampling.scores import Asker, NoRows, TableRows
@@ -104,6 +105,19 @@ def test_a_sample_stays_at_its_end_of_line() -> None:
             assert set(sample[sample.index(1) :]) == {1}
 
 
+def test_a_sample_of_lines_ends_with_the_last_of_them() -> None:
+    model = lively_model(small_config("position"))
+    options = evolve(OPEN_ENDED, lines=3, max_new=200)
+    steps = generate(Decoder(model, NoRows()), [3], options, randoms(3), unk_id=0, eol_id=1)
+    ends = []
+    for sample in zip(*steps, strict=True):
+        third = [place for place, token in enumerate(sample) if token == 1][2]
+        assert set(sample[third:]) == {1}
+        ends.append(third)
+    assert len(set(ends)) == 3
+    assert max(ends) == len(sample) - 1
+
+
 def test_top_k_and_top_p_leave_out_the_unlikely() -> None:
     shares = torch.tensor([[0.5, 0.3, 0.15, 0.05]])
     logits = shares.log().repeat(400, 1)
@@ -128,6 +142,7 @@ def test_temperature_zero_takes_the_likeliest() -> None:
         ({"top_k": -1}, "--top-k"),
         ({"max_new": 0}, "--max-new"),
         ({"num": 0}, "--num"),
+        ({"lines": 0}, "--lines"),
     ],
 )
 def test_options_out_of_range_name_themselves(changes: dict[str, Any], message: str) -> None:
@@ -135,14 +150,19 @@ def test_options_out_of_range_name_themselves(changes: dict[str, Any], message: 
         evolve(SampleOptions(), **changes)
 
 
-def trained(folder: Path, provider: str = "random", **shape: object) -> Checkpoint:
+TWO_STEPS = TrainConfig(steps=2, batch_size=8, val_fraction=0.2)
+
+
+def trained(
+    folder: Path, provider: str = "random", config: TrainConfig = TWO_STEPS, **shape: object
+) -> Checkpoint:
     """A checkpoint of a short run."""
     small_corpus(folder)
     small = {"block_size": 8, "n_layer": 1, "n_head": 2, "n_embd": 16, "dropout": 0.0, **shape}
     run = begin(
         folder / "corpus.txt",
         folder / "checkpoint.pt",
-        TrainConfig(steps=2, batch_size=8, val_fraction=0.2),
+        config,
         small,
         scores=ScoreChoice((provider,), cache_dir=folder / "scores"),
     )
@@ -184,6 +204,48 @@ def test_streamed_pieces_make_up_the_sample(tmp_path: Path) -> None:
     options = SampleOptions(max_new=20)
     with Sampler(checkpoint, seed=1) as one, Sampler(checkpoint, seed=1) as other:
         assert ["".join(one.stream("the '", options))] == other.sample("the '", options)
+
+
+@pytest.mark.parametrize("preset", ["words", "seed", "bpe"])
+def test_lines_of_a_stream_are_written_as_their_tokens(tmp_path: Path, preset: str) -> None:
+    config = evolve(TWO_STEPS, stream=True, tokenizer=preset, vocab_size=520)
+    checkpoint = trained(tmp_path, config=config)
+    tokenizer = checkpoint.tokenizer
+    with torch.no_grad():  # a line end comes often
+        checkpoint.weights["token_embedding.weight"][1] *= 4
+    options = SampleOptions(max_new=300, temperature=1.0, top_k=0, lines=4)
+    with Sampler(checkpoint, seed=1) as sampler:
+        (text,) = sampler.sample("the cat", options)
+    with Sampler(checkpoint, seed=1) as sampler:
+        assert "".join(sampler.stream("the cat", options)) == text
+    with Sampler(checkpoint, seed=1) as sampler:
+        ids = [token for (token,) in sampler.tokens("the cat", options)]
+    assert ids.count(1) == 4
+    assert text == tokenizer.detokenise([*tokenizer.encode("the cat"), *ids[:-1]])
+
+
+@pytest.mark.parametrize(
+    ("ids", "text"),
+    [
+        ([2, 1, 3], "a\nb"),
+        ([2, 1], "a"),  # cut where the next line would begin
+        ([2, 1, 1, 3], "a\n\nb"),
+        ([2, 1, 1, 1, 1], "a\n\n"),
+        ([2, 1, 3, 1, 4, 1, 1], "a\nb\nc"),
+    ],
+)
+def test_line_ends_show_between_lines(ids: list[int], text: str) -> None:
+    lines = GrowingLines(WORDS, "", 3)
+    assert lines.text() + "".join(map(lines.add, ids)) + lines.rest() == text
+
+
+def test_a_model_of_single_lines_writes_no_second_one(tmp_path: Path) -> None:
+    options = SampleOptions(lines=2)
+    with Sampler(trained(tmp_path)) as sampler:
+        with pytest.raises(CheckpointError, match=r"--lines 2 .* train with --stream"):
+            sampler.sample("the cat", options)
+        with pytest.raises(CheckpointError, match="--num 2"):
+            next(sampler.stream("the cat", options))
 
 
 def test_words_outside_the_vocabulary_are_named_and_still_continued(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ __all__ = ["sample"]
 _D = SampleOptions()
 _FOR_ONE_THREAD = 64_000_000
 """Samples times parameters up to which one thread samples faster than two (measured)."""
+_RULE = "---"
+"""Between samples of several lines; not an empty line, which a model can make."""
 
 
 def sample(
@@ -42,6 +44,13 @@ def sample(
         float, typer.Option(help="Only the likeliest words that make up this share.")
     ] = _D.top_p,
     num: Annotated[int, typer.Option(help="How many samples.")] = _D.num,
+    lines: Annotated[
+        int,
+        typer.Option(
+            help="Most lines of a sample, that of the prompt included; above 1 only for a model "
+            "trained with --stream."
+        ),
+    ] = _D.lines,
     seed: Annotated[int | None, typer.Option(min=0, help="The same seed draws the same.")] = None,
     block_size: Annotated[
         int | None, typer.Option(help="Look fewer tokens back than the model can.")
@@ -67,9 +76,10 @@ def sample(
     """Continue lines of text with a trained model.
 
     With --prompt, prints the samples and ends; else asks for one start of a line after
-    another. Works offline: a pair of words that was never scored counts as the mean of its row.
+    another. A rule stands between samples of several lines. Works offline: a pair of words that
+    was never scored counts as the mean of its row.
     """
-    options = SampleOptions(max_new, temperature, top_k, top_p, num)
+    options = SampleOptions(max_new, temperature, top_k, top_p, num, lines)
     choice = ScoreChoice(
         options=parse_options(option or ()),
         cache=cache,
@@ -88,6 +98,7 @@ def sample(
 
     where = choose_device(device)
     loaded = load_checkpoint(checkpoint, device=where)
+    options.check_training(loaded.train_config)
     with Sampler(
         loaded, device=where, block_size=block_size, seed=seed, ask=ask, choice=choice
     ) as sampler:
@@ -97,8 +108,10 @@ def sample(
             torch.set_num_threads(1)
         told = _Notices(sampler, [s.identity.provider for s in loaded.scored if not s.local])
         prompts = [prompt] if prompt is not None else _prompts()
-        for text in prompts:
+        for place, text in enumerate(prompts):
             told.unknown_words(text)
+            if place and options.lines > 1 and not _is_typed():
+                typer.echo(_RULE)
             try:
                 _show(sampler, text, options)
             except KeyboardInterrupt:
@@ -111,8 +124,8 @@ def sample(
 def _show(sampler: Sampler, prompt: str, options: SampleOptions) -> None:
     """Print the samples of one prompt; a single one as its words come."""
     if options.num > 1:
-        for line in sampler.sample(prompt, options):
-            typer.echo(line)
+        between = f"\n{_RULE}\n" if options.lines > 1 else "\n"
+        typer.echo(between.join(sampler.sample(prompt, options)))
         return
     for piece in sampler.stream(prompt, options):
         typer.echo(piece, nl=False)
@@ -120,9 +133,14 @@ def _show(sampler: Sampler, prompt: str, options: SampleOptions) -> None:
     typer.echo()
 
 
+def _is_typed() -> bool:
+    """Whether a person is asked for the prompts."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
 def _prompts() -> Iterator[str]:
     """The lines that a person types, with history and editing; else those of stdin."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not _is_typed():
         for line in sys.stdin:
             yield line.rstrip("\n")
         return

@@ -114,19 +114,19 @@ def generate(
 ) -> Iterator[list[int]]:
     """``options.num`` continuations of a line that begins with ``prompt``.
 
-    Yields the next token of each sample; ``eol_id`` from the end of its line on. Stops when
-    all lines have ended, or after ``options.max_new`` tokens. Never yields ``unk_id``.
+    Yields the next token of each sample; ``eol_id`` from the end of its last line on. Stops when
+    all samples have ended, or after ``options.max_new`` tokens. Never yields ``unk_id``.
     """
     start = torch.tensor([[eol_id, *prompt]]).expand(options.num, -1)
     logits = decoder.push(start)
-    ended = torch.zeros(options.num, dtype=torch.bool)
+    lines_left = torch.full((options.num,), options.lines)
     for place in range(options.max_new):
         logits[:, unk_id] = float("-inf")
         if place == 0 and not prompt:
             logits[:, eol_id] = float("-inf")  # a line has at least one word
-        tokens = draw(logits, options, randoms).masked_fill(ended, eol_id)
-        ended |= tokens == eol_id
+        tokens = draw(logits, options, randoms).masked_fill(lines_left == 0, eol_id)
+        lines_left = (lines_left - (tokens == eol_id).long()).clamp(min=0)
         yield tokens.tolist()
-        if ended.all() or place + 1 == options.max_new:
+        if not lines_left.any() or place + 1 == options.max_new:
             return
         logits = decoder.push(tokens[:, None])

@@ -10,6 +10,7 @@ import torch
 
 from llmattn.errors import CheckpointError
 from llmattn.sampling.generate import Decoder, generate
+from llmattn.sampling.lines import GrowingLines
 from llmattn.sampling.options import SampleOptions
 from llmattn.sampling.scores import JoinedRows, NoRows, TableRows, open_askers
 from llmattn.sampling.texts import TextRows, open_text_rows
@@ -45,6 +46,7 @@ class Sampler:
             )
         self.tokenizer = checkpoint.tokenizer
         self.model = checkpoint.model(device)
+        self._trained = checkpoint.train_config
         self._block_size = block_size
         self._seed = torch.seed() if seed is None else seed
         self._randoms: list[torch.Generator] = []
@@ -71,7 +73,9 @@ class Sampler:
         """The next token of each of ``options.num`` samples; see ``generate``.
 
         Providers that score words in their context are shown ``prompt`` as it is written.
+        Raises CheckpointError for more lines than the model can go on with.
         """
+        options.check_training(self._trained)
         for texts in self._texts:
             texts.begin(prompt)
         while len(self._randoms) < options.num:
@@ -90,22 +94,21 @@ class Sampler:
 
     def stream(self, prompt: str, options: SampleOptions) -> Iterator[str]:
         """One sample, prompt included, in pieces of text as they come."""
-        line = self.tokenizer.line(prompt)
-        yield line.text()
-        for (token,) in self.tokens(prompt, options):
-            if token != self.tokenizer.eol_id:
-                yield line.add(token)
-        yield line.rest()
+        steps = self.tokens(prompt, options)
+        lines = GrowingLines(self.tokenizer, prompt, options.lines)
+        yield lines.text()
+        for (token,) in steps:
+            yield lines.add(token)
+        yield lines.rest()
 
     def sample(self, prompt: str, options: SampleOptions) -> list[str]:
-        """``options.num`` continuations, prompt included, one line each."""
-        lines = [self.tokenizer.line(prompt) for _ in range(options.num)]
-        texts = [line.text() for line in lines]
+        """``options.num`` continuations, prompt included, of ``options.lines`` lines at most."""
+        grown = [GrowingLines(self.tokenizer, prompt, options.lines) for _ in range(options.num)]
+        texts = [lines.text() for lines in grown]
         for tokens in self.tokens(prompt, options):
             for place, token in enumerate(tokens):
-                if token != self.tokenizer.eol_id:
-                    texts[place] += lines[place].add(token)
-        return [text + line.rest() for text, line in zip(texts, lines, strict=True)]
+                texts[place] += grown[place].add(token)
+        return [text + lines.rest() for text, lines in zip(texts, grown, strict=True)]
 
     def close(self) -> None:
         """Close the sources that were asked."""
