@@ -231,6 +231,37 @@ def test_a_matched_width_is_one_that_multiplies_fast() -> None:
     assert matched.mlp_width % 8 == 0
 
 
+def test_models_of_one_seed_start_alike_in_all_that_they_share() -> None:
+    learned = small_config("learned")
+    torch.manual_seed(5)
+    reference = AttnGPT(learned).state_dict()
+    for other in (
+        match_parameters(small_config("external"), learned),
+        small_config("position", per_layer=True),
+        small_config("learned", distance_bias=True),
+    ):
+        torch.manual_seed(5)
+        for name, value in AttnGPT(other).state_dict().items():
+            if name.startswith("attention."):
+                continue
+            wider, narrower = sorted((reference[name], value), key=lambda each: -each.numel())
+            shared = wider[tuple(slice(size) for size in narrower.shape)]
+            # The deviation of an MLP's output goes with its width; all else is equal.
+            torch.testing.assert_close(
+                shared * wider.shape[-1] ** 0.5, narrower * narrower.shape[-1] ** 0.5
+            )
+
+
+def test_models_of_other_seeds_or_made_one_after_another_start_apart() -> None:
+    torch.manual_seed(5)
+    first, second = AttnGPT(small_config("learned")), AttnGPT(small_config("learned"))
+    torch.manual_seed(6)
+    third = AttnGPT(small_config("learned"))
+    one, two, three = (model.token_embedding.weight for model in (first, second, third))
+    assert not torch.allclose(one, two)
+    assert not torch.allclose(one, three)
+
+
 def test_text_longer_than_the_block_is_refused() -> None:
     model = lively_model(small_config("position"))
     with pytest.raises(ConfigError, match="block size, 16"):

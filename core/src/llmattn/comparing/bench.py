@@ -35,7 +35,7 @@ from llmattn.training.run import Run
 
 __all__ = ["Bench"]
 
-FORMAT = 1
+FORMAT = 2
 """Raised when runs made before must not stand beside new ones."""
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable
 from functools import partial
 
 import attrs
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -58,6 +60,8 @@ class AttnGPT(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        # The first number after torch.manual_seed, whatever the modules below draw.
+        seed = int(torch.randint(2**62, (), device="cpu"))
         self.config = config
         self.token_embedding = nn.Embedding(config.vocab_size, config.n_embd)
         if config.uses_positions:
@@ -66,22 +70,29 @@ class AttnGPT(nn.Module):
         self.attention = LLMAttention(config)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.norm = nn.LayerNorm(config.n_embd, bias=False)
-        self._initialise()
+        if not self.token_embedding.weight.is_meta:
+            self._initialise(seed)
 
-    def _initialise(self) -> None:
+    @torch.no_grad()
+    def _initialise(self, seed: int) -> None:
         """Normal weights of variance 1 / fan-in; what is added to the residual stream smaller
         by ``sqrt(2 n_layer)``, as in GPT-2.
+
+        Each matrix has random numbers of its own, by its name: models that differ in their
+        attention or in the width of their MLP start alike in all that they share.
         """
         for name, parameter in self.named_parameters():
+            if parameter.dim() < 2 or name.startswith("attention."):
+                continue
             if name == "position_embedding.weight":
-                nn.init.zeros_(parameter)
-            elif name == "token_embedding.weight":
-                nn.init.normal_(parameter, std=self.config.n_embd**-0.5)
-            elif name.endswith(("project_out.weight", "mlp_out.weight")):
-                std = (2 * self.config.n_layer * parameter.shape[1]) ** -0.5
-                nn.init.normal_(parameter, std=std)
-            elif parameter.dim() == 2 and not name.startswith("attention."):
-                nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
+                parameter.zero_()
+                continue
+            fan_in = parameter.shape[1]
+            if name.endswith(("project_out.weight", "mlp_out.weight")):
+                std = (2 * self.config.n_layer * fan_in) ** -0.5
+            else:
+                std = fan_in**-0.5
+            parameter.copy_(std * _random_numbers(parameter.shape, f"{seed} {name}"))
 
     def parameter_count(self) -> int:
         """How many numbers are learned."""
@@ -186,6 +197,17 @@ class AttnGPT(nn.Module):
         return None, head_loss(x, self.token_embedding.weight, wanted)
 
 
+def _random_numbers(shape: torch.Size, name: str) -> Tensor:
+    """Standard normal, by ``name``. A row or column more leaves the others as they are, so that
+    an MLP has the units of a narrower one, and W_V is the same beside queries and keys.
+    """
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    random = np.random.default_rng(int.from_bytes(digest, "big"))
+    by_column = name.endswith("mlp_out.weight")
+    drawn = random.standard_normal(shape[::-1] if by_column else shape, dtype=np.float32)
+    return torch.from_numpy(drawn.T if by_column else drawn)
+
+
 def _product_type(x: Tensor) -> torch.dtype:
     """The type in which matrices are multiplied, which autocast may have changed."""
     kind = x.device.type
@@ -198,7 +220,7 @@ def match_parameters(config: ModelConfig, reference: ModelConfig) -> ModelConfig
     The width is a multiple of 8 if one will do: others make products up to 40% slower. Raises
     ConfigError if no width does.
     """
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
         wanted = AttnGPT(reference).parameter_count()
         least = AttnGPT(attrs.evolve(config, mlp_width=1)).parameter_count()
     a_unit = 2 * config.n_embd * config.n_layer
