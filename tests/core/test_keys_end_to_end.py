@@ -77,3 +77,27 @@ def test_a_password_in_the_url_is_not_shown_or_written(tmp_path: Path) -> None:
     assert "127.0.0.1:9" in printed
     assert PASSWORD not in printed
     assert PASSWORD.encode() not in everything_written(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "instead"),
+    [
+        (("-p", "openai", "-o", f"openai.api_key={KEY}"), "OPENAI_API_KEY"),
+        (("-p", "custom", "-o", f"api_key={KEY}"), "CUSTOM_API_KEY"),
+        (("-p", "custom", "-o", f"custom.base_url=http://me:{KEY}@host/v1"), "CUSTOM_BASE_URL"),
+        (("-o", f"redis.url=redis://:{KEY}@host:6379/0"), "REDIS_URL"),
+    ],
+)
+def test_a_printed_config_leaves_out_keys_and_passwords(
+    tmp_path: Path, given: tuple[str, ...], instead: str
+) -> None:
+    printed = run(tmp_path, "train", *given, "-o", "lmdb.sync=false", "--print-config")
+    assert 'option = ["lmdb.sync=false"]' in printed
+    assert f"set {instead} in the environment" in printed
+    assert KEY not in printed
+
+
+def test_a_printed_config_needs_the_plugin_that_knows_what_is_secret(tmp_path: Path) -> None:
+    printed = run(tmp_path, "train", "-o", f"unknown.token={KEY}", "--print-config")
+    assert "No provider is called 'unknown'" in printed
+    assert KEY not in printed

@@ -12,7 +12,14 @@ from dotenv import dotenv_values, find_dotenv
 from llmattn.errors import ConfigError, MissingSetting
 from llmattn.secrets import Secret, redact, strip_credentials
 
-__all__ = ["environment", "identity_details", "resolve", "setting", "settings_help"]
+__all__ = [
+    "environment",
+    "identity_details",
+    "resolve",
+    "secret_settings",
+    "setting",
+    "settings_help",
+]
 
 T = TypeVar("T")
 
@@ -92,8 +99,7 @@ def resolve(
 
 def _convert(kind: Any, text: str, owner: str, source: str) -> Any:
     """``text`` as the type of a settings field."""
-    kinds = [k for k in getattr(kind, "__args__", (kind,)) if k is not type(None)]
-    convert: Callable[[str], Any] = kinds[0]
+    convert: Callable[[str], Any] = _kinds(kind)[0]
     try:
         if convert is bool:
             if text.lower() in _TRUE | _FALSE:
@@ -104,6 +110,11 @@ def _convert(kind: Any, text: str, owner: str, source: str) -> Any:
         shown = "its value" if convert is Secret else repr(text)
         name = getattr(convert, "__name__", str(convert))
         raise ConfigError(f"{owner}: {source} takes a value of type {name}, not {shown}.") from None
+
+
+def _kinds(kind: Any) -> list[Any]:
+    """The types that a field may hold, without None."""
+    return [k for k in getattr(kind, "__args__", (kind,)) if k is not type(None)]
 
 
 def identity_details(settings: object) -> dict[str, Any]:
@@ -117,6 +128,12 @@ def identity_details(settings: object) -> dict[str, Any]:
             value = strip_credentials(value)
         details[f.name] = value
     return details
+
+
+def secret_settings(cls: type) -> set[str]:
+    """The fields of a settings class that hold a ``Secret``."""
+    fields = attrs.fields(attrs.resolve_types(cast(Any, cls)))
+    return {f.name for f in fields if Secret in _kinds(f.type)}
 
 
 def settings_help(cls: type) -> list[tuple[str, str, str, str]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from llmattn.cli.secret_options import without_secrets
 from llmattn.errors import ConfigError
 
 __all__ = ["arms_read", "print_config", "read_config", "read_config_and_arms"]
@@ -60,7 +61,13 @@ def _read(ctx: typer.Context, path: Path | None, tables: str = "") -> Path | Non
 
 
 def print_config(values: dict[str, Any]) -> None:
-    """Print options as a file that ``--config`` reads; those that are not set are left out."""
+    """Print options as a file that ``--config`` reads; those that are not set are left out.
+
+    So are plugins' options that hold a key or a password; stderr tells what to do instead.
+    """
+    if values.get("option"):
+        kept = without_secrets(values["option"], values.get("provider") or ())
+        values = {**values, "option": kept or None}
     for name, value in values.items():
         if name in _NOT_IN_FILES or value is None:
             continue

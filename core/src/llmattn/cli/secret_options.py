@@ -1,0 +1,51 @@
+"""Plugins' options that hold a key or a password, which are kept out of what is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmattn.cli.parsing import parse_options
+from llmattn.errors import UnknownPlugin
+from llmattn.notices import notify
+from llmattn.plugins import Plugins, load_plugins
+from llmattn.registry import Registered
+from llmattn.scoring.choose import choose_provider
+from llmattn.secrets import redact
+from llmattn.settings import environment, secret_settings, settings_help
+
+__all__ = ["without_secrets"]
+
+
+def without_secrets(options: Sequence[str], providers: Sequence[str]) -> list[str]:
+    """Those of ``NAME.KEY=VALUE`` that may be shown; for each other, a line on stderr says why.
+
+    ``providers``: whose options have no NAME; empty for the one that the environment names.
+    Raises ConfigError for any other form, or UnknownPlugin for a NAME that is not installed: what
+    of it is secret, nobody else knows.
+    """
+    plugins = load_plugins()
+    kept = []
+    for text in options:
+        ((name, _),) = parse_options([text]).items()
+        owner, _, key = name.rpartition(".")
+        owners = [owner] if owner else providers or [choose_provider(plugins, environment())[0]]
+        settings = [_registered(plugins, each).settings for each in owners]
+        if redact(text) == text and not any(key in secret_settings(each) for each in settings):
+            kept.append(text)
+            continue
+        known = [env for each in settings for f, env, *_ in settings_help(each) if f == key and env]
+        instead = (
+            f"set {known[0]} in the environment or in a .env file" if known else "type it each time"
+        )
+        notify(f"-o {name} is left out, since it holds a key or a password: {instead}.")
+    return kept
+
+
+def _registered(plugins: Plugins, name: str) -> Registered:
+    """The provider or the cache called ``name``; a provider is what is missed."""
+    try:
+        return plugins.provider(name)
+    except UnknownPlugin:
+        if name not in plugins.caches.names():
+            raise
+        return plugins.cache(name)
