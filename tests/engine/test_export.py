@@ -58,6 +58,10 @@ def test_settings_of_the_model_are_plain_json(folder: Path) -> None:
     assert config["scored"][0]["identity"]["provider"] == "random"
 
 
+def test_an_export_does_not_tell_where_the_corpus_was(folder: Path) -> None:
+    assert "corpus.txt" not in (folder / "model" / "config.json").read_text()
+
+
 def test_exported_model_can_be_sampled(folder: Path) -> None:
     same = ("--prompt", "the cat", "--seed", "3")
     texts = [

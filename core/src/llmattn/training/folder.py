@@ -24,9 +24,11 @@ def write_folder(folder: Path, data: Mapping[str, Any]) -> list[Path]:
 
     Weights go to model.safetensors, the score table's tensors to scores.safetensors (if there
     is a table), the tokenizer to tokenizer.json, which the tokenizers library reads, and all
-    else to config.json. Returns the files. Raises CheckpointError if the folder cannot be written.
+    else to config.json; a folder is made to be passed on, so the corpus's place on this machine
+    is left out. Returns the files. Raises CheckpointError if the folder cannot be written.
     """
-    config = {key: value for key, value in data.items() if key not in ("weights", "last")}
+    left_out = ("weights", "last", "corpus")
+    config = {key: value for key, value in data.items() if key not in left_out}
     tokenizer = json.loads(data["tokenizer"])
     text = tokenizer.pop("tokenizer")
     tensors, config["table"] = _split(data["table"] or {})
@@ -75,7 +77,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"The exported model in {folder} is damaged ({error}): export it again."
         ) from None
-    return {**data, "last": {}}
+    return {**data, "last": {}, "corpus": ""}
 
 
 def _split(state: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
