@@ -218,6 +218,20 @@ def test_a_schedulers_signal_interrupts_as_a_key_does(tmp_path: Path) -> None:
     assert 1 <= len(kept(tmp_path)) < 9
 
 
+def test_processes_whose_parent_was_killed_end_without_a_word(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    options = ("--arms", "position,uniform", "--seeds", "2", "--steps", "30", "--jobs", "2")
+    process = start(tmp_path, "compare", "corpus.txt", *QUICK, *options)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("[1/"):  # both have their next run
+            process.kill()
+            break
+    _, told = process.communicate(timeout=60)  # they hold stderr open until they end
+    assert process.returncode == -signal.SIGKILL
+    assert [line for line in told.splitlines() if not line.startswith("[")] == []
+
+
 def test_processes_side_by_side_reach_the_same_losses(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     options = ("--arms", "random,position", "--lr", "3e-3", "--seeds", "2")

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -124,12 +125,24 @@ def _serve(config: CompareConfig, connection: Connection) -> None:
 
     try:
         bench = Bench(config, alone=False)
-        while True:
-            task = connection.recv()
-            connection.send(bench.train(task.arm, task.lr, task.seed))
-    except EOFError:
-        return
+        while (task := _next(connection)) is not None:
+            _tell(connection, bench.train(task.arm, task.lr, task.seed))
     except LlmattnError as error:
-        connection.send(str(error))
+        _tell(connection, str(error))
     except Exception as error:  # the parent tells it; a traceback here would be lost among others
-        connection.send(f"a fault in llmattn: {type(error).__name__}: {error}")
+        _tell(connection, f"a fault in llmattn: {type(error).__name__}: {error}")
+
+
+def _next(connection: Connection) -> Task | None:
+    """The next task; None once the other end is closed, or its process was killed."""
+    try:
+        task: Task = connection.recv()
+    except (EOFError, OSError):
+        return None
+    return task
+
+
+def _tell(connection: Connection, answer: FinishedRun | str) -> None:
+    """Send an answer; one that nobody waits for any more is dropped."""
+    with suppress(OSError):
+        connection.send(answer)
