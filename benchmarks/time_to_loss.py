@@ -126,18 +126,18 @@ class Side:
     def told(self, target: float, learned: Side) -> str:
         last = self.course[-1][0]
         best = min(loss for _, loss in self.course)
-        pace = f"{last.seconds / last.step * 1e3:>8.0f} {best:.4f}"
+        pace = f"{last.train_seconds / last.step * 1e3:>8.0f} {best:.4f}"
         report, theirs = self.reached(target), learned.reached(target)
         if report is None or theirs is None:
             return f"{'never':>6} {'':>8} {'':>6} {pace}"
-        ratio = theirs.seconds / report.seconds
-        return f"{report.step:>6} {report.seconds:>8.1f} {ratio:>6.2f} {pace}"
+        ratio = theirs.train_seconds / report.train_seconds
+        return f"{report.step:>6} {report.train_seconds:>8.1f} {ratio:>6.2f} {pace}"
 
 
 def soonest(runs: list[Side], target: float) -> Side:
     def seconds(run: Side) -> float:
         report = run.reached(target)
-        return report.seconds if report else float("inf")
+        return report.train_seconds if report else float("inf")
 
     return min(runs, key=seconds)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import threading
@@ -251,6 +252,21 @@ def test_log_of_a_resumed_run_is_that_of_an_unbroken_one(tmp_path: Path, name: s
     path.write_text("\n".join([*lines, lines[-1].replace("10", "15", 1)]) + "\n")
     run(tmp_path, "train", "--resume", "--log", name)
     assert path.read_text().splitlines() == lines
+
+
+def test_tokens_a_second_are_those_of_training_without_evaluations(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    quick = (*QUICK, "--attention", "position", "--steps", "10", "--log", "log.jsonl")
+    printed = run(tmp_path, *quick).stdout
+    first, second, third = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+    paces = [
+        (now["tokens"] - before["tokens"]) / (now["train_seconds"] - before["train_seconds"])
+        for before, now in ((first, second), (second, third))
+    ]
+    shown = [
+        line.split()[3] for line in printed.splitlines() if line.split()[:1] in (["5"], ["10"])
+    ]
+    assert shown == [f"{pace:,.0f}" for pace in paces]
 
 
 def test_log_of_another_kind_is_refused(tmp_path: Path) -> None:

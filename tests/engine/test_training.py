@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,33 @@ def test_time_limit_ends_a_run_after_a_whole_step(tmp_path: Path) -> None:
     assert trainer.step == 0
     assert go(trainer)[0] == "finished"
     assert trainer.step == 24
+
+
+def test_time_of_training_leaves_out_evaluations_and_what_is_done_with_them(
+    tmp_path: Path,
+) -> None:
+    trainer, reports = new_trainer(small_corpus(tmp_path)), []
+
+    def note(report: Report) -> None:
+        reports.append(report)
+        time.sleep(0.02)  # stands for any work; at least so much passes on any machine
+
+    trainer.run(on_report=note, save=lambda: None, stop=StopWish())
+    counted = len(reports) - 1  # the one at step 0 is before the clock starts
+    assert trainer.seconds - trainer.train_seconds >= 0.02 * counted
+    assert reports[-1].seconds - reports[-1].train_seconds >= 0.02 * (counted - 1)
+
+
+def test_state_that_knows_no_time_of_training_alone_goes_on_with_all_that_passed(
+    tmp_path: Path,
+) -> None:
+    corpus = small_corpus(tmp_path)
+    first, second = new_trainer(corpus), new_trainer(corpus)
+    go(first)
+    state = {name: value for name, value in first.state().items() if name != "train_seconds"}
+    best = {"loss": first.best_loss, "step": first.best_step, "weights": first.best_weights}
+    second.load_state(state, best)
+    assert second.train_seconds == first.seconds
 
 
 def test_loss_that_is_no_number_ends_with_advice(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from llmattn.notices import notify
 from llmattn.training.board import Board
 from llmattn.training.interrupt import StopWish
 from llmattn.training.log import TrainingLog
-from llmattn.training.loop import Report
+from llmattn.training.loop import Report, Trainer
 from llmattn.training.run import Run
 
 __all__ = ["run_and_show"]
@@ -54,7 +54,7 @@ def run_and_show(
     if trainer.step:
         typer.echo(f"going on after step {trainer.step:,} of {trainer.config.steps:,}")
     typer.echo(f"{'step':>7}{'train':>9}{'validation':>12}{'tokens/s':>11}{'left':>8}")
-    speed = _Speed(trainer.tokens, trainer.seconds, trainer.step)
+    speed = _Speed(trainer)
 
     def show(report: Report) -> None:
         typer.echo(_line(report, speed, trainer.config.steps))
@@ -72,16 +72,17 @@ def run_and_show(
 
 
 class _Speed:
-    """Tokens and steps a second since the last evaluation."""
+    """Tells the pace since the last evaluation."""
 
-    def __init__(self, tokens: int, seconds: float, step: int) -> None:
-        self._last = (tokens, seconds, step)
+    def __init__(self, start: Trainer) -> None:
+        self._last: Trainer | Report = start
 
-    def take(self, report: Report) -> tuple[float, float]:
-        tokens, seconds, step = self._last
-        self._last = (report.tokens, report.seconds, report.step)
-        passed = max(1e-9, report.seconds - seconds)
-        return (report.tokens - tokens) / passed, (report.step - step) / passed
+    def take(self, now: Report) -> tuple[float, float]:
+        """Tokens a second of training alone; seconds a step with its share of evaluations."""
+        last, self._last = self._last, now
+        trained = max(1e-9, now.train_seconds - last.train_seconds)
+        passed = (now.seconds - last.seconds) / max(1, now.step - last.step)
+        return (now.tokens - last.tokens) / trained, passed
 
 
 def _show_start(run: Run) -> None:
@@ -108,12 +109,12 @@ def _show_start(run: Run) -> None:
 
 
 def _line(report: Report, speed: _Speed, steps: int) -> str:
-    tokens_a_second, steps_a_second = speed.take(report)
+    tokens_a_second, seconds_a_step = speed.take(report)
     train = "" if report.train_loss is None else f"{report.train_loss:.4f}"
     line = f"{report.step:>7}{train:>9}{report.val_loss:>12.4f}"
     if report.step:
-        left = (steps - report.step) / max(1e-9, steps_a_second)
-        line += f"{tokens_a_second:>11,.0f}{_clock(left):>8}"
+        left = _clock((steps - report.step) * seconds_a_step)
+        line += f"{tokens_a_second:>11,.0f}{left:>8}"
         line += "  best" if report.is_best else ""
     return line
 

@@ -42,8 +42,8 @@ class Board:
         curves = {"loss/validation": report.val_loss, "learning_rate": report.lr}
         if report.train_loss is not None:
             curves["loss/training"] = report.train_loss
-        if self._last is not None and report.seconds > self._last.seconds:
-            passed = report.seconds - self._last.seconds
+        if self._last is not None and report.train_seconds > self._last.train_seconds:
+            passed = report.train_seconds - self._last.train_seconds
             curves["tokens_a_second"] = (report.tokens - self._last.tokens) / passed
         for name, value in curves.items():
             self._writer.add_scalar(name, value, report.step)

@@ -38,7 +38,8 @@ __all__ = ["Report", "Trainer"]
 @frozen
 class Report:
     """One evaluation. Losses are nats a token; ``train_loss`` is the mean since the last
-    evaluation (None before the first step); ``seconds`` and ``tokens`` count from the start.
+    evaluation (None before the first step). From the start count ``tokens``, ``seconds`` (that
+    passed) and ``train_seconds`` (of these, what the steps took, without evaluations).
     """
 
     step: int
@@ -48,6 +49,7 @@ class Report:
     tokens: int
     seconds: float
     is_best: bool
+    train_seconds: float  # last, so that a resumed log keeps the columns it began with
 
 
 class Trainer:
@@ -81,7 +83,7 @@ class Trainer:
         self._order = BatchOrder(self._pieces, batch_size=config.batch_size, seed=config.seed)
         self.step = 0
         self.tokens = 0
-        self.seconds = 0.0
+        self.seconds = self.train_seconds = 0.0
         self.best_loss = math.inf
         self.best_step = 0
         self.best_weights: Mapping[str, Tensor] = {}
@@ -98,6 +100,7 @@ class Trainer:
             "step": self.step,
             "tokens": self.tokens,
             "seconds": self.seconds,
+            "train_seconds": self.train_seconds,
             "waited": self._waited,
             "loss_sum": self._loss_sum.item(),
             "loss_tokens": self._loss_tokens,
@@ -116,6 +119,8 @@ class Trainer:
         self.step = int(state["step"])
         self.tokens = int(state["tokens"])
         self.seconds = float(state["seconds"])
+        # A state written before the two were told apart has only the one.
+        self.train_seconds = float(state.get("train_seconds", self.seconds))
         self._waited = int(state["waited"])
         self._loss_sum.fill_(float(state["loss_sum"]) if self.team.is_first else 0.0)
         self._loss_tokens = int(state["loss_tokens"])
@@ -150,10 +155,13 @@ class Trainer:
             self._train_step()
             evaluated = self.step % self.config.eval_every == 0 or self.step == self.config.steps
             if evaluated:
-                self.seconds += time.monotonic() - before
-                before = time.monotonic()
+                self._loss_sum.item()  # a GPU lags behind: its steps are no time of the evaluation
+            after = time.monotonic()
+            self.train_seconds += after - before
+            self.seconds += after - before
+            if evaluated:
                 self._evaluate(on_report)
-            self.seconds += time.monotonic() - before
+                self.seconds += time.monotonic() - after
             outcome, due = self._outcome(stop, began + max_seconds, saved + save_every)
             if outcome is None and evaluated and due:
                 self._save(save)
@@ -253,5 +261,6 @@ class Trainer:
                 tokens=self.tokens,
                 seconds=self.seconds,
                 is_best=is_best,
+                train_seconds=self.train_seconds,
             )
         )
