@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -44,6 +45,15 @@ def test_a_run_on_both_scopes_goes_on(trained: Path) -> None:
     done = run(trained, "train", "--resume", "--steps", "9", "--out", "checkpoint.pt")
     assert done.returncode == 0, done.stderr
     assert "going on after step 8 of 9" in done.stdout
+
+
+def test_providers_in_another_order_than_their_channels_do_not_contradict_the_checkpoint(
+    trained: Path,
+) -> None:
+    shutil.copy(trained / "checkpoint.pt", trained / "again.pt")
+    given = (*CONTEXT, "--provider", "cooccurrence", "--steps", "10", "--out", "again.pt")
+    done = run(trained, "train", "--resume", *given)
+    assert done.returncode == 0, done.stderr
 
 
 def test_scores_opened_again_give_the_loss_that_training_had(trained: Path) -> None:

@@ -336,9 +336,11 @@ def _trainer(
 def _agreed(checkpoint: Checkpoint, given: Mapping[str, Any]) -> TrainConfig:
     """The checkpoint's settings, with another number of steps if one is given."""
     known = {**attrs.asdict(checkpoint.model_config), **attrs.asdict(checkpoint.train_config)}
-    known["provider"] = [scored.identity.provider for scored in checkpoint.scored]
+    known["provider"] = sorted(scored.identity.provider for scored in checkpoint.scored)
     for name, value in given.items():
-        if name != "steps" and value != known[name]:
+        # The checkpoint's channels have an order of their own, which no user need know.
+        stated = sorted(value or ()) if name == "provider" else value
+        if name != "steps" and stated != known[name]:
             option = name.replace("_", "-")
             raise CheckpointError(
                 f"--{option} {_shown(value)} contradicts the checkpoint, which was trained with "
