@@ -147,6 +147,21 @@ def test_patience_ends_a_run_that_no_longer_gets_better(tmp_path: Path) -> None:
     assert not any(report.is_best for report in reports[-3:])
 
 
+def test_run_stopped_before_its_first_step_resumes_as_one_that_was_not(tmp_path: Path) -> None:
+    corpus = small_corpus(tmp_path)
+    # Without a rate no evaluation is a new best, so patience counts every one of them.
+    config = TrainConfig(steps=500, batch_size=8, eval_every=2, lr=1e-30, patience=3)
+    _, unbroken = go(new_trainer(corpus, config))
+    first, second = new_trainer(corpus, config), new_trainer(corpus, config)
+    go(first, max_seconds=0.0)
+    best = {"loss": first.best_loss, "step": first.best_step, "weights": first.best_weights}
+    second.load_state(copy.deepcopy(first.state()), best)
+    outcome, after = go(second)
+    assert outcome == "patience"
+    assert second.step == 6
+    assert [(r.step, r.is_best) for r in after] == [(r.step, r.is_best) for r in unbroken]
+
+
 def test_time_limit_ends_a_run_after_a_whole_step(tmp_path: Path) -> None:
     trainer = new_trainer(small_corpus(tmp_path))
     assert go(trainer, max_seconds=0.0)[0] == "time"

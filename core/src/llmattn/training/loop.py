@@ -148,6 +148,7 @@ class Trainer:
         began = time.monotonic()
         saved = began
         if self.step == 0:
+            self.best_loss, self._waited = math.inf, 0  # a run that was stopped here begins anew
             self._evaluate(on_report)
         outcome, _ = self._outcome(stop, began + max_seconds, math.inf)
         while outcome is None:
