@@ -25,11 +25,13 @@ TINY = (
     "--jobs",
     "1",
 )
-QUICK = ("--steps", "6", "--eval-every", "3", "--lrs", "3e-3,3e-2", *TINY)
+QUICK = ("--steps", "6", "--eval-every", "3", *TINY)
+GRID = ("--lrs", "3e-3,3e-2")
 
 
 def compare(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return run(folder, "compare", "corpus.txt", *QUICK, *options)
+    grid = () if {"--lr", "--lrs"} & {*options} else GRID
+    return run(folder, "compare", "corpus.txt", *QUICK, *grid, *options)
 
 
 def result(folder: Path) -> dict[str, Any]:
@@ -221,7 +223,7 @@ def test_a_schedulers_signal_interrupts_as_a_key_does(tmp_path: Path) -> None:
 def test_processes_whose_parent_was_killed_end_without_a_word(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     options = ("--arms", "position,uniform", "--seeds", "2", "--steps", "30", "--jobs", "2")
-    process = start(tmp_path, "compare", "corpus.txt", *QUICK, *options)
+    process = start(tmp_path, "compare", "corpus.txt", *QUICK, *GRID, *options)
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("[1/"):  # both have their next run
@@ -325,10 +327,8 @@ def test_first_words_of_a_text_are_a_text_of_their_own(tmp_path: Path) -> None:
         (("--arms", "random/shuffled"), "there is nothing to shuffle"),
         (("--arms", "random/averaged"), "there is nothing to average"),
         (("--arms", "random", "-o", "openai.x=1"), "which is not in use"),
-        (
-            ("--arms", "external:cooccurrence", "-p", "random", "-o", "window=1"),
-            "names no provider",
-        ),
+        (("--arms", "external:cooccurrence", "-o", "window=1"), "names no provider"),
+        (("--arms", "position", "--lr", "1e-3", "--lrs", "2e-3,4e-3"), "leave one of them out"),
         (("--arms", "random", "--cache", "memory", "--jobs", "2"), "--cache memory belongs to one"),
         (("--arms", "random", "--out", "corpus.txt"), "cannot be made"),
         (("--arms", "external:nobody"), "No provider is called 'nobody'"),
@@ -345,3 +345,68 @@ def test_wrong_input_gets_one_clear_line_and_a_failure(
     assert message in errors[0]
     assert "Traceback" not in done.stderr
     assert "fault in llmattn" not in done.stderr
+
+
+NO_SCORES = "position,uniform"
+OWN_SCORES = "external:cooccurrence,random"
+
+
+@pytest.mark.parametrize(
+    ("arms", "option"),
+    [
+        (NO_SCORES, ("--provider", "openai")),
+        (NO_SCORES, ("--model", "nonsense")),
+        (NO_SCORES, ("--option", "random.seed=3")),
+        (NO_SCORES, ("--scope", "prefix")),
+        (NO_SCORES, ("--cache", "memory")),
+        (NO_SCORES, ("--score-transform", "log")),
+        (NO_SCORES, ("--context-words", "5")),
+        (NO_SCORES, ("--coverage", "0.5")),
+        (NO_SCORES, ("--max-cost", "1")),
+        (OWN_SCORES, ("--provider", "openai")),
+        (OWN_SCORES, ("--model", "nonsense")),
+        (OWN_SCORES, ("--scope", "prefix")),
+    ],
+)
+def test_an_option_that_no_arm_reads_is_refused(
+    tmp_path: Path, arms: str, option: tuple[str, str]
+) -> None:
+    write_corpus(tmp_path)
+    done = compare(tmp_path, "--arms", arms, *option)
+    assert done.returncode == 1, done.stderr
+    assert f"error: {option[0]} is for" in done.stderr
+    assert not (tmp_path / "comparison").exists()
+
+
+def test_what_an_arm_of_a_file_says_itself_is_not_asked_for_again(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    (tmp_path / "arms.toml").write_text(
+        '[arms.mine]\nlike = "external"\nmodel = "own"\nscore-transform = "log"\n'
+        "context-words = 3\n"
+    )
+    for option in (("--model", "m"), ("--score-transform", "log"), ("--context-words", "5")):
+        done = compare(tmp_path, "--config", "arms.toml", *option)
+        assert f"error: {option[0]} is for" in done.stderr
+
+
+def test_a_file_for_more_arms_than_are_typed_may_say_more(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    text = 'provider = ["random"]\nlr = 3e-3\nseeds = 1\n'
+    (tmp_path / "all.toml").write_text(text)
+    done = run(
+        tmp_path, "compare", "corpus.txt", *QUICK, "--config", "all.toml", "--arms", "position"
+    )
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "all.toml").write_text(f'arms = "position"\n{text}')
+    done = run(tmp_path, "compare", "corpus.txt", *QUICK, "--config", "all.toml")
+    assert "error: --provider is for" in done.stderr
+
+
+def test_a_printed_configuration_makes_the_same_comparison(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    options = ("--arms", "position,uniform", "--lr", "3e-3", "--seeds", "1")
+    compare(tmp_path, *options)
+    printed = compare(tmp_path, *options, "--print-config").stdout
+    (tmp_path / "printed.toml").write_text(printed)
+    done = run(tmp_path, "compare", "corpus.txt", "--config", "printed.toml")
+    assert "2 runs kept from before" in done.stderr, done.stderr

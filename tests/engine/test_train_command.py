@@ -139,6 +139,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("--out", "no/such/folder.pt"), "No checkpoint can be written"),
         (("--provider", "nobody"), "No provider is called 'nobody'"),
         (("-o", "nonsense"), "write it as NAME.KEY=VALUE"),
+        (("--attention", "position", "--model", "m"), "--model is for external scores"),
+        (("--attention", "learned", "--max-cost", "1"), "--attention learned reads none"),
         (("--max-time", "0"), "--max-time must be above 0"),
         (("--threads", "0"), "--threads must be at least 1"),
         (("--resume", "--out", "none.pt"), "There is no checkpoint at none.pt"),

@@ -15,6 +15,7 @@ from llmattn.cli import options as o
 from llmattn.cli.config_file import arms_read, read_config_and_arms
 from llmattn.cli.config_file import print_config as show_config
 from llmattn.cli.parsing import explicit_options, parse_options, use_threads
+from llmattn.cli.unused import refuse_unread
 from llmattn.comparing.arms import ARMS, default_arms, parse_arms
 from llmattn.comparing.config import BASELINES, CompareConfig
 from llmattn.errors import ConfigError
@@ -234,15 +235,13 @@ def compare(
     learning rate from the same grid. Finished runs are kept in --out: after a break the same
     command makes only those that are missing.
     """
-    values = dict(locals())
+    values = {**locals(), **_one_choice_of_rates(ctx, lr, lrs)}
     if print_config:
         show_config({p.name: values[p.name] for p in ctx.command.params if p.name in values})
         return
-    typed = explicit_options(ctx, files=False)
-    if "lrs" in typed and "lr" not in typed:
-        values["lr"] = None  # a grid in the command counts for more than a rate in its file
     use_threads(threads)
     settings = _settings(values, arms_read(ctx))
+    refuse_unread(ctx, settings)
     command = _command(ctx, values)
 
     from llmattn.cli.compare_show import run_and_show
@@ -254,6 +253,24 @@ def compare(
     except KeyboardInterrupt:
         notify(f"Interrupted: finished runs are kept in {out}. The same command makes the others.")
         raise typer.Exit(130) from None
+
+
+def _one_choice_of_rates(
+    ctx: typer.Context, lr: float | None, lrs: str
+) -> dict[str, float | str | None]:
+    """One rate or a grid, the other as None: what is typed counts for more than a file.
+
+    Raises ConfigError for both in one place.
+    """
+    both = {"lr", "lrs"}
+    typed = both.intersection(explicit_options(ctx, files=False))
+    given = typed or both.intersection(explicit_options(ctx))
+    if given == both:
+        raise ConfigError(
+            "--lr is one learning rate for all arms, and --lrs a grid that each chooses from: "
+            "leave one of them out."
+        )
+    return {"lr": None, "lrs": lrs} if lr is None or given == {"lrs"} else {"lr": lr, "lrs": None}
 
 
 def _settings(values: dict[str, Any], tables: dict[str, Any]) -> CompareConfig:

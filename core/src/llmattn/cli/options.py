@@ -12,6 +12,7 @@ from llmattn.scoring.options import ScoringOptions
 
 __all__ = [
     "LIMITS",
+    "SCORE_PANELS",
     "BlockSize",
     "CacheDir",
     "CacheName",
@@ -42,6 +43,9 @@ __all__ = [
 _SCORES = "Where the scores come from"
 _LIMITS = "Limits in money and speed"
 _TEXT = "The text"
+
+SCORE_PANELS = (_SCORES, _LIMITS)
+"""Headings, in the help, of the options that are about scores."""
 
 LIMITS = (
     "max_cost",

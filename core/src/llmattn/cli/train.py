@@ -13,6 +13,7 @@ from llmattn.cli import options as o
 from llmattn.cli.config_file import print_config as show_config
 from llmattn.cli.config_file import read_config
 from llmattn.cli.parsing import explicit_options, parse_options, use_threads
+from llmattn.cli.unused import refuse_scores
 from llmattn.errors import ConfigError
 from llmattn.model.config import ModelConfig
 from llmattn.training.choice import ScoreChoice
@@ -269,7 +270,14 @@ def train(
         return
     settings = TrainConfig(**{name: values[name] for name in _TRAIN_FIELDS & set(values)})
     shape = {name: values[name] for name in _MODEL_FIELDS & set(values)}
-    ModelConfig(vocab_size=2, channels=("any",), **shape)
+    model_config = ModelConfig(vocab_size=2, channels=("any",), **shape)
+    if not (resume or model_config.uses_scores):
+        refuse_scores(
+            ctx,
+            "attention",
+            f"--attention {attention} reads none: leave it out, or choose external, hybrid or "
+            "pure.",
+        )
     if max_time is not None and max_time <= 0:
         raise ConfigError(f"--max-time must be above 0 minutes, not {max_time:g}.")
     commanded = explicit_options(ctx, files=False)
