@@ -144,11 +144,29 @@ def test_pairs_of_a_stream_reach_over_line_ends(tmp_path: Path) -> None:
     assert Row("b", ("a", "b")) in pairs.rows(corpus.tokenizer.vocabulary)
 
 
-def test_lines_and_stream_have_the_same_digest_and_vocabulary(tmp_path: Path) -> None:
+def test_lines_and_stream_have_the_same_vocabulary(tmp_path: Path) -> None:
     path = write(tmp_path, TEXT.encode())
     one, other = (load_corpus(path, val_fraction=0.34, stream=kind) for kind in (False, True))
-    assert one.digest == other.digest
     assert one.tokenizer.vocabulary == other.tokenizer.vocabulary
+
+
+def test_blank_lines_change_the_digest_of_a_stream_which_shows_them_to_providers(
+    tmp_path: Path,
+) -> None:
+    plain, other = write(tmp_path, b"a b\nb\na\n"), tmp_path / "other.txt"
+    other.write_bytes(b"a b\n\nb\na\n")
+    one, two = (load_corpus(path, val_fraction=0.34, stream=True) for path in (plain, other))
+    assert one.train.written != two.train.written
+    assert one.digest != two.digest
+
+
+def test_blank_lines_do_not_change_the_digest_of_lines_which_leave_them_out(
+    tmp_path: Path,
+) -> None:
+    plain, other = write(tmp_path, b"a b\nb\na\n"), tmp_path / "other.txt"
+    other.write_bytes(b"\na b\n\nb\n\n\na\n\n")
+    one, two = (load_corpus(path, val_fraction=0.34) for path in (plain, other))
+    assert one.digest == two.digest
 
 
 def test_vocabulary_comes_from_the_training_lines_alone(tmp_path: Path) -> None:

@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 from llmattn.data.text_tokenizer import TextTokenizer, train_tokenizer
 from llmattn.errors import ConfigError, CorpusError
 
-__all__ = ["Corpus", "Pieces", "Split", "encode_lines", "load_corpus", "read_lines", "split_lines"]
+__all__ = [
+    "Corpus",
+    "Pieces",
+    "Split",
+    "encode_lines",
+    "load_corpus",
+    "read_lines",
+    "split_lines",
+    "text_digest",
+]
 
 
 @frozen(eq=False)
@@ -106,7 +115,7 @@ class Split:
 
 @frozen(eq=False)
 class Corpus:
-    """A corpus, ready for training. ``digest`` is the SHA-256 of its lines.
+    """A corpus, ready for training. ``digest``: what :func:`text_digest` gives for its lines.
 
     ``test``: what nothing is chosen by, or None if no part is held apart for it.
     """
@@ -173,6 +182,14 @@ def read_lines(path: Path, *, keep_blank: bool = False) -> list[str]:
     if keep_blank and text.endswith("\n"):  # no line follows the last line end
         lines[-1] = lines[-1].removesuffix("\n")
     return lines
+
+
+def text_digest(lines: Sequence[str]) -> str:
+    """The SHA-256 of what a run depends on in a text, its lines as :func:`read_lines` gives them.
+
+    So the blank lines of a stream count, which providers are shown, and no others.
+    """
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def split_lines(
@@ -257,5 +274,4 @@ def load_corpus(
                 f"The {name} lines of {path} hold no token of the preset {tokenizer.preset!r}."
             )
     train, val, test = splits
-    digest = hashlib.sha256("\n".join(line.rstrip("\n") for line in lines).encode()).hexdigest()
-    return Corpus(tokenizer, train, val, test if len(test) else None, digest)
+    return Corpus(tokenizer, train, val, test if len(test) else None, text_digest(lines))
