@@ -62,6 +62,20 @@ def test_an_export_does_not_tell_where_the_corpus_was(folder: Path) -> None:
     assert "corpus.txt" not in (folder / "model" / "config.json").read_text()
 
 
+def test_the_text_of_training_is_told_from_others_though_its_place_is_not(folder: Path) -> None:
+    (folder / "moved.txt").write_bytes((folder / "corpus.txt").read_bytes())
+    (folder / "other.txt").write_text("the cat sees the dog .\n")
+    told = "The model was trained on most of this text"
+    assert told in run(folder, "eval", "model", "moved.txt").stderr
+    assert told not in run(folder, "eval", "model", "other.txt").stderr
+
+
+def test_an_export_is_shown_without_its_text_as_far_as_it_goes(folder: Path) -> None:
+    done = run(folder, "show", "model")
+    assert done.returncode == 0, done.stderr
+    assert "Name a text to measure on with --corpus" in done.stderr
+
+
 def test_exported_model_can_be_sampled(folder: Path) -> None:
     same = ("--prompt", "the cat", "--seed", "3")
     texts = [

@@ -56,6 +56,7 @@ def evaluate(
     )
     use_threads(threads)
 
+    from llmattn.data.corpus import read_lines, text_digest
     from llmattn.devices import choose_device
     from llmattn.training.checkpoint import load_checkpoint
     from llmattn.training.measure import measure
@@ -68,7 +69,8 @@ def evaluate(
         typer.echo(json.dumps({**about, **found.to_dict()}))
     else:
         _show(found)
-    if split == "all" and corpus.resolve() == Path(loaded.corpus).resolve():
+    lines = read_lines(corpus, keep_blank=loaded.train_config.stream)
+    if split == "all" and text_digest(lines) == loaded.corpus_digest:
         notify("The model was trained on most of this text: --split val is what it has not seen.")
     if loaded.tokenizer.preset == "seed":
         notify(

@@ -52,6 +52,12 @@ def show_heads(
 
 def _corpus(checkpoint: Checkpoint, path: Path | None) -> Corpus | None:
     """The text to measure on; None if the checkpoint's own is not there any more."""
+    if path is None and not checkpoint.corpus:
+        notify(
+            "An export does not tell its text: nothing is measured, only what was learned is "
+            "shown. Name a text to measure on with --corpus."
+        )
+        return None
     try:
         corpus = load_corpus(
             path or Path(checkpoint.corpus),
