@@ -37,6 +37,7 @@ def show_heads(
 ) -> None:
     """What each head of a checkpoint listens to."""
     checkpoint = load_checkpoint(path)
+    checkpoint.check_scores()
     heads = heads_of(checkpoint)
     corpus = _corpus(checkpoint, corpus_path)
     if corpus is not None:

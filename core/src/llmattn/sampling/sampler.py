@@ -25,7 +25,7 @@ class Sampler:
 
     ``ask``: let the checkpoint's provider score what it has not scored yet; ``choice`` holds
     what its settings need besides. ``block_size``: a smaller window than the model's.
-    Raises CheckpointError for a larger one.
+    Raises CheckpointError for a larger one, or if no provider gives the model's scores.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Sampler:
         ask: bool = False,
         choice: ScoreChoice | None = None,
     ) -> None:
+        checkpoint.check_scores()
         most = checkpoint.model_config.block_size
         if block_size is not None and not 1 <= block_size <= most:
             raise CheckpointError(

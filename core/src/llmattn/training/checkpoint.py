@@ -71,6 +71,8 @@ class Checkpoint:
     ``weights``: the best model's, for use. ``best``: its step and validation loss.
     ``last``: the training state after the last step (model, optimizer, RNG, counters).
     ``coverage``: share of the training text's attention positions whose pair was scored.
+    ``control``: what a comparison did to the scores in context (``shuffled``, ``averaged``),
+    empty for nothing.
     """
 
     model_config: ModelConfig
@@ -84,6 +86,20 @@ class Checkpoint:
     coverage: float
     corpus: str
     corpus_digest: str
+    control: str = ""
+
+    def check_scores(self) -> None:
+        """Raise CheckpointError if no provider gives the scores that the model was trained on.
+
+        It would run on plain ones too, and what comes out would pass for its own.
+        """
+        if self.control:
+            raise CheckpointError(
+                f"This model was trained on {self.control} scores in context, a control of "
+                "`llmattn compare` that exists for its text alone; with a provider's own scores "
+                "it would be another model. Take the checkpoint of the arm without "
+                f"/{self.control}, or read this one's losses in the comparison's report."
+            )
 
     def model(self, device: torch.device | str = "cpu") -> AttnGPT:
         """The best model, ready for use. Raises CheckpointError if the weights do not fit."""
@@ -182,6 +198,7 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkp
             coverage=float(data["coverage"]),
             corpus=str(data["corpus"]),
             corpus_digest=str(data["corpus_digest"]),
+            control=str(data.get("control", "")),
         )
     except LlmattnError as error:
         raise CheckpointError(f"{path} is damaged: {error}") from None
@@ -234,6 +251,7 @@ def _pack(checkpoint: Checkpoint) -> dict[str, Any]:
         "coverage": checkpoint.coverage,
         "corpus": checkpoint.corpus,
         "corpus_digest": checkpoint.corpus_digest,
+        "control": checkpoint.control,
     }
 
 

@@ -25,8 +25,10 @@ def reopen_feeds(checkpoint: Checkpoint, corpus: Corpus, choice: ScoreChoice) ->
     """The scores of ``corpus`` for the checkpoint's model.
 
     Those of pairs are in the checkpoint. Those in context come from the files beside the cache,
-    or are asked for as in training. Raises ConfigError for a provider that would give others.
+    or are asked for as in training. Raises ConfigError for a provider that would give others,
+    CheckpointError if no provider gives them.
     """
+    checkpoint.check_scores()
     config = checkpoint.model_config
     with ExitStack() as stack:
         readings = []
