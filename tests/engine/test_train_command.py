@@ -102,6 +102,8 @@ def test_finished_run_goes_on_with_more_steps(tmp_path: Path) -> None:
         (("--provider", "random"), "--provider random contradicts"),
         (("--block-size", "128"), "--block-size 128 contradicts"),
         (("--steps", "2"), "--steps 2 is less than"),
+        (("--match-params",), "--match-params True contradicts"),
+        (("--model", "m"), "--model m contradicts"),
         (("-o", "random.seed=3"), "--option cannot be used with --resume"),
         (("--max-cost", "1"), "--max-cost cannot be used with --resume"),
         (("--device", "cuda:77"), "no device 'cuda:77'"),
@@ -241,6 +243,20 @@ def test_settings_of_a_config_file_are_held_against_the_checkpoint(checkpoint: P
     (checkpoint.parent / "other.toml").write_text("n-layer = 4\n")
     done = run(checkpoint.parent, "train", "--resume", "--config", "other.toml")
     assert "--n-layer 4 contradicts" in done.stderr
+
+
+def test_a_changed_share_of_the_scores_is_held_against_the_checkpoint(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    (tmp_path / "run.toml").write_text("coverage = 0.9\nmin-pair-count = 2\n")
+    command = (*QUICK, "--steps", "5", "--provider", "random", "--config", "run.toml")
+    assert run(tmp_path, *command).returncode == 0
+    again = run(tmp_path, "train", "--resume", "--config", "run.toml", "--steps", "10")
+    assert again.returncode == 0, again.stderr
+    (tmp_path / "run.toml").write_text("coverage = 0.5\n")
+    done = run(tmp_path, "train", "--resume", "--config", "run.toml")
+    assert "--coverage 0.5 contradicts the checkpoint, which was trained with 0.9" in done.stderr
+    typed = run(tmp_path, "train", "--resume", "--min-pair-count", "1")
+    assert "--min-pair-count 1 contradicts" in typed.stderr
 
 
 @pytest.mark.parametrize("name", ["log.csv", "log.jsonl"])

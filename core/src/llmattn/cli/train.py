@@ -26,7 +26,11 @@ _M = ModelConfig(vocab_size=2, channels=("any",))
 _TRAIN_FIELDS = {f.name for f in attrs.fields(TrainConfig)}
 _MODEL_FIELDS = {f.name for f in attrs.fields(ModelConfig)} - {"vocab_size", "channels"}
 
-_ONLY_NEW = ("match_params", "coverage", "min_pair_count", "score_transform", "context_words")
+_ASKED = (
+    *("match_params", "coverage", "min_pair_count", "score_transform", "context_words"),
+    *("model", "criteria", "scope"),
+)
+"""Options that a checkpoint remembers, beside the fields of its configurations."""
 _SCORES = ("model", "option", "criteria", "scope", "cache", "cache_dir", *o.LIMITS)
 """Options that a resumed run needs only if its scores are not in the checkpoint."""
 
@@ -281,8 +285,6 @@ def train(
     if max_time is not None and max_time <= 0:
         raise ConfigError(f"--max-time must be above 0 minutes, not {max_time:g}.")
     commanded = explicit_options(ctx, files=False)
-    if resume:
-        _refuse(_ONLY_NEW, commanded)
 
     use_threads(threads)
 
@@ -293,7 +295,7 @@ def train(
     with join_team(device, sharded=shard) as (team, own_device):
         where = str(own_device)
         if resume or team.from_first(lambda: runs.is_of_this_launch(out)):
-            kept = _TRAIN_FIELDS | _MODEL_FIELDS | {"provider"}
+            kept = _TRAIN_FIELDS | _MODEL_FIELDS | {"provider", *_ASKED}
             given = {name: values[name] for name in explicit if name in kept}
             path = corpus if "corpus" in explicit else None
             run = runs.resume(

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import attrs
 import torch
-from attrs import frozen
+from attrs import field, frozen
 
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.data.feed import Feeds, NoScores
@@ -52,6 +52,10 @@ class Run:
     corpus_path: str
     feeds: Feeds
     scored: tuple[Scored, ...]
+    asked: Mapping[str, Any] = field(factory=dict)
+    """Options that its checkpoint would not tell otherwise, so that a resumed run can differ in
+    none of them.
+    """
 
     @property
     def reads_texts(self) -> bool:
@@ -79,6 +83,7 @@ class Run:
         """
         trainer = self.trainer
         last = {**trainer.state(), "launch": Launch.from_environment().to_dict()}
+        last["asked"] = dict(self.asked)
         if not trainer.team.is_first:
             return
         save_checkpoint(
@@ -130,7 +135,8 @@ def begin(
     torch.manual_seed(config.seed)
     model = place(AttnGPT(material.model_config), chosen, team)
     trainer = _trainer(model, material.corpus, config, material.feeds, compiled, team)
-    return Run(trainer, out, str(corpus_path), material.feeds, material.scored)
+    asked = _asked(scores or ScoreChoice(), match_params=match_params)
+    return Run(trainer, out, str(corpus_path), material.feeds, material.scored, asked)
 
 
 @frozen(eq=False)
@@ -228,10 +234,11 @@ def resume(
 ) -> Run:
     """Take up the run whose checkpoint is ``out``; its further course is that of an unbroken run.
 
-    ``given``: settings that the user states again, by the names of TrainConfig and ModelConfig;
-    only ``steps`` may differ. ``scores``: the cache and settings of providers whose scores are
-    not in the checkpoint, since they score words in context (``Run.reads_texts``). Raises
-    CheckpointError if another setting differs, or the corpus has changed.
+    ``given``: settings that the user states again, by the names of TrainConfig, ModelConfig and
+    ``Run.asked``; only ``steps`` may differ. ``scores``: the cache and settings of providers
+    whose scores are not in the checkpoint, since they score words in context
+    (``Run.reads_texts``). Raises CheckpointError if another setting differs, or the corpus has
+    changed.
     """
     chosen = choose_device(device)
 
@@ -263,7 +270,7 @@ def resume(
             "train anew without --resume."
         ) from None
     path = str(corpus_path or checkpoint.corpus)
-    return Run(trainer, out, path, feeds, checkpoint.scored)
+    return Run(trainer, out, path, feeds, checkpoint.scored, checkpoint.last.get("asked", {}))
 
 
 def _from_first(
@@ -333,11 +340,38 @@ def _trainer(
     )
 
 
+def _asked(scores: ScoreChoice, *, match_params: bool) -> dict[str, Any]:
+    """What ``Run.asked`` holds, by the names of the command's options."""
+    return {
+        "match_params": match_params,
+        "coverage": scores.coverage,
+        "min_pair_count": scores.min_pair_count,
+        "score_transform": scores.transform,
+        "context_words": scores.context_words,
+        "model": scores.model,
+        "criteria": scores.options.get("criteria"),
+        "scope": scores.options.get("scope"),
+    }
+
+
+_OF_PROVIDERS = ("model", "criteria", "scope")
+"""Of these, what providers are opened with again; they tell themselves if their scores differ."""
+
+
 def _agreed(checkpoint: Checkpoint, given: Mapping[str, Any]) -> TrainConfig:
     """The checkpoint's settings, with another number of steps if one is given."""
     known = {**attrs.asdict(checkpoint.model_config), **attrs.asdict(checkpoint.train_config)}
+    known.update(checkpoint.last.get("asked", {}))
     known["provider"] = sorted(scored.identity.provider for scored in checkpoint.scored)
+    in_context = any(scored.identity.scope is Scope.PREFIX for scored in checkpoint.scored)
     for name, value in given.items():
+        if in_context and name in _OF_PROVIDERS:
+            continue
+        if name not in known:
+            raise CheckpointError(
+                f"The checkpoint does not tell with which --{name.replace('_', '-')} it was "
+                "trained, so nothing can be held against it: leave the option out."
+            )
         # The checkpoint's channels have an order of their own, which no user need know.
         stated = sorted(value or ()) if name == "provider" else value
         if name != "steps" and stated != known[name]:
@@ -361,4 +395,6 @@ def _agreed(checkpoint: Checkpoint, given: Mapping[str, Any]) -> TrainConfig:
 
 
 def _shown(value: Any) -> str:
+    if value is None:
+        return "the default"
     return ", ".join(value) if isinstance(value, list) else str(value)
