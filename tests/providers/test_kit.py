@@ -169,6 +169,19 @@ def test_a_provider_that_looks_one_word_ahead_is_found_out() -> None:
         check_provider(LooksOneWordAhead)
 
 
+class LooksIntoTheNextWindow(ReadsTheWholeSentence):
+    """Lets texts of its request into each other's scores unless they begin alike."""
+
+    def one(self, row: Row, rows: Sequence[Row]) -> Any:
+        others = {r.keys[0] for r in rows if r.keys[0] != row.keys[0]}
+        return np.full((1, len(row.keys)), 1 / (1 + len("".join(others))), np.float32)
+
+
+def test_a_provider_that_sees_the_window_after_is_found_out() -> None:
+    with pytest.raises(AssertionError, match="another word after the query"):
+        check_provider(LooksIntoTheNextWindow)
+
+
 class Rounds(Sound):
     """Sums that depend in their last digits on what is computed together."""
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import permutations
 
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llmattn.data.texts import window_rows
 from llmattn.providers.protocol import Limits
 from llmattn.rows import Row, Scope, pair_rows, prefix_rows
-from llmattn.scoring.planner import merge_rows, pack
+from llmattn.scoring.planner import APART, merge_rows, pack
 
 words = st.text(min_size=1, max_size=4)
 pair_row = st.builds(Row, words, st.lists(words, min_size=1, max_size=40, unique=True))
@@ -44,6 +47,58 @@ def test_texts_in_one_request_never_show_each_other_the_future(texts: list[list[
         for shorter in request:
             for longer in request:
                 assert longer.keys[: len(shorter.keys)] != shorter.keys or longer == shorter
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from("abc"), min_size=2, max_size=600),
+    st.integers(2, 20),
+    st.integers(0, 30),
+)
+def test_no_text_in_a_request_stands_near_another_one_in_the_corpus(
+    text: list[str], size: int, context_words: int
+) -> None:
+    rows = [
+        row
+        for start in range(0, len(text), size)
+        for row in window_rows(
+            text,
+            start,
+            min(size, len(text) - start),
+            context_words=context_words,
+            placed=True,
+        )
+    ]
+    places: dict[tuple[str, ...], list[int]] = {}
+    for row in rows:
+        places.setdefault(row.keys, []).append(row.spans[0][1])
+    packed = pack(merge_rows(rows), Limits(), Scope.PREFIX)
+    assert Counter(row for request in packed for row in request) == Counter(set(rows))
+    for request in packed:
+        for row, other in permutations(request, 2):
+            for end in places[row.keys]:
+                following = range(end + 1, end + 1 + APART)
+                for last in places[other.keys]:
+                    first = last - len(other.keys) + 1
+                    assert not (first < following.stop and last >= following.start)
+
+
+def test_the_distance_costs_few_requests() -> None:
+    text = [f"w{n}" for n in range(20_000)]
+    rows = [
+        row
+        for start in range(0, len(text), 64)
+        for row in window_rows(text, start, min(64, len(text) - start), placed=True)
+    ]
+    anyhow = [evolve(row, spans=()) for row in rows]
+    limits = Limits(rows_per_request=128)
+    apart, near = (len(pack(found, limits, Scope.PREFIX)) for found in (rows, anyhow))
+    assert near <= apart < near + 2 * APART
+
+
+def test_rows_of_texts_that_are_no_corpus_share_requests() -> None:
+    rows = [row for text in ("ab", "cd", "ef") for row in prefix_rows(list(text))]
+    assert len(pack(rows, Limits(), Scope.PREFIX)) == 2
 
 
 def test_a_long_row_is_cut_into_parts_of_nearly_equal_length() -> None:

@@ -35,11 +35,17 @@ class Row:
     ``context`` holds the tokens before the query, oldest first; it is empty for PAIR scope.
     With a context the keys are the positions of the text so far, one key a token:
     ``keys == (*context, query)``, so a word that occurs twice has two scores.
+
+    ``spans``, of a row with context that was cut from a longer text: the numbers in it of the
+    first and the last token of ``keys``, once for each place where they stand. They say which
+    rows must not be shown together, and nothing about the scores: rows that differ in them alone
+    are equal.
     """
 
     query: str
     keys: tuple[str, ...] = field(converter=_strings)
     context: tuple[str, ...] = field(default=(), converter=_strings)
+    spans: tuple[tuple[int, int], ...] = field(default=(), eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if not self.query:

@@ -167,11 +167,16 @@ class _Needed:
     def stages(self, source: ScoreSource) -> list[list[Row]]:
         """The rows in the stages in which they are handed over."""
         from llmattn.data.fill import stages_of
-        from llmattn.data.text_fill import text_rows
+        from llmattn.data.text_fill import text_portions
 
         if source.identity.scope is Scope.PREFIX:
-            context = self.context_words
-            return [text_rows(self.text, block_size=self.block_size, context_words=context)]
+            portions = text_portions(
+                self.text,
+                block_size=self.block_size,
+                context_words=self.context_words,
+                channels=len(source.identity.channels),
+            )
+            return list(portions)
         return stages_of(source, self._pairs(), self.text.words)
 
     def _pairs(self) -> PairCounts:

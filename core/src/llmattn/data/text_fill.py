@@ -14,7 +14,7 @@ from llmattn.scoring.report import FillReport
 from llmattn.scoring.shard import Shard
 from llmattn.scoring.source import ScoreSource
 
-__all__ = ["fill_texts", "row_portions", "text_rows"]
+__all__ = ["fill_texts", "row_portions", "text_portions"]
 
 _AT_ONCE = 1 << 23
 """Scores that are asked for and read together (32 MB, and as much again a few times over)."""
@@ -39,22 +39,25 @@ def row_portions(
                 row
                 for piece in range(start, end)
                 for row in window_rows(
-                    written, starts[piece], lengths[piece], context_words=context_words
+                    written,
+                    starts[piece],
+                    lengths[piece],
+                    context_words=context_words,
+                    placed=True,
                 )
             ],
         )
 
 
-def text_rows(corpus: Corpus, *, block_size: int, context_words: int = 0) -> list[Row]:
-    """The rows of all windows of a corpus."""
-    return [
-        row
-        for split in corpus.splits
+def text_portions(
+    corpus: Corpus, *, block_size: int, context_words: int = 0, channels: int = 1
+) -> Iterator[list[Row]]:
+    """The rows of all windows of a corpus, as they are asked for: split by split, in portions."""
+    for split in corpus.splits:
         for _, rows in row_portions(
-            split, split.pieces(block_size), context_words=context_words, channels=1
-        )
-        for row in rows
-    ]
+            split, split.pieces(block_size), context_words=context_words, channels=channels
+        ):
+            yield rows
 
 
 def fill_texts(
@@ -70,14 +73,13 @@ def fill_texts(
     ``shard`` leaves to other processes what is theirs. Raises what ``ScoreSource.fill`` raises.
     """
     report = FillReport()
-    for split in corpus.splits:
-        portions = row_portions(
-            split,
-            split.pieces(block_size),
-            context_words=context_words,
-            channels=len(source.identity.channels),
-        )
-        for _, rows in portions:
-            if mine := shard.rows(rows):
-                report += source.fill(mine, beside=report)
+    portions = text_portions(
+        corpus,
+        block_size=block_size,
+        context_words=context_words,
+        channels=len(source.identity.channels),
+    )
+    for rows in portions:
+        if mine := shard.rows(rows):
+            report += source.fill(mine, beside=report)
     return report

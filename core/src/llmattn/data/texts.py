@@ -16,14 +16,22 @@ _NOTHING = "\u200b"
 
 
 def window_rows(
-    written: Sequence[str], start: int, length: int, *, context_words: int = 0, first: int = 1
+    written: Sequence[str],
+    start: int,
+    length: int,
+    *,
+    context_words: int = 0,
+    first: int = 1,
+    placed: bool = False,
 ) -> list[Row]:
     """Rows of the window ``written[start : start + length]``, from its row ``first`` on.
 
     Their keys begin up to ``context_words`` tokens before the window. Row 0 is not asked for:
-    it has nothing to choose between.
+    it has nothing to choose between. ``placed``: the rows tell where in ``written`` they stand,
+    since what follows them there is known and must not be shown beside them.
     """
-    before = written[max(0, start - context_words) : start]
+    begin = max(0, start - context_words)
+    before = written[begin:start]
     window = list(written[start : start + length])
     # Where a line ends and the next begins there are two marks; the text has one line end.
     following = [*before, window[0]][1:]
@@ -35,7 +43,11 @@ def window_rows(
     # A token is empty if it shares its only character with the one before; a row needs a query.
     words = tuple(token or _NOTHING for token in (*kept, *window))
     ends = range(len(kept) + max(first, 1), len(words))
-    return [Row(words[end], words[: end + 1], words[:end]) for end in ends]
+    shift = start - len(kept)
+    return [
+        Row(words[end], words[: end + 1], words[:end], ((begin, shift + end),) if placed else ())
+        for end in ends
+    ]
 
 
 def window_scores(scores: Scores, position: int, *, normalised: bool) -> NDArray[np.float32]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
-from llmattn.data.corpus import Corpus, Split
+from attrs import frozen
+
+from llmattn.data.corpus import Corpus
 from llmattn.data.packed import entries
 from llmattn.data.selection import SHARES
-from llmattn.data.texts import window_rows
+from llmattn.data.text_fill import row_portions
 from llmattn.planning.plan import Plan, PlanPoint
 from llmattn.rows import Row
 from llmattn.scoring.plan import expected_usage
+from llmattn.scoring.planner import merge_rows
 from llmattn.scoring.source import ScoreSource
 from llmattn.usage import Usage
 
@@ -34,30 +38,36 @@ def make_text_plan(
     positions = sum(int(entries(of_split).sum()) - len(of_split) for of_split in lengths)
     ends = [max(1, round(share * count)) for share in SHARES]
     points: list[PlanPoint] = []
-    lacking: list[list[Row]] = [[] for _ in corpus.splits]
-    waiting: list[Row] = []
-    seen: set[int] = set()
+    known: set[int] = set()
+    done = _Lacking()
     pairs = passed = number = 0
-    for part, split in enumerate(corpus.splits):
-        for window in _windows(split, block_size, context_words):
+    for windows in _portions(source, corpus, block_size, context_words):
+        lacking: list[Row] = []
+        waiting: list[Row] = []
+        seen: set[int] = set()
+        for window in windows:
             number += 1
             passed += sum(range(2, len(window) + 2))
-            fresh = [row for row in window if hash(row.keys) not in seen]
-            seen.update(hash(row.keys) for row in fresh)
-            pairs += sum(len(row.keys) for row in fresh)
-            waiting += fresh
+            # What an earlier portion asks for is cached by then.
+            new = [(hash(row.keys), row) for row in window]
+            new = [(text, row) for text, row in new if text not in known]
+            pairs += sum(len(row.keys) for text, row in new if text not in seen)
+            seen.update(text for text, _ in new)
+            waiting += [row for _, row in new]
             if number in ends or len(waiting) >= _AT_ONCE:
-                lacking[part] += source.missing(waiting)
+                lacking += source.missing(waiting)
                 waiting = []
             for share in (SHARES[place] for place, end in enumerate(ends) if end == number):
-                # Each split is asked for by itself, and its rows share requests.
-                usage = sum((expected_usage(source.provider, rows) for rows in lacking), Usage())
-                missing = sum(len(row.keys) for rows in lacking for row in rows)
-                cost = price.of(usage) if price else None
+                found = done + _lacking(source, lacking)
+                cost = price.of(found.usage) if price else None
                 covered = passed / max(1, positions)
-                points.append(PlanPoint(share, pairs, covered, pairs - missing, usage, cost))
-        lacking[part] += source.missing(waiting)
-        waiting = []
+                points.append(
+                    PlanPoint(share, pairs, covered, pairs - found.pairs, found.usage, cost)
+                )
+        lacking += source.missing(waiting)
+        known |= seen
+        if number < count:
+            done += _lacking(source, lacking)
     details = dict(source.identity.details)
     return Plan(
         provider=source.name,
@@ -65,7 +75,7 @@ def make_text_plan(
         local=source.local,
         tokens=sum(split.targets for split in corpus.splits),
         words=len({piece for split in corpus.splits for piece in split.written}),
-        rows=len(seen),
+        rows=len(known),
         pairs=pairs,
         positions=positions,
         cached=points[-1].cached,
@@ -79,8 +89,32 @@ def make_text_plan(
     )
 
 
-def _windows(split: Split, block_size: int, context_words: int) -> Iterator[list[Row]]:
-    """The rows of each window."""
-    pieces = split.pieces(block_size)
-    for start, length in zip(pieces.starts.tolist(), pieces.lengths.tolist(), strict=True):
-        yield window_rows(split.written, start, length, context_words=context_words)
+@frozen
+class _Lacking:
+    """What is not cached: how many scores, and what they take."""
+
+    pairs: int = 0
+    usage: Usage = Usage()
+
+    def __add__(self, other: _Lacking) -> _Lacking:
+        return _Lacking(self.pairs + other.pairs, self.usage + other.usage)
+
+
+def _lacking(source: ScoreSource, rows: Sequence[Row]) -> _Lacking:
+    """Of rows that are asked for together."""
+    rows = merge_rows(rows)
+    return _Lacking(sum(len(row.keys) for row in rows), expected_usage(source.provider, rows))
+
+
+def _portions(
+    source: ScoreSource, corpus: Corpus, block_size: int, context_words: int
+) -> Iterator[list[list[Row]]]:
+    """The rows of each window, in the portions that are asked for together."""
+    for split in corpus.splits:
+        pieces = split.pieces(block_size)
+        lengths = pieces.lengths.tolist()
+        for numbers, rows in row_portions(
+            split, pieces, context_words=context_words, channels=len(source.identity.channels)
+        ):
+            left = iter(rows)
+            yield [list(islice(left, lengths[piece] - 1)) for piece in numbers]

@@ -157,8 +157,11 @@ class Batches:
         }
         limits, scope = self._source.provider.limits, self._source.identity.scope
         requests: list[tuple[Row, ...]] = []
+        texts: set[tuple[str, ...]] = set()
         for rows in stages:
             missing = _without(self._source.missing(rows), under_way)
+            missing = [row for row in missing if row.keys not in texts]
+            texts.update(row.keys for row in missing if row.context)
             requests.extend(pack(missing, limits, scope))
         return requests
 

@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+from attrs import define, evolve, field
 
 from llmattn.providers.protocol import Limits
 from llmattn.rows import Row, Scope
 
-__all__ = ["merge_rows", "pack"]
+__all__ = ["APART", "merge_rows", "pack"]
+
+APART = 128
+"""So many tokens of the text after a row are in no other text of its request, at the least."""
+_ZONE = 16
+"""Tokens; the finer, the closer rows come to being ``APART`` apart and no more."""
 
 
 def merge_rows(rows: Iterable[Row]) -> list[Row]:
-    """Each query (or text) once: the keys of equal queries without context are united.
+    """Each query (or text) once: the keys of equal queries without context are united, and so
+    are the places where a text stands.
 
     Order is that of first appearance, for rows and for keys.
     """
-    keys: dict[tuple[str, tuple[str, ...]], dict[str, None] | None] = {}
+    keys: dict[str, dict[str, None]] = {}
+    spans: dict[tuple[str, ...], list[tuple[int, int]]] = {}
+    first: dict[tuple[str, tuple[str, ...]], Row] = {}
     for row in rows:
+        first.setdefault((row.query, row.context), row)
         if row.context:
-            keys[row.query, row.context] = None
+            spans.setdefault(row.keys, []).extend(row.spans)
         else:
-            found = keys.setdefault((row.query, ()), {})
-            if found is not None:
-                found.update(dict.fromkeys(row.keys))
+            keys.setdefault(row.query, {}).update(dict.fromkeys(row.keys))
     return [
-        Row(query, (*context, query), context) if found is None else Row(query, tuple(found))
-        for (query, context), found in keys.items()
+        _with_spans(row, spans[row.keys]) if row.context else Row(row.query, tuple(keys[row.query]))
+        for row in first.values()
     ]
+
+
+def _with_spans(row: Row, spans: Sequence[tuple[int, int]]) -> Row:
+    return row if len(spans) == len(row.spans) else evolve(row, spans=tuple(dict.fromkeys(spans)))
 
 
 def pack(rows: Sequence[Row], limits: Limits, scope: Scope) -> list[tuple[Row, ...]]:
@@ -35,9 +49,10 @@ def pack(rows: Sequence[Row], limits: Limits, scope: Scope) -> list[tuple[Row, .
     Rows are taken in order, so what comes first is asked first, or nearly so. PAIR rows longer than
     ``limits.keys_per_row`` are cut into parts of nearly equal length. Rows with context are
     never cut (one longer than ``limits.pairs_per_request`` goes alone). They share a request
-    only if none is the beginning of another: the longer text would show the shorter row its
-    future. With ``limits.nested_rows`` that does no harm, and the rows of a text stay together,
-    in order.
+    only if none is the beginning of another, and if their places (``Row.spans``), where they
+    tell them, are more than ``APART`` tokens apart: otherwise one would show the other what
+    comes next. With ``limits.nested_rows`` that does no harm, and the rows of a text stay
+    together, in order.
     """
     if scope is Scope.PREFIX:
         return _pack_nested(rows, limits) if limits.nested_rows else _pack_texts(rows, limits)
@@ -68,18 +83,52 @@ def _cut(rows: Iterable[Row], most: int) -> Iterator[Row]:
 
 
 def _pack_texts(rows: Iterable[Row], limits: Limits) -> list[tuple[Row, ...]]:
-    """Rows of one length in each request: of two different ones none is the other's beginning."""
-    done: list[tuple[Row, ...]] = []
-    unfinished: dict[int, list[Row]] = {}
-    for row in rows:
+    """Rows of one length in each request: of two different ones none is the other's beginning.
+
+    A row goes to the first request with room that shows no text near to one of its places.
+    """
+    done: list[_Request] = []
+    unfinished: dict[int, list[_Request]] = {}
+    for number, row in enumerate(rows):
         length = len(row.keys)
         most = max(1, min(limits.rows_per_request, limits.pairs_per_request // length))
-        request = unfinished.setdefault(length, [])
-        request.append(row)
-        if len(request) == most:
-            done.append(tuple(unfinished.pop(length)))
-    done.extend(tuple(request) for request in unfinished.values())
-    return done
+        zones = _zones(row)
+        waiting = unfinished.setdefault(length, [])
+        for request in waiting:
+            if request.zones.isdisjoint(zones):
+                break
+        else:
+            request = _Request(number)
+            waiting.append(request)
+        request.rows.append(row)
+        request.zones |= zones
+        if len(request.rows) == most:
+            waiting.remove(request)
+            done.append(request)
+    done.extend(chain.from_iterable(unfinished.values()))
+    done.sort(key=lambda request: request.number)
+    return [tuple(request.rows) for request in done]
+
+
+@define(eq=False)
+class _Request:
+    """A request that is being put together."""
+
+    number: int
+    """Of its first row."""
+    rows: list[Row] = field(factory=list)
+    zones: set[int] = field(factory=set)
+
+
+def _zones(row: Row) -> set[int]:
+    """The stretches of ``_ZONE`` tokens that hold a row's text or what follows within ``APART``.
+
+    Two rows without a common one are more than ``APART`` apart, whichever comes first.
+    """
+    zones: set[int] = set()
+    for first, last in row.spans:
+        zones.update(range(first // _ZONE, (last + APART) // _ZONE + 1))
+    return zones
 
 
 def _pack_nested(rows: Iterable[Row], limits: Limits) -> list[tuple[Row, ...]]:

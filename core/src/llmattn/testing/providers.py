@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from llmattn.data.texts import window_rows
 from llmattn.errors import ProviderError
 from llmattn.identity import Identity
 from llmattn.providers.protocol import AttentionProvider, Limits, NeedsText, Reply
@@ -203,8 +204,9 @@ def _check_causality(
 ) -> None:
     """Another text after position i leaves the rows up to i as they were.
 
-    Rows of a text are asked together, as far as the limits allow: a provider that lets the
-    whole of it into its scores is found out, whether it sees it in one request or in several.
+    Rows of a text are asked together, as far as the limits allow, and so are those of two windows
+    that follow each other: a provider that lets the whole of it into its scores is found out,
+    whether it sees it in one request or in several.
     """
     scope = make().scope
     questions: list[Sequence[Row]] = []
@@ -213,5 +215,17 @@ def _check_causality(
         # From the end, so that a provider which keeps what it has seen has seen the future; then
         # beside the text itself, in the order in which it is asked in earnest.
         questions += [rows[::-1], merge_rows([*rows, *_rows(scope, text)])]
+        if scope is Scope.PREFIX:
+            # A window and the next one of the same text, as a corpus is asked for.
+            questions.append(_two_windows((*text[:cut], *future), cut))
     for other in asyncio.run(_ask_in_turn(_ready(make, text), questions)):
         _same(scores, other, "another word after the query", tolerance)
+
+
+def _two_windows(text: Sequence[str], cut: int) -> list[Row]:
+    """The rows of ``text[:cut]``, and those of the window that begins there."""
+    return [
+        row
+        for start, end in ((0, cut), (cut, len(text)))
+        for row in window_rows(text, start, end - start, placed=True)
+    ]
