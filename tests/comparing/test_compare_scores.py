@@ -128,6 +128,28 @@ def test_scores_in_context_have_their_means_by_pair_of_words_as_their_control(
     assert own["test_loss"]["mean"] != means["test_loss"]["mean"]
 
 
+@pytest.mark.parametrize("control", ["shuffled", "averaged"])
+def test_kept_checkpoint_of_a_control_refuses_plain_scores(tmp_path: Path, control: str) -> None:
+    write_corpus(tmp_path)
+    options = ("--stream", "--block-size", "16", "-o", "random.scope=prefix", "--keep-checkpoints")
+    done = compare(tmp_path, "--arms", f"external:random/{control}", *options)
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "comparison" / "checkpoints").iterdir()
+    kept = path.rename(tmp_path / "kept.pt").name
+    assert run(tmp_path, "export", kept, "--safetensors", "exported").returncode == 0
+    for command in (
+        ("sample", "--checkpoint", kept, "--prompt", "the cat"),
+        ("sample", "--checkpoint", "exported", "--prompt", "the cat"),
+        ("eval", kept, "corpus.txt"),
+        ("show", kept),
+        ("show", kept, "--text", "the cat sees the dog"),
+        ("train", "--resume", "--out", kept, "--steps", "9"),
+    ):
+        refused = run(tmp_path, *command)
+        assert refused.returncode == 1
+        assert f"trained on {control} scores, a control" in refused.stderr
+
+
 def test_a_key_is_neither_shown_nor_written(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     with ScoreServer(api_key=KEY) as server:

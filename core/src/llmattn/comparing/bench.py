@@ -135,7 +135,9 @@ class Bench:
         trainer = Trainer(model, self.corpus, course, train_feed=feeds.train, val_feed=feeds.val)
         scores = self._scores(arm)
         scored = scores.scored if scores else ()
-        run = Run(trainer, self._checkpoint(settings), str(self.path), feeds, scored)
+        control = chosen.control if chosen else ""
+        out = self._checkpoint(settings)
+        run = Run(trainer, out, str(self.path), feeds, scored, control=control)
         curve: list[tuple[int, float | None, float]] = []
         val_loss = test_loss = math.inf
         try:

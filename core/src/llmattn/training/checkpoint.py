@@ -95,10 +95,9 @@ class Checkpoint:
         """
         if self.control:
             raise CheckpointError(
-                f"This model was trained on {self.control} scores in context, a control of "
-                "`llmattn compare` that exists for its text alone; with a provider's own scores "
-                "it would be another model. Take the checkpoint of the arm without "
-                f"/{self.control}, or read this one's losses in the comparison's report."
+                f"This model was trained on {self.control} scores, a control of `llmattn compare`; "
+                "no provider gives them, and with plain ones it would be another model. Its losses "
+                "are in the comparison's report; take the checkpoint of an arm with plain scores."
             )
 
     def model(self, device: torch.device | str = "cpu") -> AttnGPT:

@@ -56,6 +56,8 @@ class Run:
     """Options that its checkpoint would not tell otherwise, so that a resumed run can differ in
     none of them.
     """
+    control: str = ""
+    """As in Checkpoint."""
 
     @property
     def reads_texts(self) -> bool:
@@ -100,6 +102,7 @@ class Run:
                 coverage=self.feeds.coverage,
                 corpus=self.corpus_path,
                 corpus_digest=trainer.corpus.digest,
+                control=self.control,
             ),
         )
 
