@@ -88,6 +88,29 @@ def test_random_scores_are_stable_and_spread_over_the_range() -> None:
     )
 
 
+@pytest.mark.parametrize("scope", ["pair", "prefix"])
+def test_channels_of_random_scores_say_nothing_of_each_other(scope: str) -> None:
+    one, many = (RandomProvider(RandomSettings(scope=scope, channels=n)) for n in (1, 40))
+    words = [f"w{number}" for number in range(2000)]
+    row = Row(words[-1], words)
+    (alone,), (scores,) = (anyio.run(p.score, [row]).scores for p in (one, many))
+    assert scores.shape == (40, 2000)
+    np.testing.assert_array_equal(scores[:1], alone)
+    assert 0 <= scores.min() < 0.001
+    assert 0.999 < scores.max() <= 1
+    apart = np.corrcoef(scores)[~np.eye(40, dtype=bool)]
+    assert np.abs(apart).max() < 0.1
+    neighbours = np.corrcoef(scores[:, 1:].ravel(), scores[:, :-1].ravel())[0, 1]
+    assert abs(neighbours) < 0.02
+
+
+def test_more_channels_of_random_scores_are_another_namespace() -> None:
+    spaces = [RandomProvider(RandomSettings(channels=n)).identity().namespace for n in (1, 2, 3)]
+    assert len(set(spaces)) == 3
+    before = "990212638b95d100f40b6b1c9f4760bd"
+    assert spaces[0] == before  # of scores that were kept when there was one channel only
+
+
 def test_offline_providers_go_through_the_cache(tmp_path: Path) -> None:
     rows = [Row("fish", ["cat", "the"])]
     with open_source("cooccurrence", cache_dir=tmp_path, text=LINES) as source:

@@ -33,3 +33,9 @@ class RandomSettings:
         help="pair: a hash of both words; prefix: of the text so far, for each position of it",
         validator=validators.in_(SCOPES),
     )
+    channels: int = setting(
+        1,
+        harmless=True,  # the identity tells their number where it is not 1
+        help="how many scores a pair or position has, each saying nothing of the others",
+        validator=validators.ge(1),
+    )
