@@ -174,6 +174,8 @@ def compare(
     option: o.Option = None,
     criteria: o.Criteria = None,
     scope: o.ScoreScope = None,
+    channels: o.Channels = None,
+    method: o.Method = None,
     cache: o.CacheName = "lmdb",
     cache_dir: o.CacheDir = None,
     coverage: o.Coverage = 1.0,
@@ -294,7 +296,11 @@ def _settings(values: dict[str, Any], tables: dict[str, Any]) -> CompareConfig:
         scores=ScoreChoice(
             providers=tuple(values["provider"] or ()),
             options=parse_options(
-                values["option"] or (), criteria=values["criteria"], scope=values["scope"]
+                values["option"] or (),
+                criteria=values["criteria"],
+                scope=values["scope"],
+                channels=values["channels"],
+                method=values["method"],
             ),
             model=values["model"],
             cache=values["cache"],

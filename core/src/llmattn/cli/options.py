@@ -16,6 +16,7 @@ __all__ = [
     "BlockSize",
     "CacheDir",
     "CacheName",
+    "Channels",
     "ContextWords",
     "CorpusArgument",
     "Coverage",
@@ -23,6 +24,7 @@ __all__ = [
     "MaxCost",
     "MaxDegenerate",
     "MaxRequests",
+    "Method",
     "MinCount",
     "MinPairCount",
     "Model",
@@ -136,6 +138,24 @@ Criteria = Annotated[
         metavar="NAMES",
         help="What a chat model is asked to rate, each a channel, separated by commas: relevance, "
         "syntax, meaning, topic; or a file with your own wording. Default: relevance.",
+        rich_help_panel=_SCORES,
+    ),
+]
+Channels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="Which attention maps of a local model are channels: layers, heads, or a list such as "
+        "3,5,9.1 (9.1 is layer 9, head 1). Default: layers.",
+        rich_help_panel=_SCORES,
+    ),
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="What a score of a local model is: attention, copy, ablation, gradient, several as "
+        "attention+copy, or embedding. Default: attention.",
         rich_help_panel=_SCORES,
     ),
 ]

@@ -22,13 +22,19 @@ def explicit_options(ctx: typer.Context, *, files: bool = True) -> list[str]:
 
 
 def parse_options(
-    texts: Sequence[str], *, criteria: str | None = None, scope: str | None = None
+    texts: Sequence[str],
+    *,
+    criteria: str | None = None,
+    scope: str | None = None,
+    channels: str | None = None,
+    method: str | None = None,
 ) -> dict[str, str]:
-    """``NAME.KEY=VALUE`` texts as a mapping, with what ``--criteria`` and ``--scope`` say.
+    """``NAME.KEY=VALUE`` texts as a mapping, with what the options say that are named after a
+    setting: without an owner, for whichever provider has it.
 
     Raises ConfigError for any other form.
     """
-    given = {"criteria": criteria, "scope": scope}
+    given = {"criteria": criteria, "scope": scope, "channels": channels, "method": method}
     options = {name: value for name, value in given.items() if value is not None}
     for text in texts:
         name, equals, value = text.partition("=")

@@ -32,6 +32,8 @@ def plan(
     option: o.Option = None,
     criteria: o.Criteria = None,
     scope: o.ScoreScope = None,
+    channels: o.Channels = None,
+    method: o.Method = None,
     context_words: o.ContextWords = 0,
     cache: o.CacheName = "lmdb",
     cache_dir: o.CacheDir = None,
@@ -65,7 +67,9 @@ def plan(
     )
     sources = open_sources(
         provider or (),
-        options=parse_options(option or (), criteria=criteria, scope=scope),
+        options=parse_options(
+            option or (), criteria=criteria, scope=scope, channels=channels, method=method
+        ),
         model=model,
         cache=cache,
         cache_dir=cache_dir,

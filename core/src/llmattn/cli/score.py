@@ -48,6 +48,8 @@ def score(
     option: o.Option = None,
     criteria: o.Criteria = None,
     scope: o.ScoreScope = None,
+    channels: o.Channels = None,
+    method: o.Method = None,
     context_words: o.ContextWords = 0,
     cache: o.CacheName = "lmdb",
     cache_dir: o.CacheDir = None,
@@ -116,7 +118,9 @@ def score(
         test_fraction=test_fraction,
         stream=stream,
     )
-    options = parse_options(option or (), criteria=criteria, scope=scope)
+    options = parse_options(
+        option or (), criteria=criteria, scope=scope, channels=channels, method=method
+    )
     sources = open_sources(
         provider or (),
         options=options,

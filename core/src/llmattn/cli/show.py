@@ -50,6 +50,9 @@ def show(
     model: o.Model = None,
     option: o.Option = None,
     criteria: o.Criteria = None,
+    scope: o.ScoreScope = None,
+    channels: o.Channels = None,
+    method: o.Method = None,
     cache: o.CacheName = "lmdb",
     cache_dir: o.CacheDir = None,
     max_cost: o.MaxCost = None,
@@ -66,7 +69,9 @@ def show(
     if (checkpoint is None) == (provider is None):
         raise ConfigError("Name a checkpoint to show, or a --provider with a --text; one of them.")
     choice = ScoreChoice(
-        options=parse_options(option or (), criteria=criteria),
+        options=parse_options(
+            option or (), criteria=criteria, scope=scope, channels=channels, method=method
+        ),
         model=model,
         cache=cache,
         cache_dir=cache_dir,

@@ -28,10 +28,13 @@ _MODEL_FIELDS = {f.name for f in attrs.fields(ModelConfig)} - {"vocab_size", "ch
 
 _ASKED = (
     *("match_params", "coverage", "min_pair_count", "score_transform", "context_words"),
-    *("model", "criteria", "scope"),
+    *("model", "criteria", "scope", "channels", "method"),
 )
 """Options that a checkpoint remembers, beside the fields of its configurations."""
-_SCORES = ("model", "option", "criteria", "scope", "cache", "cache_dir", *o.LIMITS)
+_SCORES = (
+    *("model", "option", "criteria", "scope", "channels", "method"),
+    *("cache", "cache_dir", *o.LIMITS),
+)
 """Options that a resumed run needs only if its scores are not in the checkpoint."""
 
 TEXT, MODEL, COURSE, RUN = "The text", "The model", "The course of training", "The run"
@@ -178,6 +181,8 @@ def train(
     option: o.Option = None,
     criteria: o.Criteria = None,
     scope: o.ScoreScope = None,
+    channels: o.Channels = None,
+    method: o.Method = None,
     cache: o.CacheName = "lmdb",
     cache_dir: o.CacheDir = None,
     coverage: o.Coverage = 1.0,
@@ -332,7 +337,11 @@ def _score_choice(values: dict[str, Any]) -> ScoreChoice:
     return ScoreChoice(
         providers=tuple(values["provider"] or ()),
         options=parse_options(
-            values["option"] or (), criteria=values["criteria"], scope=values["scope"]
+            values["option"] or (),
+            criteria=values["criteria"],
+            scope=values["scope"],
+            channels=values["channels"],
+            method=values["method"],
         ),
         model=values["model"],
         cache=values["cache"],

@@ -38,8 +38,7 @@ def refuse_unread(ctx: typer.Context, config: CompareConfig) -> None:
     read = {
         "provider": bool(own),
         "model": any(arm.model is None for arm in own),
-        "criteria": bool(own),
-        "scope": bool(own),
+        **dict.fromkeys(("criteria", "scope", "channels", "method"), bool(own)),
         "score_transform": any(arm.score_transform is None for arm in readers),
         "context_words": any(arm.context_words is None for arm in readers),
     }

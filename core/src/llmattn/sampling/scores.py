@@ -20,7 +20,7 @@ from llmattn.sampling.texts import TextRows
 from llmattn.scoring.source import ScoreSource
 from llmattn.training.checkpoint import Checkpoint
 from llmattn.training.choice import ScoreChoice
-from llmattn.training.reopen import reopen_source
+from llmattn.training.reopen import reopen_source, with_owners
 
 __all__ = ["Asker", "JoinedRows", "NoRows", "TableRows", "open_askers"]
 
@@ -142,6 +142,7 @@ def open_askers(checkpoint: Checkpoint, choice: ScoreChoice, *, ask: bool) -> li
     """
     askers: list[Asker] = []
     first = 0
+    choice = with_owners(choice, checkpoint)
     choice = attrs.evolve(choice, scoring=attrs.evolve(choice.scoring, quiet=True))
     try:
         for scored in checkpoint.scored:

@@ -21,7 +21,7 @@ from llmattn.sampling.written import WrittenText
 from llmattn.scoring.source import ScoreSource
 from llmattn.training.checkpoint import Checkpoint, Scored
 from llmattn.training.choice import ScoreChoice
-from llmattn.training.reopen import reopen_source
+from llmattn.training.reopen import reopen_source, with_owners
 from llmattn.training.scores import reading_of
 
 __all__ = ["TextRows", "open_text_rows"]
@@ -99,6 +99,7 @@ def open_text_rows(checkpoint: Checkpoint, choice: ScoreChoice, *, ask: bool) ->
     of others the cache is read, and they are asked only if ``ask``. Raises ConfigError if one
     cannot be opened, or would not give the scores that the checkpoint was trained on.
     """
+    choice = with_owners(choice, checkpoint)
     choice = attrs.evolve(choice, scoring=attrs.evolve(choice.scoring, quiet=True))
     opened: list[TextRows] = []
     try:

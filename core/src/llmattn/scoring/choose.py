@@ -12,7 +12,14 @@ from llmattn.providers.protocol import AttentionProvider
 from llmattn.registry import Registered
 from llmattn.settings import resolve
 
-__all__ = ["OFFLINE", "build_provider", "check_owners", "choose_provider", "options_of"]
+__all__ = [
+    "OFFLINE",
+    "build_provider",
+    "check_owners",
+    "choose_provider",
+    "options_of",
+    "settle_options",
+]
 
 AUTOMATIC = ("cerebras", "openai", "custom")
 """Searched in this order for one whose settings are complete."""
@@ -27,6 +34,26 @@ def options_of(owner: str, options: Mapping[str, str], *, default_owner: bool) -
         if prefix == owner or (default_owner and not dot):
             mine[key] = value
     return mine
+
+
+def settle_options(options: Mapping[str, str], providers: Sequence[Registered]) -> dict[str, str]:
+    """``options``, of which each without an owner is for every provider that has such a setting;
+    ``owner.key`` wins over it. Raises ConfigError for one that none of ``providers`` has.
+    """
+    settled = {name: value for name, value in options.items() if "." in name}
+    names = {p.name: [field.name for field in attrs.fields(p.settings)] for p in providers}
+    for key, value in options.items():
+        if "." in key:
+            continue
+        owners = [owner for owner, known in names.items() if key in known]
+        if not owners:
+            known = "; ".join(f"{owner}: {', '.join(k) or 'none'}" for owner, k in names.items())
+            raise ConfigError(
+                f"No provider in use has the option {key!r}; their options are: {known}."
+            )
+        for owner in owners:
+            settled.setdefault(f"{owner}.{key}", value)
+    return settled
 
 
 def check_owners(options: Mapping[str, str], owners: Sequence[str]) -> None:

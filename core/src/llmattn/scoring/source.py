@@ -21,7 +21,13 @@ from llmattn.providers.prices import Price, price_of
 from llmattn.providers.protocol import AttentionProvider, Estimator, LocalProvider, NeedsText
 from llmattn.rows import Row, Scores
 from llmattn.scoring.budget import Budget
-from llmattn.scoring.choose import build_provider, check_owners, choose_provider, options_of
+from llmattn.scoring.choose import (
+    build_provider,
+    check_owners,
+    choose_provider,
+    options_of,
+    settle_options,
+)
 from llmattn.scoring.limiter import AdaptiveLimiter
 from llmattn.scoring.options import ScoringOptions
 from llmattn.scoring.progress import ScoringProgress, describe
@@ -261,11 +267,15 @@ def open_sources(
 ) -> list[ScoreSource]:
     """Open several providers (none named: the one that the environment names).
 
-    As :func:`open_source`; their channels stand side by side in the model. An option whose
-    owner is not among them is an error.
+    As :func:`open_source`; their channels stand side by side in the model. An option without
+    an owner is for those of several that have it. One whose owner is not among them, or that
+    none has, is an error.
     """
     if len(set(providers)) < len(providers):
         raise ConfigError(f"A provider is named twice: {', '.join(providers)}.")
+    if len(providers) > 1:
+        plugins = load_plugins()
+        options = settle_options(options or {}, [plugins.provider(name) for name in providers])
     sources: list[ScoreSource] = []
     try:
         names: list[str | None] = [*providers] or [None]

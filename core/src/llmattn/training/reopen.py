@@ -13,12 +13,13 @@ from llmattn.errors import ConfigError
 from llmattn.identity import Identity
 from llmattn.plugins import load_plugins
 from llmattn.rows import Scope
+from llmattn.scoring.choose import settle_options
 from llmattn.scoring.source import ScoreSource, open_source
 from llmattn.training.checkpoint import Checkpoint, Scored
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.scores import join_feeds, reading_of
 
-__all__ = ["reopen_feeds", "reopen_source"]
+__all__ = ["reopen_feeds", "reopen_source", "with_owners"]
 
 
 def reopen_feeds(checkpoint: Checkpoint, corpus: Corpus, choice: ScoreChoice) -> Feeds:
@@ -29,6 +30,7 @@ def reopen_feeds(checkpoint: Checkpoint, corpus: Corpus, choice: ScoreChoice) ->
     CheckpointError if no provider gives them.
     """
     checkpoint.check_scores()
+    choice = with_owners(choice, checkpoint)
     config = checkpoint.model_config
     with ExitStack() as stack:
         readings = []
@@ -47,6 +49,19 @@ def reopen_feeds(checkpoint: Checkpoint, corpus: Corpus, choice: ScoreChoice) ->
             block_size=config.block_size,
             channels=config.channels,
         )
+
+
+def with_owners(choice: ScoreChoice, checkpoint: Checkpoint) -> ScoreChoice:
+    """``choice`` with each option that names no provider given to those of the checkpoint's that
+    have it. Raises ConfigError if there are several, and none has it.
+    """
+    plugins = load_plugins()
+    installed = plugins.providers.names()
+    names = [scored.identity.provider for scored in checkpoint.scored]
+    known = [plugins.provider(name) for name in names if name in installed]
+    if len(known) < 2:
+        return choice
+    return attrs.evolve(choice, options=settle_options(choice.options, known))
 
 
 def reopen_source(scored: Scored, choice: ScoreChoice) -> ScoreSource:

@@ -354,10 +354,12 @@ def _asked(scores: ScoreChoice, *, match_params: bool) -> dict[str, Any]:
         "model": scores.model,
         "criteria": scores.options.get("criteria"),
         "scope": scores.options.get("scope"),
+        "channels": scores.options.get("channels"),
+        "method": scores.options.get("method"),
     }
 
 
-_OF_PROVIDERS = ("model", "criteria", "scope")
+_OF_PROVIDERS = ("model", "criteria", "scope", "channels", "method")
 """Of these, what providers are opened with again; they tell themselves if their scores differ."""
 
 

@@ -46,7 +46,7 @@ class TransformersProvider:
         if self.scope is Scope.PREFIX and not self._weights.causal:
             raise ConfigError(
                 f"transformers: {self._weights.name} is no causal language model, so it has no "
-                f"{method} that keeps later words out. Use -o transformers.method=embedding, or "
+                f"{method} that keeps later words out. Use --method embedding, or "
                 "another model."
             )
         if "attention" in settings.methods:
@@ -55,7 +55,7 @@ class TransformersProvider:
         elif settings.channels != "layers":
             raise ConfigError(
                 f"transformers: the method {method!r} has no layers or heads to choose; leave out "
-                "-o transformers.channels."
+                "--channels."
             )
         else:
             self._maps = ()
