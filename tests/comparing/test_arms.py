@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from llmattn.comparing.arms import ARMS, Arm, default_arms, parse_arms
+from llmattn.comparing.controls import choose_arms
 from llmattn.errors import ConfigError
+from llmattn.training.choice import ScoreChoice
 
 
 def arm(name: str, tables: dict[str, Any] | None = None) -> Arm:
@@ -82,7 +84,68 @@ def test_a_table_named_as_an_arm_is_that_arm() -> None:
 
 def test_arms_of_a_file_stand_beside_position_and_learned_by_default() -> None:
     assert default_arms({"mine": {}, "position": {}}) == ("position", "learned+b", "mine")
-    assert {"external", "random", "position", "learned+b"} <= set(default_arms({}))
+
+
+def test_scores_stand_beside_the_controls_that_fit_them_by_default() -> None:
+    others = ("random", "position", "learned+b")
+    assert default_arms({}) == ("external", *others, "learned", "uniform")
+    in_context = default_arms({}, in_context=True)
+    assert in_context == ("external", "external/shuffled", "external/averaged", *others)
+
+
+def chosen(names: str, tables: dict[str, Any] | None = None, **scores: Any) -> dict[str, Arm]:
+    """The arms of a comparison with these scores, by name."""
+    arms = choose_arms(names.split(",") if names else (), tables or {}, ScoreChoice(**scores))
+    return {found.name: found for found in arms}
+
+
+def test_default_arms_follow_the_scope_of_the_scores() -> None:
+    pairs = chosen("", providers=("cooccurrence",))
+    assert tuple(pairs) == default_arms({})
+    in_context = chosen("", providers=("random",), options={"scope": "prefix"})
+    assert tuple(in_context) == default_arms({}, in_context=True)
+    mixed = chosen("", providers=("cooccurrence", "random"), options={"random.scope": "prefix"})
+    assert tuple(mixed) == default_arms({}, in_context=True)
+
+
+CHAT = {
+    "custom.base_url": "http://127.0.0.1:9/v1",
+    "custom.model": "m",
+    "custom.criteria": "syntax,meaning",
+}
+"""A chat model of two channels that nobody will ask."""
+
+
+@pytest.mark.parametrize("scope", ["pair", "prefix"])
+@pytest.mark.parametrize("names", ["", "external,random", "position,random,external/no-b"])
+def test_random_has_as_many_channels_of_the_same_scope_as_what_it_is_the_control_of(
+    names: str, scope: str
+) -> None:
+    options = {**CHAT, "custom.scope": scope}
+    found = chosen(names, providers=("custom",), options=options)
+    assert found["random"].options == {"random.scope": scope, "random.channels": "2"}
+    found = chosen(names, providers=("custom", "cooccurrence"), options=options)
+    assert found["random"].options == {"random.scope": scope, "random.channels": "3"}
+
+
+def test_random_follows_the_first_arm_that_reads_other_scores() -> None:
+    tables = {"two": {"provider": "custom"}}
+    found = chosen("random,two,external:cooccurrence", tables, options=CHAT)
+    assert found["random"].options["random.channels"] == "2"
+
+
+def test_what_is_said_of_random_is_left_alone() -> None:
+    stated = chosen(
+        "external,random", providers=("cooccurrence",), options={"random.channels": "7"}
+    )
+    assert "random.channels" not in stated["random"].options  # the comparison's option counts
+    tables = {"random": {"options": {"random.channels": 3}}}
+    own = chosen("external,random", tables, providers=("cooccurrence",))
+    assert own["random"].options["random.channels"] == "3"
+
+
+def test_random_alone_stays_what_it_is() -> None:
+    assert chosen("random,position")["random"] == arm("random")
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,16 @@ def test_models_of_different_size_are_warned_of() -> None:
     assert "1,000 to 2,000 parameters" in warning
 
 
+def test_a_distance_bias_in_each_layer_asks_for_a_baseline_that_has_one() -> None:
+    losses = {"external/per-layer": 4.7, "random/per-layer": 4.8, "position": 4.9}
+    (warning,) = results(losses).warnings()
+    assert "external/per-layer, random/per-layer, and none of --against" in warning
+    assert "add position/per-layer" in warning
+    with_it = results({**losses, "position/per-layer": 4.8})
+    assert Results(with_it.arms, ("position", "position/per-layer"), {}).warnings() == []
+    assert results({"external/no-b/per-layer": 4.7, "position": 4.9}).warnings() == []
+
+
 def test_report_is_a_table_of_its_own() -> None:
     found = results({"position": 4.9, "external": 4.7})
     lines = markdown(found).splitlines()

@@ -98,10 +98,10 @@ def test_channels_of_random_scores_say_nothing_of_each_other(scope: str) -> None
     np.testing.assert_array_equal(scores[:1], alone)
     assert 0 <= scores.min() < 0.001
     assert 0.999 < scores.max() <= 1
-    apart = np.corrcoef(scores)[~np.eye(40, dtype=bool)]
+    apart = np.asarray(np.corrcoef(scores)) - np.eye(40)
     assert np.abs(apart).max() < 0.1
-    neighbours = np.corrcoef(scores[:, 1:].ravel(), scores[:, :-1].ravel())[0, 1]
-    assert abs(neighbours) < 0.02
+    neighbours = np.asarray(np.corrcoef(scores[:, 1:].ravel(), scores[:, :-1].ravel()))
+    assert abs(neighbours[0, 1]) < 0.02
 
 
 def test_more_channels_of_random_scores_are_another_namespace() -> None:

@@ -24,7 +24,7 @@ ARMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     ),
     "position": ("a distance bias alone", {"attention": "position"}),
     "pure": ("a softmax of the scores alone", {"attention": "pure"}),
-    "random": ("external, with scores that mean nothing", {}),
+    "random": ("external, with as many scores that mean nothing", {}),
     "uniform": ("a mean over everything so far", {"attention": "uniform"}),
 }
 """What stands before the colon: a description, and the fields of ModelConfig it sets."""
@@ -88,13 +88,33 @@ class Arm:
         shape = {"attention": "external", **self.shape}
         return ModelConfig(vocab_size=2, channels=("any",), **shape).uses_scores
 
+    @property
+    def mixes_by_layer(self) -> bool:
+        """Whether each of its layers has a distance bias of its own."""
+        return bool(self.shape.get("per_layer")) and not self.shape.get("no_distance")
 
-def default_arms(tables: Mapping[str, Any]) -> tuple[str, ...]:
+    @property
+    def reads_noise(self) -> bool:
+        """Whether its scores are those of the provider `random`, which mean nothing."""
+        return self.providers == ("random",)
+
+    @property
+    def is_control(self) -> bool:
+        """Whether its scores mean nothing, or nothing here, or the same everywhere."""
+        return self.shuffled or self.averaged or self.reads_noise
+
+
+def default_arms(tables: Mapping[str, Any], *, in_context: bool = False) -> tuple[str, ...]:
     """What is compared when nobody says: the arms of a configuration file beside the two that
-    matter most, or, without such, one provider beside all of its controls.
+    matter most, or, without such, the comparison's provider beside the controls of its scores.
+
+    ``in_context``: whether any of these scores are in context, which have controls of their own.
     """
     if tables:
         return tuple(dict.fromkeys(("position", "learned+b", *tables)))
+    if in_context:
+        own = ("external", "external/shuffled", "external/averaged")
+        return (*own, "random", "position", "learned+b")
     return ("external", "random", "position", "learned+b", "learned", "uniform")
 
 

@@ -15,7 +15,7 @@ from attrs import evolve
 
 from llmattn import __version__
 from llmattn.comparing.arms import Arm
-from llmattn.comparing.choices import score_sets
+from llmattn.comparing.choices import check_options, score_sets
 from llmattn.comparing.config import CompareConfig
 from llmattn.comparing.shelf import OTHER_WINDOWS, Scores, ScoreShelf
 from llmattn.comparing.store import FinishedRun, make_folder, settings_key
@@ -26,9 +26,6 @@ from llmattn.devices import choose_device
 from llmattn.errors import ConfigError, LlmattnError
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
-from llmattn.plugins import load_plugins
-from llmattn.scoring.choose import choose_provider
-from llmattn.settings import environment
 from llmattn.training.interrupt import StopWish
 from llmattn.training.loop import Trainer
 from llmattn.training.run import Run
@@ -71,10 +68,8 @@ class Bench:
                 "--test-fraction above 0."
             )
         self.test: Split = self.corpus.test
-        default = config.scores.providers
-        if not default and any(arm.uses_scores and not arm.providers for arm in config.arms):
-            default = (choose_provider(load_plugins(), environment())[0],)
-        self._sets = score_sets(config, default)
+        check_options(config.arms, config.scores)
+        self._sets = score_sets(config.arms, config.scores)
         self._models: dict[str, ModelConfig] = {}
         self._shelf = ScoreShelf(config, self.corpus, self.device, asks=alone)
 

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from llmattn.comparing.arms import Arm
-from llmattn.comparing.config import CompareConfig
 from llmattn.errors import ConfigError
-from llmattn.scoring.choose import check_owners
+from llmattn.plugins import load_plugins
+from llmattn.scoring.choose import check_owners, choose_provider
+from llmattn.settings import environment
+from llmattn.training.choice import ScoreChoice
 
-__all__ = ["ScoreSet", "score_sets"]
+__all__ = ["ScoreSet", "check_options", "default_providers", "score_sets"]
 
 
 @frozen
@@ -37,27 +39,39 @@ class ScoreSet:
         return "shuffled" if self.shuffled else "averaged" if self.averaged else ""
 
 
-def score_sets(config: CompareConfig, default: Sequence[str]) -> dict[str, ScoreSet]:
+def default_providers(arms: Sequence[Arm], scores: ScoreChoice) -> tuple[str, ...]:
+    """The providers of arms that name none: the comparison's, or the one that the environment
+    names if such an arm needs it.
+    """
+    if scores.providers or not any(arm.uses_scores and not arm.providers for arm in arms):
+        return scores.providers
+    return (choose_provider(load_plugins(), environment())[0],)
+
+
+def score_sets(arms: Sequence[Arm], scores: ScoreChoice) -> dict[str, ScoreSet]:
     """The set of scores of each arm that reads any, by the arm's name.
 
-    ``default``: the providers of arms that name none. The comparison's options go to the arms
-    that have their owners; raises ConfigError for one that no arm has.
+    The comparison's options go to the arms that have their owners.
     """
-    default = tuple(default)
-    arms = [arm for arm in config.arms if arm.uses_scores]
-    owners = {name for arm in arms for name in (arm.providers or default)}
-    check_owners(config.scores.options, [*sorted(owners), config.scores.cache])
-    bare = [name for name in config.scores.options if not _owner(name)]
-    if bare and all(arm.providers not in ((), default) for arm in arms):
+    default = default_providers(arms, scores)
+    return {arm.name: _score_set(arm, scores, default) for arm in arms if arm.uses_scores}
+
+
+def check_options(arms: Sequence[Arm], scores: ScoreChoice) -> None:
+    """Raise ConfigError for an option of the comparison that is for no arm."""
+    default = default_providers(arms, scores)
+    readers = [arm for arm in arms if arm.uses_scores]
+    owners = {name for arm in readers for name in (arm.providers or default)}
+    check_owners(scores.options, [*sorted(owners), scores.cache])
+    bare = [name for name in scores.options if not _owner(name)]
+    if bare and all(arm.providers not in ((), default) for arm in readers):
         raise ConfigError(
             f"The option {bare[0]!r} names no provider, and every arm has providers of its own: "
             f"write it as PROVIDER.{bare[0]}."
         )
-    return {arm.name: _score_set(arm, config, default) for arm in arms}
 
 
-def _score_set(arm: Arm, config: CompareConfig, default: tuple[str, ...]) -> ScoreSet:
-    scores = config.scores
+def _score_set(arm: Arm, scores: ScoreChoice, default: tuple[str, ...]) -> ScoreSet:
     providers = arm.providers or default
     own = providers == default  # what has no owner is meant for the comparison's providers
     options = {

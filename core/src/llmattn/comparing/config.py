@@ -16,8 +16,10 @@ from llmattn.training.config import TrainConfig
 
 __all__ = ["BASELINES", "CompareConfig"]
 
-BASELINES = ("position", "learned+b")
-"""What an arm is held against: the distance alone, and attention that is learned with it."""
+BASELINES = ("position", "position/per-layer", "learned+b")
+"""What arms are held against, if it is compared: the distance alone, also in each layer by itself,
+and attention that is learned with it.
+"""
 
 
 @frozen
@@ -39,7 +41,7 @@ class CompareConfig:
     scores: ScoreChoice = field(factory=ScoreChoice)
     seeds: int = 5
     lrs: tuple[float, ...] = (1e-3, 3e-3, 6e-3)
-    against: tuple[str, ...] = BASELINES
+    against: tuple[str, ...] = ()
     limit_words: int | None = None
     match_params: bool = True
     device: str = "auto"

@@ -73,9 +73,9 @@ class Results:
 
     def controls(self, result: ArmResult) -> list[str]:
         """Arms of this comparison that are as ``result`` but for the meaning of its scores."""
-        if not result.arm.uses_scores or _is_control(result.arm):
+        if not result.arm.uses_scores or result.arm.is_control:
             return []
-        names = [other.name for other in self.arms if _is_control(other.arm)]
+        names = [other.name for other in self.arms if other.arm.is_control]
         wanted = {"random", f"{result.name}/shuffled", f"{result.name}/averaged"}
         like = [
             other.name
@@ -98,7 +98,7 @@ class Results:
         said: list[str] = []
         for result in self.arms:
             against = list(self.against)
-            if not result.arm.uses_scores or _is_control(result.arm):
+            if not result.arm.uses_scores or result.arm.is_control:
                 against = against[:1]
             said += [
                 conclude(result.name, baseline, self.gain(result.name, baseline))
@@ -121,6 +121,14 @@ class Results:
             told.append(
                 "Was still getting better at the last step, so more --steps may change the "
                 f"order: {', '.join(late)}."
+            )
+        mixed = [r.name for r in self.arms if r.arm.mixes_by_layer and r.arm.uses_scores]
+        baselines = [self.arm(name).arm for name in self.against]
+        if mixed and not any(b.mixes_by_layer and not b.uses_scores for b in baselines):
+            told.append(
+                "A distance bias of its own in each layer may be all of the gain of "
+                f"{', '.join(mixed)}, and none of --against has one: add position/per-layer "
+                "(--arms)."
             )
         counts = [result.parameters for result in self.arms]
         if max(counts) > 1.02 * min(counts):
@@ -160,11 +168,6 @@ class Results:
                 for seed, run in sorted(result.runs.items())
             },
         }
-
-
-def _is_control(arm: Arm) -> bool:
-    """Whether its scores mean nothing, or nothing here, or the same everywhere."""
-    return arm.shuffled or arm.averaged or arm.providers == ("random",)
 
 
 def _still_falling(runs: Sequence[FinishedRun]) -> bool:

@@ -1,0 +1,82 @@
+"""Which arms a comparison has, once it is known what its scores are like: the default ones are the
+controls that fit them, and `random` reads as many channels of the same scope. Asks for no score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import attrs
+from attrs import frozen
+
+from llmattn.comparing.arms import Arm, default_arms, parse_arms
+from llmattn.comparing.choices import ScoreSet, score_sets
+from llmattn.plugins import load_plugins
+from llmattn.rows import Scope
+from llmattn.scoring.choose import build_provider, options_of
+from llmattn.settings import environment
+from llmattn.training.choice import ScoreChoice
+
+__all__ = ["choose_arms"]
+
+
+@frozen
+class _Kind:
+    """What scores are like before any is there. ``scope``: PREFIX if any of them are in context."""
+
+    scope: Scope
+    channels: int
+
+
+def choose_arms(
+    names: Sequence[str], tables: Mapping[str, Any], scores: ScoreChoice
+) -> tuple[Arm, ...]:
+    """The arms of these names, or the default ones if there are none.
+
+    ``tables``: the arms of a configuration file. ``scores``: those of arms that name no provider.
+    Builds a provider at most once, and only where its scope or its channels matter. Raises
+    ConfigError or PluginError.
+    """
+    kind_of = cache(_kind_of)
+    if not names and not tables:
+        (external,) = parse_arms(["external"], {})
+        (chosen,) = score_sets([external], scores).values()
+        names = default_arms({}, in_context=kind_of(chosen).scope is Scope.PREFIX)
+    arms = parse_arms(names or default_arms(tables), tables)
+    return _like_the_scores(arms, scores, kind_of)
+
+
+def _like_the_scores(
+    arms: Sequence[Arm], scores: ScoreChoice, kind_of: Callable[[ScoreSet], _Kind]
+) -> tuple[Arm, ...]:
+    """The arms; those that read `random` are made like the first one that reads anything else."""
+    real = [arm for arm in arms if arm.uses_scores and not arm.reads_noise]
+    if not real or not any(arm.reads_noise for arm in arms):
+        return tuple(arms)
+    kind = kind_of(score_sets(real[:1], scores)[real[0].name])
+    wanted = {"random.scope": kind.scope.value, "random.channels": str(kind.channels)}
+    wanted = {name: value for name, value in wanted.items() if name not in scores.options}
+    return tuple(
+        attrs.evolve(arm, options={**wanted, **arm.options}) if arm.reads_noise else arm
+        for arm in arms
+    )
+
+
+def _kind_of(chosen: ScoreSet) -> _Kind:
+    plugins, environ = load_plugins(), environment()
+    built = [
+        build_provider(
+            plugins.provider(name),
+            options=options_of(name, dict(chosen.options), default_owner=True),
+            model=chosen.model,
+            environ=environ,
+        )
+        for name in chosen.providers
+    ]
+    in_context = any(provider.scope is Scope.PREFIX for provider in built)
+    return _Kind(
+        Scope.PREFIX if in_context else Scope.PAIR,
+        sum(len(provider.channels) for provider in built),
+    )
