@@ -12,12 +12,12 @@ import torch
 from llmattn.data.batches import collate
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.data.texts import window_rows
+from llmattn.data.written import WrittenText
 from llmattn.rows import Row
 from llmattn.sampling.generate import Decoder
 from llmattn.sampling.options import SampleOptions
 from llmattn.sampling.sampler import Sampler
 from llmattn.sampling.texts import TextRows
-from llmattn.sampling.written import WrittenText
 from llmattn.training.checkpoint import load_checkpoint
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.evaluate import split_loss
@@ -45,6 +45,15 @@ def test_a_run_on_both_scopes_goes_on(trained: Path) -> None:
     done = run(trained, "train", "--resume", "--steps", "9", "--out", "checkpoint.pt")
     assert done.returncode == 0, done.stderr
     assert "going on after step 8 of 9" in done.stdout
+
+
+def test_several_channels_of_random_scores_are_opened_again_as_many(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    noise = (*CONTEXT, "--option", "random.channels=3", "--block-size", "8")
+    done = run(tmp_path, "train", "--corpus", "corpus.txt", *SMALL, *noise, "--steps", "2")
+    assert done.returncode == 0, done.stderr
+    done = run(tmp_path, "sample", "--prompt", "the cat", "--max-new", "5")
+    assert done.returncode == 0, done.stderr
 
 
 def test_providers_in_another_order_than_their_channels_do_not_contradict_the_checkpoint(

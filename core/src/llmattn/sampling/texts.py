@@ -15,9 +15,9 @@ from llmattn.data.packed_fill import Reading
 from llmattn.data.text_tokenizer import TextTokenizer
 from llmattn.data.texts import window_rows, window_scores
 from llmattn.data.transform import transformed
+from llmattn.data.written import WrittenText
 from llmattn.errors import BadReply, ConfigError, LlmattnError
 from llmattn.rows import Row, Scope, Scores
-from llmattn.sampling.written import WrittenText
 from llmattn.scoring.source import ScoreSource
 from llmattn.training.checkpoint import Checkpoint, Scored
 from llmattn.training.choice import ScoreChoice

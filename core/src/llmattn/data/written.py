@@ -1,4 +1,4 @@
-"""A growing text in pieces, one a token: what a provider of PREFIX scope is shown of it."""
+"""Tokens as pieces of a text that a person would write, one a token, while the text grows."""
 
 from __future__ import annotations
 
