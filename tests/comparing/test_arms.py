@@ -95,7 +95,7 @@ def test_scores_stand_beside_the_controls_that_fit_them_by_default() -> None:
 
 def chosen(names: str, tables: dict[str, Any] | None = None, **scores: Any) -> dict[str, Arm]:
     """The arms of a comparison with these scores, by name."""
-    arms = choose_arms(names.split(",") if names else (), tables or {}, ScoreChoice(**scores))
+    arms = choose_arms(names.split(",") if names else None, tables or {}, ScoreChoice(**scores))
     return {found.name: found for found in arms}
 
 

@@ -150,6 +150,26 @@ def test_kept_checkpoint_of_a_control_refuses_plain_scores(tmp_path: Path, contr
         assert f"trained on {control} scores, a control" in refused.stderr
 
 
+def test_scores_in_context_stand_beside_their_own_controls_by_default(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    text = (tmp_path / "corpus.txt").read_text().splitlines()
+    (tmp_path / "corpus.txt").write_text("\n".join(text[::3]) + "\n")
+    with ScoreServer() as server:
+        chat = ("--provider", "custom", "--scope", "prefix", "--criteria", "syntax,meaning")
+        done = compare(tmp_path, "--stream", "--block-size", "8", *chat, *custom(server))
+    assert done.returncode == 0, done.stderr
+    arms = json.loads((tmp_path / "comparison" / "result.json").read_text())["arms"]
+    of_scores = ["external", "external/shuffled", "external/averaged", "random"]
+    assert [arm["name"] for arm in arms] == [*of_scores, "position", "learned+b"]
+    found = scores(tmp_path)
+    kinds = [found[name]["identities"][0] for name in of_scores]
+    assert {kind["scope"] for kind in kinds} == {"prefix"}
+    assert [len(kind["channels"]) for kind in kinds] == [2, 2, 2, 2]
+    models = [arm["runs"]["0"]["settings"]["model"] for arm in arms[:4]]
+    assert all({**model, "channels": []} == {**models[0], "channels": []} for model in models)
+    assert len({arm["test_loss"]["mean"] for arm in arms[:4]}) == 4
+
+
 def test_a_key_is_neither_shown_nor_written(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     with ScoreServer(api_key=KEY) as server:

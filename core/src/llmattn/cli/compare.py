@@ -16,7 +16,7 @@ from llmattn.cli.config_file import arms_read, read_config_and_arms
 from llmattn.cli.config_file import print_config as show_config
 from llmattn.cli.parsing import explicit_options, parse_options, use_threads
 from llmattn.cli.unused import refuse_unread
-from llmattn.comparing.arms import ARMS, default_arms, parse_arms
+from llmattn.comparing.arms import ARMS
 from llmattn.comparing.config import BASELINES, CompareConfig
 from llmattn.errors import ConfigError
 from llmattn.model.config import ModelConfig
@@ -51,8 +51,8 @@ def compare(
             help="What is compared (see docs/comparing.md), separated by commas, of: "
             f"{', '.join(ARMS)}. external:NAME+NAME names providers; an ending changes one thing: "
             "external/no-b, external/per-layer, external/shuffled, external/averaged. Default: "
-            "--provider beside all of its controls, or what --config defines beside position and "
-            "learned+b.",
+            "--provider beside the controls of its scores (of pairs, or in context), or what "
+            "--config defines beside position and learned+b.",
             rich_help_panel=ARMS_PANEL,
         ),
     ] = None,
@@ -81,7 +81,7 @@ def compare(
         typer.Option(
             metavar="NAMES",
             help="Arms that the others are held against. Default: "
-            f"{' and '.join(BASELINES)}, where they are among the arms.",
+            f"{', '.join(BASELINES)}, where they are among the arms.",
             rich_help_panel=ARMS_PANEL,
         ),
     ] = None,
@@ -276,9 +276,12 @@ def _one_choice_of_rates(
 
 
 def _settings(values: dict[str, Any], tables: dict[str, Any]) -> CompareConfig:
-    names = _names(values["arms"]) if values["arms"] else default_arms(tables)
-    arms = parse_arms(names, tables)
+    from llmattn.comparing.controls import choose_arms
+
+    scores = _score_choice(values)
+    arms = choose_arms(_names(values["arms"]) if values["arms"] else None, tables, scores)
     if values["against"] is None:
+        names = [arm.name for arm in arms]
         against = tuple(name for name in BASELINES if name in names)
     else:
         against = tuple(_names(values["against"]))
@@ -293,24 +296,7 @@ def _settings(values: dict[str, Any], tables: dict[str, Any]) -> CompareConfig:
         arms=arms,
         train=TrainConfig(**train),
         shape={name: values[name] for name in _SHAPE_FIELDS},
-        scores=ScoreChoice(
-            providers=tuple(values["provider"] or ()),
-            options=parse_options(
-                values["option"] or (),
-                criteria=values["criteria"],
-                scope=values["scope"],
-                channels=values["channels"],
-                method=values["method"],
-            ),
-            model=values["model"],
-            cache=values["cache"],
-            cache_dir=values["cache_dir"],
-            coverage=values["coverage"],
-            min_pair_count=values["min_pair_count"],
-            transform=values["score_transform"],
-            context_words=values["context_words"],
-            scoring=o.scoring_options(**{name: values[name] for name in o.LIMITS}),
-        ),
+        scores=scores,
         seeds=values["seeds"],
         lrs=_rates(values["lrs"]) if values["lr"] is None else (values["lr"],),
         against=against,
@@ -320,6 +306,27 @@ def _settings(values: dict[str, Any], tables: dict[str, Any]) -> CompareConfig:
         jobs=values["jobs"],
         threads=values["threads"],
         keep_checkpoints=values["keep_checkpoints"],
+    )
+
+
+def _score_choice(values: dict[str, Any]) -> ScoreChoice:
+    return ScoreChoice(
+        providers=tuple(values["provider"] or ()),
+        options=parse_options(
+            values["option"] or (),
+            criteria=values["criteria"],
+            scope=values["scope"],
+            channels=values["channels"],
+            method=values["method"],
+        ),
+        model=values["model"],
+        cache=values["cache"],
+        cache_dir=values["cache_dir"],
+        coverage=values["coverage"],
+        min_pair_count=values["min_pair_count"],
+        transform=values["score_transform"],
+        context_words=values["context_words"],
+        scoring=o.scoring_options(**{name: values[name] for name in o.LIMITS}),
     )
 
 

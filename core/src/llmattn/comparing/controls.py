@@ -15,7 +15,7 @@ from llmattn.comparing.arms import Arm, default_arms, parse_arms
 from llmattn.comparing.choices import ScoreSet, score_sets
 from llmattn.plugins import load_plugins
 from llmattn.rows import Scope
-from llmattn.scoring.choose import build_provider, options_of
+from llmattn.scoring.choose import build_provider, options_of, settle_options
 from llmattn.settings import environment
 from llmattn.training.choice import ScoreChoice
 
@@ -31,21 +31,22 @@ class _Kind:
 
 
 def choose_arms(
-    names: Sequence[str], tables: Mapping[str, Any], scores: ScoreChoice
+    names: Sequence[str] | None, tables: Mapping[str, Any], scores: ScoreChoice
 ) -> tuple[Arm, ...]:
-    """The arms of these names, or the default ones if there are none.
+    """The arms of these names; None: the default ones.
 
     ``tables``: the arms of a configuration file. ``scores``: those of arms that name no provider.
     Builds a provider at most once, and only where its scope or its channels matter. Raises
     ConfigError or PluginError.
     """
     kind_of = cache(_kind_of)
-    if not names and not tables:
-        (external,) = parse_arms(["external"], {})
-        (chosen,) = score_sets([external], scores).values()
-        names = default_arms({}, in_context=kind_of(chosen).scope is Scope.PREFIX)
-    arms = parse_arms(names or default_arms(tables), tables)
-    return _like_the_scores(arms, scores, kind_of)
+    if names is None:
+        in_context = False
+        if not tables:
+            (chosen,) = score_sets(parse_arms(["external"], {}), scores).values()
+            in_context = kind_of(chosen).scope is Scope.PREFIX
+        names = default_arms(tables, in_context=in_context)
+    return _like_the_scores(parse_arms(names, tables), scores, kind_of)
 
 
 def _like_the_scores(
@@ -66,14 +67,18 @@ def _like_the_scores(
 
 def _kind_of(chosen: ScoreSet) -> _Kind:
     plugins, environ = load_plugins(), environment()
+    registered = [plugins.provider(name) for name in chosen.providers]
+    options = dict(chosen.options)
+    if len(registered) > 1:
+        options = settle_options(options, registered)
     built = [
         build_provider(
-            plugins.provider(name),
-            options=options_of(name, dict(chosen.options), default_owner=True),
+            found,
+            options=options_of(found.name, options, default_owner=True),
             model=chosen.model,
             environ=environ,
         )
-        for name in chosen.providers
+        for found in registered
     ]
     in_context = any(provider.scope is Scope.PREFIX for provider in built)
     return _Kind(
