@@ -86,10 +86,24 @@ def test_unknown_words_cost_eight_bits_a_byte(pairs: Path) -> None:
     (pairs / "other.txt").write_text("the zebra sees the gnu\n")
     found = evaluated(pairs, "other.txt")
     assert (found["unknown"], found["unknown_size"]) == (2, len("zebra" + "gnu"))
+    size = len("the zebra sees the gnu\n")
     extra = found["bits_per_byte"] - found["model_bits_per_byte"]
-    assert extra == pytest.approx(8 * 8 / len("the zebra sees the gnu\n"))
+    assert extra == pytest.approx((8 * 8 + found["left_out_bits"]) / size)
     done = run(pairs, "eval", "checkpoint.pt", "other.txt")
     assert "2 unknown words (33.3% of the tokens)" in done.stdout
+    assert f"{8 * 8 / size:.4f} to spell unknown words" in done.stdout
+
+
+def test_case_that_the_tokenizer_leaves_out_is_paid_for(pairs: Path) -> None:
+    text = (pairs / "corpus.txt").read_text()
+    (pairs / "changed.txt").write_text(text.replace("cat", "CAT").replace("owl", "Owl"))
+    plain, changed = (evaluated(pairs, name) for name in ("corpus.txt", "changed.txt"))
+    assert changed["model_bits_per_byte"] == plain["model_bits_per_byte"]
+    more = (changed["left_out_bits"] - plain["left_out_bits"]) / plain["size"]
+    assert more > 0.01
+    assert changed["bits_per_byte"] == pytest.approx(plain["bits_per_byte"] + more)
+    done = run(pairs, "eval", "checkpoint.pt", "changed.txt")
+    assert f"{changed['left_out_bits'] / changed['size']:.4f} for case and spaces" in done.stdout
 
 
 def test_pairs_that_were_never_scored_are_told(pairs: Path) -> None:

@@ -42,8 +42,9 @@ def evaluate(
 ) -> None:
     """Print a checkpoint's loss, perplexity and bits per byte on a text.
 
-    Bits per byte compare models of different tokenizers. A pair of words that was never
-    scored counts as the mean of its row; scores in context are asked for if they are not cached.
+    Bits per byte compare models of different tokenizers: they write the text to the byte, with
+    unknown words, case and spaces. A pair of words that was never scored counts as the mean of
+    its row; scores in context are asked for if they are not cached.
     """
     choice = ScoreChoice(
         options=parse_options(option or ()),
@@ -72,11 +73,6 @@ def evaluate(
     lines = read_lines(corpus, keep_blank=loaded.train_config.stream)
     if split == "all" and text_digest(lines) == loaded.corpus_digest:
         notify("The model was trained on most of this text: --split val is what it has not seen.")
-    if loaded.tokenizer.preset == "seed":
-        notify(
-            "The tokenizer seed leaves out punctuation, whose bytes count here all the same: "
-            "do not compare its bits per byte with others."
-        )
 
 
 def _show(found: Measure) -> None:
@@ -88,10 +84,10 @@ def _show(found: Measure) -> None:
     if found.coverage is not None:
         typer.echo(f"scores  {found.coverage:.1%} of the attention is scored")
     typer.echo(f"loss    {found.loss:.4f} nats a token, perplexity {found.perplexity:.1f}")
-    line = f"bits    {found.bits_per_byte:.4f} a byte"
+    parts = [f"{found.model_bits_per_byte:.4f} for the tokens"]
     if found.unknown:
-        line += (
-            f", unknown words spelt out at 8 bits a byte ({found.model_bits_per_byte:.4f} if <unk> "
-            "counts as the word)"
-        )
-    typer.echo(line)
+        parts.append(f"{8 * found.unknown_size / found.size:.4f} to spell unknown words")
+    if found.left_out_bits:
+        parts.append(f"{found.left_out_bits / found.size:.4f} for case and spaces left out")
+    more = f": {', '.join(parts)}" if len(parts) > 1 else ""
+    typer.echo(f"bits    {found.bits_per_byte:.4f} a byte{more}")

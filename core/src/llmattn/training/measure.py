@@ -17,6 +17,7 @@ from llmattn.errors import ConfigError, CorpusError
 from llmattn.training.checkpoint import Checkpoint
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.evaluate import split_loss
+from llmattn.training.left_out import left_out_bits
 from llmattn.training.reopen import reopen_feeds
 
 __all__ = ["PARTS", "Measure", "measure"]
@@ -31,8 +32,9 @@ class Measure:
     """What was found. ``loss``: nats a token, over ``tokens`` of them.
 
     ``size``: the bytes (UTF-8) of the text that the tokens stand for. ``unknown``: how many
-    tokens are <unk>, for words of ``unknown_size`` bytes. ``coverage``: the share of the
-    attention whose score a provider gave; None for a model that reads no scores.
+    tokens are <unk>, for words of ``unknown_size`` bytes. ``left_out_bits``: what the tokenizer
+    leaves out, such as case and spaces (``llmattn.training.left_out``). ``coverage``: the share of
+    the attention whose score a provider gave; None for a model that reads no scores.
     """
 
     tokens: int
@@ -40,6 +42,7 @@ class Measure:
     size: int
     unknown: int
     unknown_size: int
+    left_out_bits: float
     coverage: float | None
 
     @property
@@ -49,17 +52,21 @@ class Measure:
 
     @property
     def model_bits_per_byte(self) -> float:
-        """What the model's own predictions take; <unk> stands for its word at no further cost."""
+        """What the model's predictions take: of tokens, which stand for words at no further cost,
+        also <unk>, whatever the tokenizer leaves out.
+        """
         return self.loss * self.tokens / math.log(2) / self.size
 
     @property
     def bits_per_byte(self) -> float:
-        """The same with each unknown word spelt out at 8 bits a byte.
+        """What writes the text to the byte: the same with each unknown word spelt out at 8 bits a
+        byte, and with what the tokenizer leaves out.
 
-        So a larger or smaller vocabulary has no advantage of its own: this figure, unlike the
-        loss, compares tokenizers.
+        So neither a smaller vocabulary nor one without case has an advantage of its own: this
+        figure, unlike the loss, compares tokenizers.
         """
-        return self.model_bits_per_byte + _BITS_TO_SPELL * self.unknown_size / self.size
+        more = _BITS_TO_SPELL * self.unknown_size + self.left_out_bits
+        return self.model_bits_per_byte + more / self.size
 
     def to_dict(self) -> dict[str, Any]:
         """All figures as plain values."""
@@ -111,6 +118,7 @@ def measure(
         size=sum(len(written[place].encode("utf-8", "surrogatepass")) for place in places),
         unknown=len(unknown),
         unknown_size=sum(len(written[p].strip().encode("utf-8", "surrogatepass")) for p in unknown),
+        left_out_bits=left_out_bits(split),
         coverage=coverage,
     )
 
