@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from llmattn.data.packed_feed import PackedFeed
 from llmattn.data.texts import window_rows
 from llmattn.errors import ConfigError, PluginError, ProviderError
 from llmattn.rows import Row
-from llmattn.training.scores import open_feeds
+from llmattn.training.scores import open_feeds, reading_of
 from support_context import Maps, Pairs, share, source_of, text_corpus
 from support_engine import run
 from torch import Tensor
@@ -208,6 +209,39 @@ def test_attention_weights_are_read_as_logarithms(tmp_path: Path) -> None:
     inside = plain > 0
     wanted = 1 - torch.log(plain + 1e-4) / np.log(1e-4)
     assert torch.allclose(logs[inside], wanted[inside].clamp(0, 1), atol=2e-3)
+
+
+def test_each_channel_is_read_as_the_provider_says_of_it(tmp_path: Path) -> None:
+    class Mixed(Maps):
+        transform: Any = ("log", "identity")
+        normalised: Any = (False, True)
+
+    corpus = text_corpus(tmp_path)
+    mixed, logs, shares = (
+        scores_of(feeds_of(tmp_path, corpus, maps, context_words=4).train, corpus.train)[0]
+        for maps in (Mixed(), _Logs(), Maps())
+    )
+    assert torch.equal(mixed[:, 0], logs[:, 0])
+    assert torch.equal(mixed[:, 1], shares[:, 1])
+    assert not torch.equal(logs[:, 1], shares[:, 1])
+
+
+class _Logs(Maps):
+    transform = "log"
+    normalised = False
+
+
+def test_a_provider_that_says_too_little_of_its_channels_is_an_error(tmp_path: Path) -> None:
+    class TooFew(Maps):
+        transform: Any = "log"
+        normalised: Any = (True, False, True)
+
+    with source_of(TooFew(), tmp_path) as source, pytest.raises(PluginError, match="has 2"):
+        reading_of(source)
+    TooFew.normalised = True
+    TooFew.transform = ("log", "identity", "log")
+    with source_of(TooFew(), tmp_path) as source, pytest.raises(ConfigError, match="2 channels"):
+        reading_of(source)
 
 
 def test_pairs_and_texts_stand_side_by_side_the_pairs_first(tmp_path: Path) -> None:

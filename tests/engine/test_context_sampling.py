@@ -174,7 +174,7 @@ def test_a_sample_asks_the_rows_that_training_asks_and_those_of_windows_half_a_b
     assert {row.keys for row in sampling.rows} == trained | between
 
 
-@pytest.mark.parametrize("transform", ["identity", "log"])
+@pytest.mark.parametrize("transform", ["identity", "log", "log,identity"])
 def test_a_sample_reads_the_scores_that_training_reads(tmp_path: Path, transform: str) -> None:
     corpus = piece_corpus(tmp_path)
     with source_of(Maps(), tmp_path) as source:

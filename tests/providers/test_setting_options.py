@@ -92,8 +92,8 @@ def test_a_setting_that_no_provider_has_is_an_error(
 
 
 def test_a_run_of_several_providers_goes_on_with_an_option_for_one_of_them(folder: Path) -> None:
-    common = ("--corpus", "corpus.txt", "--block-size", "8", *SMALL, *TWO)
-    common += ("-o", "random.scope=prefix", "-o", "window=5")
+    settings = ("-o", "random.scope=prefix", "-o", "window=5")
+    common = ("--corpus", "corpus.txt", "--block-size", "8", *SMALL, *TWO, *settings)
     begun = run(folder, "train", *common, "--steps", "2", "--out", "two.pt")
     assert begun.returncode == 0, begun.stderr
     more = run(folder, "train", *common, "--steps", "4", "--out", "two.pt", "--resume")

@@ -12,11 +12,13 @@ import pytest
 import torch
 from llmattn.cache.memory import MemoryCache
 from llmattn.cache.settings import MemorySettings
+from llmattn.data.texts import window_scores
 from llmattn.errors import ConfigError, ProviderRejected
 from llmattn.rows import Row, Scope, prefix_rows
 from llmattn.scoring.options import ScoringOptions
 from llmattn.scoring.source import ScoreSource
 from llmattn.testing.providers import check_provider
+from llmattn.training.scores import reading_of
 from llmattn_transformers.provider import TransformersProvider
 from support_transformers import PIECES, provider_of, save_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -128,6 +130,30 @@ def test_methods_joined_give_their_channels_side_by_side(llama: Path) -> None:
     parts = [ask(provider_of(llama, method=m), rows) for m in ("copy", "attention", "ablation")]
     for joined, *single in zip(ask(both, rows), *parts, strict=True):
         np.testing.assert_allclose(joined, np.concatenate(single), atol=1e-6)
+
+
+def test_each_channel_says_whether_it_adds_up_to_one_and_how_it_is_read(llama: Path) -> None:
+    provider = provider_of(llama, method="attention+copy+ablation+gradient")
+    rows = ask(provider, prefix_rows(PIECES)[1:])
+    totals = np.stack([row.sum(axis=1) for row in rows], axis=1)
+    add_up = [bool(np.allclose(total, 1, atol=1e-5)) for total in totals]
+    assert list(provider.normalised) == add_up
+    read = dict(zip(provider.channels, provider.transform, strict=True))
+    assert read == {
+        **dict.fromkeys(("L00", "L01", "copy"), "log"),
+        **dict.fromkeys(("ablation.change", "ablation.share", "gradient"), "identity"),
+    }
+
+
+def test_attention_beside_another_method_adds_up_to_one_over_the_window(llama: Path) -> None:
+    provider = provider_of(llama, method="attention+copy")
+    cache = MemoryCache(MemorySettings())
+    with ScoreSource("transformers", provider, cache, ScoringOptions(quiet=True)) as source:
+        reading = reading_of(source, transform="identity", context_words=6)
+        (scores,) = source.scores(prefix_rows(PIECES)[-1:])
+    own = window_scores(scores, 4, normalised=reading.normalised)
+    np.testing.assert_allclose(own[:2].sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(own[2], scores[2, -5:])
 
 
 @pytest.mark.parametrize("method", ["copying", "copy+copy", "copy+", "copy+embedding"])

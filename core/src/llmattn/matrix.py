@@ -39,7 +39,8 @@ def get_attention_matrix(
     one that is set up). Several channels are averaged; a score that remains unknown counts as
     the mean of its row. Scores lie in [0, 1], so at ``temperature`` 1 the largest weight of a
     row is at most e times the smallest: choose a lower one, such as 0.1, for a sharper matrix.
-    Scores that are attention weights already (``MapProvider.normalised``) are taken as such.
+    Scores that are attention weights already (``MapProvider.normalised``, of all channels) are
+    taken as such.
     ``text``: lines of tokens for providers that count in a text, such as ``cooccurrence``.
 
     Returns float32; rows sum to 1, entries right of the diagonal are 0. Raises ConfigError,
@@ -58,7 +59,7 @@ def get_attention_matrix(
         # The first token has none but itself to attend to: in context it is not asked for.
         source.scores(pair_rows(tokens) if pairs else prefix_rows(tokens)[1:])
         scores = load_matrix(source.cache, source.identity, list(tokens))
-        maps = isinstance(source.provider, MapProvider) and source.provider.normalised
+        maps = isinstance(source.provider, MapProvider) and np.all(source.provider.normalised)
     if not len(scores[0]):
         return torch.zeros(0, 0)
     future = np.triu_indices(len(tokens), 1)

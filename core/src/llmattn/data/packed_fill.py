@@ -15,7 +15,7 @@ from llmattn.data.corpus import Pieces, Split
 from llmattn.data.packed import PackedScores, entries, key_digest, open_packed, write_packed
 from llmattn.data.text_fill import row_portions
 from llmattn.data.texts import window_scores
-from llmattn.data.transform import Transform, transformed
+from llmattn.data.transform import transformed
 from llmattn.rows import Scores
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.source import ScoreSource
@@ -30,13 +30,14 @@ _LARGE = 1 << 30
 class Reading:
     """How stored scores of texts become the model's.
 
-    ``context_words``: how many tokens before a window the provider sees. ``normalised``: scores
-    add up to 1 over a row, and shall do so over the window's part of it.
+    ``transform``: see ``choose_transform``. ``context_words``: how many tokens before a window
+    the provider sees. ``normalised``: scores add up to 1 over a row, and shall do so over the
+    window's part of it; a tuple if that holds for some channels only.
     """
 
-    transform: Transform = "identity"
+    transform: str = "identity"
     context_words: int = 0
-    normalised: bool = False
+    normalised: bool | tuple[bool, ...] = False
 
 
 def pack_split(
@@ -57,7 +58,7 @@ def pack_split(
         "block_size": block_size,
         "transform": reading.transform,
         "context_words": reading.context_words,
-        "normalised": reading.normalised and reading.context_words > 0,
+        "normalised": reading.normalised if reading.context_words > 0 else False,
         "dtype": dtype,
     }
     path = folder / source.identity.namespace / f"{key_digest(key)}.tri"

@@ -50,13 +50,19 @@ def window_rows(
     ]
 
 
-def window_scores(scores: Scores, position: int, *, normalised: bool) -> NDArray[np.float32]:
+def window_scores(
+    scores: Scores, position: int, *, normalised: bool | tuple[bool, ...]
+) -> NDArray[np.float32]:
     """The window's own columns of the row at ``position`` in it, ``(C, position + 1)``.
 
-    Scores that are ``normalised`` (attention weights, which add up to 1) do so again.
+    Scores that are ``normalised`` (attention weights, which add up to 1) do so again: those of
+    all channels or of none, or a tuple says of which.
     """
     own = scores[:, -(position + 1) :]
     if not normalised or own.shape == scores.shape:
         return own
     total = np.nansum(own, axis=1, keepdims=True)
-    return np.clip(own / np.where(total > 0, total, 1), 0, 1)
+    shares: NDArray[np.float32] = np.clip(own / np.where(total > 0, total, 1), 0, 1)
+    if isinstance(normalised, tuple):
+        return np.where(np.array(normalised)[:, None], shares, own)
+    return shares

@@ -3,42 +3,53 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, cast, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llmattn.errors import ConfigError
 
-__all__ = ["TRANSFORMS", "Transform", "choose_transform", "transformed"]
+__all__ = ["TRANSFORMS", "choose_transform", "transformed"]
 
-Transform = Literal["identity", "log"]
-
-TRANSFORMS: tuple[str, ...] = get_args(Transform)
+TRANSFORMS = ("identity", "log")
 
 _LEAST = 1e-4
 """What attention weights below it have in common: nothing worth telling apart."""
 
 
-def choose_transform(stated: object, wanted: str) -> Transform:
-    """``wanted``, or for ``auto`` what the provider has ``stated``. Raises ConfigError."""
+def choose_transform(stated: object, wanted: str, channels: int) -> str:
+    """``wanted``, or for ``auto`` what the provider has ``stated``: one name if it holds for all
+    channels, else one for each, separated by commas. Raises ConfigError.
+    """
     chosen = stated if wanted == "auto" else wanted
-    if chosen not in TRANSFORMS:
+    names = list(chosen) if isinstance(chosen, tuple) else str(chosen).split(",")
+    for name in names:
+        if name not in TRANSFORMS:
+            raise ConfigError(
+                f"No transform of scores is called {name!r}; choose one of: auto, "
+                f"{', '.join(TRANSFORMS)}."
+            )
+    if len(names) not in (1, channels):
         raise ConfigError(
-            f"No transform of scores is called {chosen!r}; choose one of: auto, "
-            f"{', '.join(TRANSFORMS)}."
+            f"{len(names)} transforms of scores ({','.join(names)}) do not fit {channels} "
+            "channels: name one for all, or one for each."
         )
-    return cast(Transform, chosen)
+    return names[0] if len({*names}) == 1 else ",".join(names)
 
 
-def transformed(scores: NDArray[Any], transform: Transform) -> NDArray[Any]:
-    """Scores in [0, 1] as values in [0, 1]; NaN stays NaN.
+def transformed(scores: NDArray[Any], transform: str) -> NDArray[Any]:
+    """Scores ``(C, ...)`` in [0, 1] as values in [0, 1]; NaN stays NaN. ``transform`` is what
+    :func:`choose_transform` gives.
 
     ``log``: ``1 - ln(s + 1e-4) / ln(1e-4)``, for attention weights: a model whose logits are
     linear in the result multiplies powers of the weights.
     """
     if transform == "identity":
         return scores
+    if "," in transform:
+        names = transform.split(",")
+        return np.stack([transformed(s, name) for s, name in zip(scores, names, strict=True)])
     logs = np.log(scores.astype(np.float32) + np.float32(_LEAST))
     found: NDArray[Any] = np.clip(1 - logs / np.float32(math.log(_LEAST)), 0, 1)
     return found

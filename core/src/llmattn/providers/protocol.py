@@ -130,12 +130,13 @@ class MapProvider(Protocol):
     """A provider whose scores are a model's attention weights may say how to read them.
 
     ``transform``: what the model reads instead of a score s; ``log`` suits weights, which differ
-    by powers of ten. ``normalised``: the scores of a row add up to 1, in each channel. Neither
-    changes what is stored, so neither is part of the identity.
+    by powers of ten. ``normalised``: the scores of a row add up to 1. Each is one value for all
+    channels, or a tuple with one for each. Neither changes what is stored, so neither is part of
+    the identity.
     """
 
-    transform: Literal["identity", "log"]
-    normalised: bool
+    transform: Literal["identity", "log"] | tuple[Literal["identity", "log"], ...]
+    normalised: bool | tuple[bool, ...]
 
 
 @runtime_checkable

@@ -20,10 +20,10 @@ from llmattn.data.feed import Feeds, JoinedFeed, NoScores, ScoreFeed, TableFeed
 from llmattn.data.fill import fill_pairs
 from llmattn.data.packed_feed import PackedFeed
 from llmattn.data.packed_fill import Reading, pack_split
-from llmattn.data.selection import select_pairs
+from llmattn.data.selection import check_selection, select_pairs
 from llmattn.data.table import KnownPairs, ScoreTable, join_channels
 from llmattn.data.transform import choose_transform
-from llmattn.errors import ConfigError, ProviderError
+from llmattn.errors import ConfigError, PluginError, ProviderError
 from llmattn.notices import notify
 from llmattn.providers.protocol import MapProvider
 from llmattn.rows import Scope
@@ -49,13 +49,21 @@ def channel_names(sources: Sequence[ScoreSource]) -> tuple[str, ...]:
 
 def reading_of(source: ScoreSource, *, transform: str = "auto", context_words: int = 0) -> Reading:
     """How the model reads the scores of ``source``. Raises ConfigError."""
-    provider = source.provider
-    stated, normalised = "identity", False
+    provider, channels = source.provider, len(source.identity.channels)
+    stated: object = "identity"
+    normalised: bool | tuple[bool, ...] = False
     if isinstance(provider, MapProvider):
         stated, normalised = provider.transform, provider.normalised
+    if isinstance(normalised, tuple):
+        if len(normalised) != channels:
+            raise PluginError(
+                f"The provider {source.name!r} says of {len(normalised)} channels whether their "
+                f"scores add up to 1, and has {channels}. That is a fault of its plugin."
+            )
+        normalised = normalised[0] if len({*normalised}) == 1 else normalised
     if context_words < 0:
         raise ConfigError(f"--context-words must be 0 or more, not {context_words}.")
-    return Reading(choose_transform(stated, transform), context_words, normalised)
+    return Reading(choose_transform(stated, transform, channels), context_words, normalised)
 
 
 def open_feeds(
@@ -90,6 +98,9 @@ def open_feeds(
             f"{', '.join(source.name for source in sources)} belong to pairs of words: leave them "
             "out."
         )
+    if sources:
+        scopes = [source.identity.scope for source in sources]
+        check_selection(scopes, coverage=coverage, min_pair_count=min_pair_count)
     table: ScoreTable | None = None
     known = 1.0
     if pairs:

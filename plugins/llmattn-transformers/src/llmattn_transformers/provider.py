@@ -21,13 +21,15 @@ from llmattn_transformers.weights import find_weights
 
 __all__ = ["TransformersProvider"]
 
-_NAMES = {
-    "ablation": ("change", "share"),
-    "copy": ("copy",),
-    "gradient": ("share",),
-    "embedding": ("cosine",),
+_CHANNELS = {
+    "ablation": {"change": False, "share": True},
+    "copy": {"copy": False},
+    "gradient": {"share": True},
+    "embedding": {"cosine": False},
 }
-"""Channels of the methods that are not attention."""
+"""Channels of the methods that are not attention; whether their scores add up to 1 over a row."""
+_WEIGHTS = ("attention", "copy")
+"""Methods whose scores differ by powers of ten, so that a model reads their logarithm."""
 
 
 class TransformersProvider:
@@ -68,8 +70,12 @@ class TransformersProvider:
             requests_at_once=1,
             nested_rows=self.scope is Scope.PREFIX,
         )
-        self.normalised = method == "attention"
-        self.transform = "log" if {"attention", "copy"} & {*settings.methods} else "identity"
+        self.normalised = tuple(chain.from_iterable(map(self._shares, settings.methods)))
+        self.transform = tuple(
+            "log" if part in _WEIGHTS else "identity"
+            for part in settings.methods
+            for _ in self._shares(part)
+        )
         self._method: Method | None = None
         self._busy = threading.Lock()
 
@@ -87,10 +93,16 @@ class TransformersProvider:
         """Channels of one method; beside others they tell its name."""
         if method == "attention":
             return tuple(channel.name for channel in self._maps)
-        names = _NAMES[method]
+        names = tuple(_CHANNELS[method])
         if len(self._settings.methods) == 1:
             return names
         return (method,) if len(names) == 1 else tuple(f"{method}.{name}" for name in names)
+
+    def _shares(self, method: str) -> tuple[bool, ...]:
+        """Which channels of one method add up to 1 over a row."""
+        if method == "attention":
+            return (True,) * len(self._maps)
+        return tuple(_CHANNELS[method].values())
 
     async def score(self, rows: Sequence[Row]) -> Reply:
         return await anyio.to_thread.run_sync(self._score, rows)
