@@ -170,6 +170,40 @@ def test_scores_in_context_stand_beside_their_own_controls_by_default(tmp_path: 
     assert len({arm["test_loss"]["mean"] for arm in arms[:4]}) == 4
 
 
+PAIRS, IN_CONTEXT = "external:cooccurrence", "external:random"
+
+
+def test_an_option_about_one_kind_of_scores_is_for_the_arms_that_have_it(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    both = ("--arms", f"{PAIRS},{IN_CONTEXT}", "-o", "random.scope=prefix")
+    options = ("--coverage", "0.5", "--context-words", "3", "--score-transform", "log")
+    done = compare(tmp_path, *both, *options, "--stream", "--block-size", "8")
+    assert done.returncode == 0, done.stderr
+    found = scores(tmp_path)
+    assert found[PAIRS]["coverage"] < 1
+    assert found[IN_CONTEXT]["coverage"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arm", "option"),
+    [
+        (PAIRS, ("--context-words", "3")),
+        (PAIRS, ("--score-transform", "log")),
+        (IN_CONTEXT, ("--coverage", "0.5")),
+        (IN_CONTEXT, ("--min-pair-count", "2")),
+    ],
+)
+def test_an_option_about_a_kind_of_scores_that_no_arm_has_is_refused(
+    tmp_path: Path, arm: str, option: tuple[str, str]
+) -> None:
+    write_corpus(tmp_path)
+    scope = () if arm == PAIRS else ("-o", "random.scope=prefix")
+    done = compare(tmp_path, "--arms", arm, *scope, *option)
+    assert done.returncode == 1, done.stderr
+    assert option[0] in done.stderr
+    assert "leave them out" in done.stderr
+
+
 def test_a_key_is_neither_shown_nor_written(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     with ScoreServer(api_key=KEY) as server:

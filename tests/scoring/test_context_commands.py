@@ -102,3 +102,12 @@ def test_a_probe_of_scores_in_context_is_refused(folder: Path) -> None:
     done = run(folder, "score", "--probe", *prefix)
     assert done.returncode == 1
     assert "--probe asks for pairs of words" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["plan", "score", "train"])
+def test_a_choice_of_pairs_is_refused_where_there_are_none(folder: Path, command: str) -> None:
+    prefix = ("--provider", "random", "-o", "random.scope=prefix", "--coverage", "0.5")
+    text = ("--corpus", "text.txt") if command == "train" else ("text.txt",)
+    done = run(folder, command, *text, *prefix)
+    assert done.returncode == 1
+    assert "--coverage and --min-pair-count choose among pairs of words" in done.stderr

@@ -52,6 +52,7 @@ def plan(
         need_drawing()
 
     from llmattn.data.corpus import load_corpus
+    from llmattn.data.selection import check_selection
     from llmattn.planning import make_plan, make_text_plan, plot_plan
     from llmattn.rows import Scope
     from llmattn.scoring.source import open_sources
@@ -73,10 +74,12 @@ def plan(
         model=model,
         cache=cache,
         cache_dir=cache_dir,
-        text=text.train_words(),
+        text=text.train_words(block_size),
         scoring=o.scoring_options(price_in=price_in, price_out=price_out, rpm=rpm),
     )
     try:
+        scopes = [source.identity.scope for source in sources]
+        check_selection(scopes, coverage=coverage, min_pair_count=min_pair_count)
         plans = [
             make_text_plan(source, text, block_size=block_size, context_words=context_words)
             if source.identity.scope is Scope.PREFIX

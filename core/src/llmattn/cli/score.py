@@ -88,6 +88,7 @@ def score(
     own share of the rows.
     """
     from llmattn.data.corpus import load_corpus
+    from llmattn.data.selection import check_selection
     from llmattn.scoring.shard import Shard
     from llmattn.scoring.source import open_sources
 
@@ -127,10 +128,12 @@ def score(
         model=model,
         cache=cache,
         cache_dir=cache_dir,
-        text=text.train_words() if text else None,
+        text=text.train_words(block_size) if text else None,
         scoring=scoring,
     )
     try:
+        scopes = [source.identity.scope for source in sources]
+        check_selection(scopes, coverage=coverage, min_pair_count=min_pair_count)
         for source in sources:
             if probe:
                 _probe(source)

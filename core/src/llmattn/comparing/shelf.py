@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, redirect_stderr
 from io import StringIO
+from typing import Any
 
 import torch
 from attrs import frozen
@@ -20,7 +21,8 @@ from llmattn.rows import Scope
 from llmattn.scoring.options import ScoringOptions
 from llmattn.scoring.source import ScoreSource, open_sources
 from llmattn.training.checkpoint import Scored
-from llmattn.training.scores import in_order, open_feeds, reading_of
+from llmattn.training.choice import ScoreChoice
+from llmattn.training.scores import check_kinds, in_order, open_feeds, reading_of
 
 __all__ = ["OTHER_WINDOWS", "ScoreShelf", "Scores"]
 
@@ -66,20 +68,23 @@ class ScoreShelf:
             self._open(chosen)
         return self._feeds[chosen]
 
-    def check_limits(self, sets: set[ScoreSet]) -> None:
-        """Raise ConfigError if a limit in money or requests would have to hold for several paid
-        sources together: each keeps it for itself.
+    def check(self, sets: set[ScoreSet]) -> None:
+        """Raise ConfigError, before anything is asked, if a limit in money or requests would have
+        to hold for several paid sources together, since each keeps it for itself, or if no scores
+        are of the kind that an option is for.
         """
-        scoring = self._config.scores.scoring
-        if scoring.max_cost is None and scoring.max_requests is None:
+        scores = self._config.scores
+        limited = (scores.scoring.max_cost, scores.scoring.max_requests) != (None, None)
+        about_kinds = _about_kinds(scores)
+        if not limited and about_kinds == _about_kinds(ScoreChoice()):
             return
-        paid: dict[str, str] = {}
+        sources: list[ScoreSource] = []
         for chosen in sets:
             with ExitStack() as stack:
-                for source in self._sources(stack, chosen):
-                    if not source.local:
-                        paid[source.identity.namespace] = source.name
-        if len(paid) > 1:
+                sources += self._sources(stack, chosen)
+        check_kinds(sources, **about_kinds)
+        paid = {s.identity.namespace: s.name for s in sources if not s.local}
+        if limited and len(paid) > 1:
             raise ConfigError(
                 f"--max-cost and --max-requests limit one source of scores, and the arms have "
                 f"{len(paid)} ({', '.join(sorted(paid.values()))}). Score with each of them first "
@@ -100,7 +105,7 @@ class ScoreShelf:
             cache=scores.cache,
             cache_dir=scores.cache_dir,
             scoring=scores.scoring if self._may_ask(chosen) else only_read,
-            text=self._corpus.train_words(),
+            text=self._corpus.train_words(self._config.shape["block_size"]),
         )
         return in_order([stack.enter_context(source) for source in opened])
 
@@ -112,19 +117,17 @@ class ScoreShelf:
                 stack.enter_context(redirect_stderr(StringIO()))
             sources = self._sources(stack, chosen)
             _check_control(chosen, sources)
+            about_kinds = self._for_kinds_of(sources, chosen)
             if self._may_ask(chosen):
                 self._tell_cost(chosen, sources)
             feeds = open_feeds(
                 sources,
                 self._corpus,
                 block_size=self._config.shape["block_size"],
-                coverage=scores.coverage,
-                min_pair_count=scores.min_pair_count,
-                transform=chosen.transform,
-                context_words=chosen.context_words,
                 device=self._device,
+                **about_kinds,
             )
-            scored = tuple(_scored(source, chosen) for source in sources)
+            scored = tuple(_scored(source, about_kinds) for source in sources)
             if chosen.shuffled:
                 feeds = feeds.shuffled(OTHER_WINDOWS)
             if chosen.averaged:
@@ -134,6 +137,23 @@ class ScoreShelf:
         while len(self._feeds) >= _KEPT and scores.cache != "memory":
             del self._feeds[next(iter(self._feeds))]
         self._feeds[chosen] = feeds
+
+    def _for_kinds_of(self, sources: list[ScoreSource], chosen: ScoreSet) -> dict[str, Any]:
+        """:func:`_about_kinds` of a set; what the comparison says of a kind of scores that is not
+        in it is meant for other sets.
+        """
+        scores, plain = self._config.scores, _about_kinds(ScoreChoice())
+        scopes = {source.identity.scope for source in sources}
+        found = _about_kinds(scores)
+        if Scope.PAIR not in scopes:
+            found |= {name: plain[name] for name in ("coverage", "min_pair_count")}
+        for name in ("transform", "context_words"):
+            own = getattr(chosen, name)
+            if Scope.PREFIX in scopes or own != found[name]:
+                found[name] = own
+            else:
+                found[name] = plain[name]
+        return found
 
     def _tell_cost(self, chosen: ScoreSet, sources: list[ScoreSource]) -> None:
         """What each paid source will take, before it is asked."""
@@ -160,8 +180,22 @@ class ScoreShelf:
             notify(f"{source.name}: {requests} to send, about {tokens}{price}")
 
 
-def _scored(source: ScoreSource, chosen: ScoreSet) -> Scored:
-    reading = reading_of(source, transform=chosen.transform, context_words=chosen.context_words)
+def _about_kinds(scores: ScoreChoice) -> dict[str, Any]:
+    """The options that are for one kind of scores, of pairs or in context."""
+    return {
+        "coverage": scores.coverage,
+        "min_pair_count": scores.min_pair_count,
+        "transform": scores.transform,
+        "context_words": scores.context_words,
+    }
+
+
+def _scored(source: ScoreSource, about_kinds: dict[str, Any]) -> Scored:
+    reading = reading_of(
+        source,
+        transform=about_kinds["transform"],
+        context_words=about_kinds["context_words"],
+    )
     return Scored(source.identity, source.local, reading.transform, reading.context_words)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from attrs import frozen
@@ -10,8 +10,17 @@ from numpy.typing import NDArray
 
 from llmattn.data.pairs import PairCounts
 from llmattn.errors import ConfigError
+from llmattn.rows import Scope
 
-__all__ = ["SHARES", "CoveragePoint", "coverage_curve", "most_frequent", "select_pairs", "tiers"]
+__all__ = [
+    "SHARES",
+    "CoveragePoint",
+    "check_selection",
+    "coverage_curve",
+    "most_frequent",
+    "select_pairs",
+    "tiers",
+]
 
 SHARES = (0.01, 0.05, 0.10, 0.25, 0.50, 1.0)
 """Shares of the pairs, most frequent first, at which coverage is told and asking is staged."""
@@ -50,6 +59,16 @@ def coverage_curve(pairs: PairCounts, shares: Sequence[float] = SHARES) -> list[
         covered = float(counts[n - 1] / counts[-1]) if n else 0.0
         points.append(CoveragePoint(share, n, covered))
     return points
+
+
+def check_selection(scopes: Iterable[Scope], *, coverage: float, min_pair_count: int) -> None:
+    """Raise ConfigError for a choice of pairs where none of the scores are of pairs."""
+    if (coverage, min_pair_count) != (1.0, 1) and Scope.PAIR not in set(scopes):
+        raise ConfigError(
+            "--coverage and --min-pair-count choose among pairs of words, and these scores are in "
+            "context, where nothing comes twice: leave them out. --max-requests and --max-cost "
+            "also limit what is asked in context."
+        )
 
 
 def select_pairs(

@@ -30,7 +30,7 @@ from llmattn.rows import Scope
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.source import ScoreSource
 
-__all__ = ["channel_names", "in_order", "join_feeds", "open_feeds", "reading_of"]
+__all__ = ["channel_names", "check_kinds", "in_order", "join_feeds", "open_feeds", "reading_of"]
 
 
 def in_order(sources: Sequence[ScoreSource]) -> list[ScoreSource]:
@@ -66,6 +66,27 @@ def reading_of(source: ScoreSource, *, transform: str = "auto", context_words: i
     return Reading(choose_transform(stated, transform, channels), context_words, normalised)
 
 
+def check_kinds(
+    sources: Sequence[ScoreSource],
+    *,
+    coverage: float,
+    min_pair_count: int,
+    transform: str,
+    context_words: int,
+) -> None:
+    """Raise ConfigError for an option about a kind of scores that none of the sources has."""
+    if not sources:
+        return
+    scopes = {source.identity.scope for source in sources}
+    check_selection(scopes, coverage=coverage, min_pair_count=min_pair_count)
+    if Scope.PREFIX not in scopes and (transform != "auto" or context_words):
+        names = dict.fromkeys(source.name for source in sources)
+        raise ConfigError(
+            "--score-transform and --context-words are for scores in context; the scores of "
+            f"{', '.join(names)} belong to pairs of words: leave them out."
+        )
+
+
 def open_feeds(
     sources: Sequence[ScoreSource],
     corpus: Corpus,
@@ -92,15 +113,13 @@ def open_feeds(
         (source, reading_of(source, transform=transform, context_words=context_words))
         for source in ordered[len(pairs) :]
     ]
-    if sources and not readings and (transform != "auto" or context_words):
-        raise ConfigError(
-            "--score-transform and --context-words are for scores in context; the scores of "
-            f"{', '.join(source.name for source in sources)} belong to pairs of words: leave them "
-            "out."
-        )
-    if sources:
-        scopes = [source.identity.scope for source in sources]
-        check_selection(scopes, coverage=coverage, min_pair_count=min_pair_count)
+    check_kinds(
+        sources,
+        coverage=coverage,
+        min_pair_count=min_pair_count,
+        transform=transform,
+        context_words=context_words,
+    )
     table: ScoreTable | None = None
     known = 1.0
     if pairs:
