@@ -180,6 +180,15 @@ def test_unknown_words_are_kept_from_providers(tmp_path: Path) -> None:
     assert corpus.train_words() == [["a", "a"]]
 
 
+def test_what_is_read_of_a_stream_are_the_windows_of_the_model(tmp_path: Path) -> None:
+    path = write(tmp_path, b"a rare a b\nb b a\na b\n")
+    corpus = load_corpus(path, min_count=2, val_fraction=0.34, stream=True)
+    # <eol> a rare a | b <eol> b b | a
+    assert corpus.train_words(4) == [["a", "a"], ["b", "b", "b"], ["a"]]
+    lines = load_corpus(path, min_count=2, val_fraction=0.34)
+    assert lines.train_words(4) == lines.train_words() == corpus.train_words()
+
+
 def test_windows_line_ends_and_a_byte_order_mark_leave_no_trace(tmp_path: Path) -> None:
     corpus = load_corpus(write(tmp_path, "\ufeffa b\r\nb a\r\n".encode()), val_fraction=0.5)
     assert corpus.train_words() == [["a", "b"]]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
 import numpy as np
 import pytest
+from llmattn.data.corpus import load_corpus
 from llmattn.errors import ConfigError
 from llmattn.providers.cooccurrence import CooccurrenceProvider
 from llmattn.providers.random import RandomProvider
 from llmattn.providers.settings import CooccurrenceSettings, RandomSettings
 from llmattn.rows import Row
 from llmattn.scoring.source import open_source
+from support_engine import SMALL, run, write_corpus
 
 LINES = [line.split() for line in ["the cat eats fish", "the dog eats meat", "a cat eats fish"] * 4]
 
@@ -60,6 +63,30 @@ def test_leaving_a_line_out_gives_the_score_of_all_other_lines() -> None:
     least = min(n_q, n_k)
     plain = pmi * n_qk / (n_qk + 1) * least / (least + 1)
     assert score(provider, "fish", "cat") == pytest.approx(plain, abs=1e-6)
+
+
+def test_a_window_of_a_stream_is_never_scored_by_its_own_words(tmp_path: Path) -> None:
+    """Two lines of one window hold a pair that no other window holds."""
+    path = tmp_path / "text.txt"
+    lines = ["green idea", "green idea", *["the cat eats fish", "a dog sees meat"] * 20]
+    path.write_text("\n".join(lines))
+    corpus = load_corpus(path, stream=True)
+    assert score(cooccurrence(corpus.train_words()), "idea", "green") > 0
+    assert score(cooccurrence(corpus.train_words(block_size=16)), "idea", "green") == 0
+    assert score(cooccurrence(corpus.train_words(block_size=3)), "idea", "green") > 0
+
+
+def test_every_command_counts_a_stream_in_the_same_windows(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    same = ("--stream", "--block-size", "8", "--provider", "cooccurrence")
+    done = run(tmp_path, "score", "corpus.txt", *same)
+    assert done.returncode == 0, done.stderr
+    (plan,) = json.loads(run(tmp_path, "plan", "corpus.txt", *same, "--json").stdout)
+    assert plan["cached"] == plan["pairs"]
+    trained = run(tmp_path, "train", "--corpus", "corpus.txt", *same, *SMALL, "--steps", "1")
+    assert ", 0 scored now" in trained.stderr
+    other = run(tmp_path, "plan", "corpus.txt", *same, "--block-size", "9", "--json")
+    assert json.loads(other.stdout)[0]["cached"] == 0
 
 
 def test_the_window_limits_the_distance() -> None:

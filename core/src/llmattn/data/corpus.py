@@ -72,9 +72,28 @@ class Split:
         """The words of each line that scores are asked for, by their own ids; 0 where a token
         is none or does not end one.
         """
+        return self._cut(self._word_ids(self.offsets[:-1]))
+
+    def scored_windows(self, block_size: int) -> list[list[int]]:
+        """The same of each window of :meth:`pieces`, ``<eol>`` included."""
+        pieces = self.pieces(block_size)
+        words = self._word_ids(pieces.starts)
+        ends = pieces.starts + pieces.lengths
+        return [
+            words[start:end].tolist()
+            for start, end in zip(pieces.starts.tolist(), ends.tolist(), strict=True)
+        ]
+
+    def _word_ids(self, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The words that end at each token, in stretches that begin at ``starts``."""
         begins = np.zeros(len(self.ids), np.bool_)
-        begins[self.offsets[:-1]] = True
-        return self._cut(self.tokenizer.word_ids(self.ids.astype(np.int64), begins)[0])
+        begins[starts] = True
+        return self.tokenizer.word_ids(self.ids.astype(np.int64), begins)[0]
+
+    @property
+    def streams(self) -> bool:
+        """Whether windows run on over line ends."""
+        return len(self.offsets) - 1 != len(self.texts)
 
     def _cut(self, values: NDArray[Any]) -> list[list[int]]:
         marks = np.flatnonzero(self.ids == self.tokenizer.eol_id).tolist()
@@ -89,10 +108,9 @@ class Split:
         together the pieces of a stretch are its text after a line end. A token that shares its
         only character with the one before (some characters are two by NFC) is empty.
         """
-        lines = len(self.offsets) - 1 == len(self.texts)
         found: list[str] = []
         for pieces in self.tokenizer.written(self.texts):
-            if lines or not found:
+            if not (self.streams and found):
                 found.append("\n")
             found += pieces
             found[-1] += "\n"
@@ -136,13 +154,18 @@ class Corpus:
         """The words that scores are asked for, by their ids."""
         return self.tokenizer.scored_words
 
-    def train_words(self) -> list[list[str]]:
-        """The words of each training line, unknown ones left out: what a provider may read."""
+    def train_words(self, block_size: int | None = None) -> list[list[str]]:
+        """What a provider may read: the words of each training line, unknown ones left out.
+
+        With ``block_size``, of a stream: the words of each window. A provider that leaves out
+        what it scores then leaves out all that the model sees together.
+        """
         words, special = self.words, self.tokenizer.special_ids
-        return [
-            [words[index] for index in line if index not in special]
-            for line in self.train.scored_lines()
-        ]
+        if block_size and self.train.streams:
+            parts = self.train.scored_windows(block_size)
+        else:
+            parts = self.train.scored_lines()
+        return [[words[index] for index in part if index not in special] for part in parts]
 
 
 def read_lines(path: Path, *, keep_blank: bool = False) -> list[str]:

@@ -31,6 +31,7 @@ class CooccurrenceProvider:
     factors discount rare pairs, for which mutual information is too high (Pantel and Lin
     2002). "Less one" leaves out the line that is being scored: it holds both words, so what
     remains is exactly the count over all other lines, and no line is scored by its own words.
+    Of a stream the lines are the model's windows, so no window is scored by its own words.
     """
 
     scoring_revision = 1

@@ -163,7 +163,8 @@ def _prepare(
 ) -> _Material:
     """Read the corpus, decide the model's shape, and get its scores."""
     # A placeholder vocabulary and channel: every other setting is checked here.
-    uses_scores = ModelConfig(vocab_size=2, channels=("any",), **shape).uses_scores
+    wanted = ModelConfig(vocab_size=2, channels=("any",), **shape)
+    uses_scores = wanted.uses_scores
     corpus = load_corpus(
         corpus_path,
         preset=config.tokenizer,
@@ -188,7 +189,7 @@ def _prepare(
                     cache=scores.cache,
                     cache_dir=scores.cache_dir,
                     scoring=scores.scoring,
-                    text=corpus.train_words(),
+                    text=corpus.train_words(wanted.block_size),
                 )
             ]
             sources = in_order(opened)
