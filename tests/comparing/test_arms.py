@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from llmattn.comparing.arms import ARMS, Arm, default_arms, parse_arms
+from llmattn.comparing.choices import score_sets
 from llmattn.comparing.controls import choose_arms
 from llmattn.errors import ConfigError
+from llmattn.scoring.choose import options_of
 from llmattn.training.choice import ScoreChoice
 
 
@@ -139,9 +141,19 @@ def test_what_is_said_of_random_is_left_alone() -> None:
         "external,random", providers=("cooccurrence",), options={"random.channels": "7"}
     )
     assert "random.channels" not in stated["random"].options  # the comparison's option counts
-    tables = {"random": {"options": {"random.channels": 3}}}
-    own = chosen("external,random", tables, providers=("cooccurrence",))
-    assert own["random"].options["random.channels"] == "3"
+    for name in ("random.channels", "channels"):
+        tables = {"random": {"options": {name: 3}}}
+        own = chosen("external,random", tables, providers=("cooccurrence",))
+        assert own["random"].options == {"random.scope": "pair", name: "3"}
+
+
+@pytest.mark.parametrize("said", ["window", "cooccurrence.window"])
+@pytest.mark.parametrize("own", ["window", "cooccurrence.window"])
+def test_an_arms_own_option_wins_over_the_comparisons(said: str, own: str) -> None:
+    (mine,) = parse_arms(["mine"], {"mine": {"like": "external", "options": {own: 5}}})
+    scores = ScoreChoice(providers=("cooccurrence",), options={said: "3"})
+    found = dict(score_sets([mine], scores)["mine"].options)
+    assert options_of("cooccurrence", found, default_owner=True) == {"window": "5"}
 
 
 def test_random_alone_stays_what_it_is() -> None:

@@ -78,6 +78,7 @@ def _score_set(arm: Arm, scores: ScoreChoice, default: tuple[str, ...]) -> Score
         name: value
         for name, value in scores.options.items()
         if (_owner(name) in (*providers, scores.cache) if _owner(name) else own)
+        and not _stated_again(name, arm, providers)
     }
     return ScoreSet(
         providers=providers,
@@ -88,6 +89,14 @@ def _score_set(arm: Arm, scores: ScoreChoice, default: tuple[str, ...]) -> Score
         shuffled=arm.shuffled,
         averaged=arm.averaged,
     )
+
+
+def _stated_again(option: str, arm: Arm, providers: tuple[str, ...]) -> bool:
+    """Whether the arm has the setting that an option of the comparison names, perhaps with its
+    provider where the other is without, or the other way round.
+    """
+    key = option.rpartition(".")[2]
+    return key in arm.options or (len(providers) == 1 and f"{providers[0]}.{key}" in arm.options)
 
 
 def _owner(option: str) -> str:

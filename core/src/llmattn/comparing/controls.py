@@ -57,12 +57,17 @@ def _like_the_scores(
     if not real or not any(arm.reads_noise for arm in arms):
         return tuple(arms)
     kind = kind_of(score_sets(real[:1], scores)[real[0].name])
-    wanted = {"random.scope": kind.scope.value, "random.channels": str(kind.channels)}
-    wanted = {name: value for name, value in wanted.items() if name not in scores.options}
-    return tuple(
-        attrs.evolve(arm, options={**wanted, **arm.options}) if arm.reads_noise else arm
-        for arm in arms
-    )
+    wanted = {"scope": kind.scope.value, "channels": str(kind.channels)}
+
+    def like_them(arm: Arm) -> Arm:
+        more = {
+            f"random.{key}": value
+            for key, value in wanted.items()
+            if key not in arm.options and f"random.{key}" not in scores.options
+        }
+        return attrs.evolve(arm, options={**more, **arm.options})
+
+    return tuple(like_them(arm) if arm.reads_noise else arm for arm in arms)
 
 
 def _kind_of(chosen: ScoreSet) -> _Kind:
