@@ -12,6 +12,8 @@ from llmattn_transformers.provider import TransformersProvider
 from llmattn_transformers.settings import TransformersSettings
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
+    BertConfig,
+    BertLMHeadModel,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -49,7 +51,9 @@ def provider_of(model: Path, **settings: Any) -> TransformersProvider:
 
 
 def save_model(folder: Path, kind: str = "llama", *, seed: int = 0) -> Path:
-    """A model with random weights: 2 layers of 2 heads, at most 64 tokens; ``llama``, ``gpt2``."""
+    """A model with random weights: 2 layers of 2 heads, at most 64 tokens: ``llama``, ``gpt2``,
+    or ``bert``, which reads both ways and has the name of a language model.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -70,6 +74,17 @@ def save_model(folder: Path, kind: str = "llama", *, seed: int = 0) -> Path:
     model: Any
     if kind == "gpt2":
         model = GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=2, n_head=2, n_positions=64, **size))
+    elif kind == "bert":
+        model = BertLMHeadModel(
+            BertConfig(
+                hidden_size=16,
+                intermediate_size=32,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                max_position_embeddings=64,
+                **size,
+            )
+        )
     else:
         model = LlamaForCausalLM(
             LlamaConfig(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
-from llmattn.errors import ConfigError
+from llmattn.errors import ConfigError, ProviderRejected
 from llmattn.plugins import load_plugins
+from llmattn.rows import Row, prefix_rows
 from llmattn.settings import resolve
+from llmattn_transformers.first_line import first_line
 from llmattn_transformers.pieces import PieceEncoder
 from llmattn_transformers.provider import TransformersProvider
 from llmattn_transformers.settings import TransformersSettings
-from support_transformers import provider_of, save_model
+from support_transformers import PIECES, provider_of, save_model
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -99,6 +102,26 @@ def test_a_sentence_encoder_has_no_attention_to_give(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no causal language model"):
         provider_of(tmp_path)
     assert provider_of(tmp_path, method="embedding").channels == ("cosine",)
+
+
+@pytest.mark.parametrize("method", ["attention", "copy", "ablation", "gradient"])
+def test_a_model_that_reads_both_ways_is_found_out_whatever_its_name(
+    tmp_path: Path, method: str
+) -> None:
+    provider = provider_of(save_model(tmp_path, "bert"), method=method)
+    with pytest.raises(ProviderRejected, match="reads what comes after a word"):
+        asyncio.run(provider.score(prefix_rows(PIECES)))
+
+
+def test_such_a_model_still_has_embeddings(tmp_path: Path) -> None:
+    provider = provider_of(save_model(tmp_path, "bert"), method="embedding")
+    (scores,) = asyncio.run(provider.score([Row("cat", ["cat", "dog"])])).scores
+    assert scores[0, 0] > scores[0, 1]
+
+
+def test_an_error_without_a_text_is_told_by_its_type() -> None:
+    assert first_line(MemoryError()) == "MemoryError"
+    assert first_line(OSError("No such file.\nTry another.")) == "No such file"
 
 
 def test_a_tokenizer_that_adds_a_space_adds_none_to_a_piece() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from llmattn.errors import ConfigError
 
+from llmattn_transformers.first_line import first_line
 from llmattn_transformers.weights import Weights
 
 __all__ = ["load_model"]
@@ -39,9 +40,9 @@ def load_model(weights: Weights) -> tuple[Any, Any]:
                 weights.source, attn_implementation="eager", dtype=torch.float32, **given
             )
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = first_line(error)
             raise ConfigError(
-                f"transformers: {weights.name} cannot be loaded: {reason} The library may not "
+                f"transformers: {weights.name} cannot be loaded: {reason}. The library may not "
                 "know this kind of model; try its original in Hugging Face's form, or another."
             ) from error
     return tokenizer, model

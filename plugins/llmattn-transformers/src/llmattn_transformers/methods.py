@@ -67,6 +67,7 @@ def make_method(
     encoder = PieceEncoder(teacher.tokenizer, settings.start_token)
     if settings.method == "embedding":
         return Embeddings(teacher, encoder)
+    teacher.check_causal()
     size = settings.batch_tokens
     made: dict[str, Callable[[], Maps]] = {
         "ablation": lambda: Ablation(teacher, encoder, size // 2),

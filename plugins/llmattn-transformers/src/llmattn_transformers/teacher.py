@@ -23,6 +23,11 @@ _loaded: WeakValueDictionary[tuple[Weights, str], Teacher] = WeakValueDictionary
 _KEPT = 4
 """How many texts' keys and values are kept, so that one more word costs one short step."""
 
+_TRIED = 4
+"""Tokens that must not depend on as many after them."""
+_ROUNDING = 1e-3
+"""How much they may, as a share of the largest value: sums of a batch may be rounded apart."""
+
 
 @frozen(eq=False)
 class Past:
@@ -66,6 +71,24 @@ class Teacher:
                 f"transformers: a text of {len(encoded.ends)} words is {len(encoded.ids)} "
                 f"tokens, and {self.weights.name} reads {self._most} at most: use shorter "
                 "windows."
+            )
+
+    @torch.inference_mode()
+    def check_causal(self) -> None:
+        """Raise ProviderRejected if the model lets a later token into what it makes of an earlier
+        one, whatever its name says: two texts that end otherwise are read, side by side.
+        """
+        size = self.model.get_input_embeddings().num_embeddings
+        text = (size // 2 + torch.arange(2 * _TRIED)) % size
+        other = torch.cat([text[:_TRIED], text[_TRIED:].flip(0)])
+        ids = torch.stack([text, other]).to(self.device)
+        one, two = self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        apart = (one[:_TRIED] - two[:_TRIED]).abs().max()
+        if not apart <= _ROUNDING * one.abs().max():
+            raise ProviderRejected(
+                f"transformers: {self.weights.name} reads what comes after a word as well; its "
+                "scores would give away the word to be foretold. Choose a causal language model, "
+                "or --method embedding."
             )
 
     @contextmanager

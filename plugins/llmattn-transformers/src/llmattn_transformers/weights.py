@@ -11,6 +11,7 @@ from typing import Any
 from attrs import frozen
 from llmattn.errors import ConfigError
 
+from llmattn_transformers.first_line import first_line
 from llmattn_transformers.gguf_file import read_description
 
 __all__ = ["Weights", "find_weights"]
@@ -38,8 +39,8 @@ class Weights:
 
     ``source`` is what the library loads from (``gguf`` names a file in that folder), ``name``
     what people call it, ``digest`` what tells it from every other: a SHA-256 of its files, or
-    the commit of a Hugging Face id. ``causal``: whether it is a language model that reads from
-    left to right.
+    the commit of a Hugging Face id. ``causal``: whether it is a language model that by its name
+    reads from left to right; once loaded, ``Teacher.check_causal`` tries it.
     """
 
     source: str
@@ -135,7 +136,7 @@ def _described(source: str, name: str, digest: str | None, asked: Mapping[str, s
         text = config.get_text_config()
         n_layer, n_head = int(text.num_hidden_layers), int(text.num_attention_heads)
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise ConfigError(
             f"transformers: no model can be found as {source!r} ({reason}). Name a Hugging Face "
             "id, a folder or a GGUF file with --model; LLM_MODEL, if it is meant for another "
