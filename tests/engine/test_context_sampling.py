@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from llmattn.data.batches import collate
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.data.texts import window_rows
 from llmattn.data.written import WrittenText
+from llmattn.providers.protocol import Limits, Reply
 from llmattn.rows import Row
 from llmattn.sampling.generate import Decoder
 from llmattn.sampling.options import SampleOptions
@@ -172,6 +174,23 @@ def test_a_sample_asks_the_rows_that_training_asks_and_those_of_windows_half_a_b
     half = (block_size + 1) // 2
     between = keys(range(half, 9 * block_size, block_size))
     assert {row.keys for row in sampling.rows} == trained | between
+
+
+def test_texts_that_are_sampled_together_share_a_request(tmp_path: Path) -> None:
+    class OneAtATime(Maps):
+        limits = Limits()
+        requests = 0
+
+        async def score(self, rows: Sequence[Row]) -> Reply:
+            self.requests += 1
+            return await super().score(rows)
+
+    maps = OneAtATime()
+    rows = text_rows(tmp_path, maps)
+    with rows.source:
+        rows.rows(torch.arange(2, 32).reshape(5, 6), 1)
+    assert len(maps.rows) == 5
+    assert maps.requests == 1
 
 
 @pytest.mark.parametrize("transform", ["identity", "log", "log,identity"])

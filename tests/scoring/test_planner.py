@@ -66,7 +66,6 @@ def test_no_text_in_a_request_stands_near_another_one_in_the_corpus(
             start,
             min(size, len(text) - start),
             context_words=context_words,
-            placed=True,
         )
     ]
     places: dict[tuple[str, ...], list[int]] = {}
@@ -88,7 +87,7 @@ def test_the_distance_costs_few_requests() -> None:
     rows = [
         row
         for start in range(0, len(text), 64)
-        for row in window_rows(text, start, min(64, len(text) - start), placed=True)
+        for row in window_rows(text, start, min(64, len(text) - start))
     ]
     anyhow = [evolve(row, spans=()) for row in rows]
     limits = Limits(rows_per_request=128)

@@ -39,11 +39,7 @@ def row_portions(
                 row
                 for piece in range(start, end)
                 for row in window_rows(
-                    written,
-                    starts[piece],
-                    lengths[piece],
-                    context_words=context_words,
-                    placed=True,
+                    written, starts[piece], lengths[piece], context_words=context_words
                 )
             ],
         )

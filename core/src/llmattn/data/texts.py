@@ -22,13 +22,13 @@ def window_rows(
     *,
     context_words: int = 0,
     first: int = 1,
-    placed: bool = False,
+    placed: bool = True,
 ) -> list[Row]:
     """Rows of the window ``written[start : start + length]``, from its row ``first`` on.
 
     Their keys begin up to ``context_words`` tokens before the window. Row 0 is not asked for:
     it has nothing to choose between. ``placed``: the rows tell where in ``written`` they stand,
-    since what follows them there is known and must not be shown beside them.
+    since what follows them there must not be shown beside them; not needed where nothing does.
     """
     begin = max(0, start - context_words)
     before = written[begin:start]

@@ -62,7 +62,10 @@ class TextRows:
         for written, ids in zip(self._texts, text.tolist(), strict=False):
             context = self.reading.context_words
             pieces = written.follow(ids)
-            wanted += window_rows(pieces, start, length, context_words=context, first=first)
+            # Each text of the batch is one by itself, and nothing stands after it yet.
+            wanted += window_rows(
+                pieces, start, length, context_words=context, first=first, placed=False
+            )
         found = iter(self._found(wanted))
         shape = batch, len(self.source.identity.channels), last, length
         answer = np.zeros(shape, np.float32)

@@ -227,5 +227,5 @@ def _two_windows(text: Sequence[str], cut: int) -> list[Row]:
     return [
         row
         for start, end in ((0, cut), (cut, len(text)))
-        for row in window_rows(text, start, end - start, placed=True)
+        for row in window_rows(text, start, end - start)
     ]
