@@ -101,3 +101,16 @@ def test_a_printed_config_needs_the_plugin_that_knows_what_is_secret(tmp_path: P
     printed = run(tmp_path, "train", "-o", f"unknown.token={KEY}", "--print-config")
     assert "No provider is called 'unknown'" in printed
     assert KEY not in printed
+
+
+@pytest.mark.parametrize(
+    "given", [("-o", "api_key="), ("-p", "random", "-o", "api_key="), ("-o", "random.api_key=")]
+)
+def test_a_printed_config_leaves_out_a_key_whose_owner_is_not_known(
+    tmp_path: Path, given: tuple[str, ...]
+) -> None:
+    *options, name = given
+    printed = run(tmp_path, "train", *options, f"{name}{KEY}", "--print-config")
+    assert 'tokenizer = "words"' in printed
+    assert "api_key is left out, since it holds a key or a password: type it each time" in printed
+    assert KEY not in printed

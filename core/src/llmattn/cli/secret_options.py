@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
+
 from llmattn.cli.parsing import parse_options
 from llmattn.errors import UnknownPlugin
 from llmattn.notices import notify
@@ -20,17 +22,20 @@ def without_secrets(options: Sequence[str], providers: Sequence[str]) -> list[st
     """Those of ``NAME.KEY=VALUE`` that may be shown; for each other, a line on stderr says why.
 
     ``providers``: whose options have no NAME; empty for the one that the environment names.
-    Raises ConfigError for any other form, or UnknownPlugin for a NAME that is not installed: what
-    of it is secret, nobody else knows.
+    A KEY that no owner has may be meant for any installed plugin, so it is kept out if it is secret
+    in one of them. Raises ConfigError for any other form, or UnknownPlugin for a NAME that is not
+    installed: what of it is secret, nobody else knows.
     """
     plugins = load_plugins()
+    everybody = [each.settings for each in (*plugins.providers, *plugins.caches)]
     kept = []
     for text in options:
         ((name, _),) = parse_options([text]).items()
         owner, _, key = name.rpartition(".")
         owners = [owner] if owner else providers or [choose_provider(plugins, environment())[0]]
         settings = [_registered(plugins, each).settings for each in owners]
-        if redact(text) == text and not any(key in secret_settings(each) for each in settings):
+        having = [each for each in settings if key in attrs.fields_dict(each)] or everybody
+        if redact(text) == text and not any(key in secret_settings(each) for each in having):
             kept.append(text)
             continue
         known = [env for each in settings for f, env, *_ in settings_help(each) if f == key and env]
