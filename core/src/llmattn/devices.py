@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from llmattn.errors import ConfigError
 
-__all__ = ["choose_device"]
+__all__ = ["choose_device", "cores"]
 
 
 def choose_device(name: str) -> torch.device:
@@ -29,3 +31,9 @@ def choose_device(name: str) -> torch.device:
     if device.type == "meta":
         raise ConfigError("The device 'meta' holds no numbers; choose cpu or a GPU.")
     return device
+
+
+def cores() -> int:
+    """How many cores of the processor this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)  # where the system has it
+    return len(allowed(0)) if allowed else os.cpu_count() or 1

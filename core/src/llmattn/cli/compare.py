@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,8 +16,8 @@ from llmattn.cli.config_file import arms_read, read_config_and_arms
 from llmattn.cli.config_file import print_config as show_config
 from llmattn.cli.parsing import explicit_options, parse_options, use_threads
 from llmattn.cli.unused import refuse_unread
-from llmattn.comparing.arms import ARMS
-from llmattn.comparing.config import BASELINES, CompareConfig
+from llmattn.comparing.arms import ARMS, Arm
+from llmattn.comparing.config import BASELINES, RATES, CompareConfig
 from llmattn.errors import ConfigError
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
@@ -69,7 +69,7 @@ def compare(
             help="Learning rates that each arm chooses from, by validation loss.",
             rich_help_panel=ARMS_PANEL,
         ),
-    ] = "1e-3,3e-3,6e-3,1.2e-2",
+    ] = ",".join(map(str, RATES)),
     lr: Annotated[
         float | None,
         typer.Option(
@@ -289,7 +289,7 @@ def _settings(values: dict[str, Any], tables: dict[str, Any]) -> CompareConfig:
         values["batch_size"] = _WINDOWS if values["stream"] else _LINES
     train = {name: values[name] for name in _TRAIN_FIELDS & set(values) if name != "lr"}
     if values["jobs"] is None:
-        values["jobs"] = _jobs(values)
+        values["jobs"] = _jobs(values, arms)
     return CompareConfig(
         corpus=values["corpus"],
         out=values["out"],
@@ -330,15 +330,16 @@ def _score_choice(values: dict[str, Any]) -> ScoreChoice:
     )
 
 
-def _jobs(values: dict[str, Any]) -> int:
+def _jobs(values: dict[str, Any], arms: Sequence[Arm]) -> int:
     """How many runs at once are fastest: products of a small model do not fill two threads."""
-    if values["n_embd"] > 128 or values["cache"] == "memory":
+    widest = max(arm.shape.get("n_embd", values["n_embd"]) for arm in arms)
+    if widest > 128 or values["cache"] == "memory":
         return 1
-    from llmattn.devices import choose_device
+    from llmattn.devices import choose_device, cores
 
     if choose_device(values["device"]).type != "cpu":
         return 1
-    return min(values["threads"] or os.cpu_count() or 1, 4)
+    return min(values["threads"] or cores(), 4)
 
 
 def _names(text: str) -> list[str]:

@@ -14,7 +14,10 @@ from llmattn.model.config import ModelConfig
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.config import TrainConfig
 
-__all__ = ["BASELINES", "CompareConfig"]
+__all__ = ["BASELINES", "RATES", "CompareConfig"]
+
+RATES = (1e-3, 3e-3, 6e-3, 1.2e-2)
+"""The learning rates that an arm chooses from, unless told otherwise."""
 
 BASELINES = ("position", "position/per-layer", "learned+b")
 """What arms are held against, if it is compared: the distance alone, also in each layer by itself,
@@ -40,7 +43,7 @@ class CompareConfig:
     shape: Mapping[str, Any]
     scores: ScoreChoice = field(factory=ScoreChoice)
     seeds: int = 5
-    lrs: tuple[float, ...] = (1e-3, 3e-3, 6e-3)
+    lrs: tuple[float, ...] = RATES
     against: tuple[str, ...] = ()
     limit_words: int | None = None
     match_params: bool = True

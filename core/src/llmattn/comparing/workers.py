@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from attrs import define, evolve, frozen
 from llmattn.comparing.arms import Arm
 from llmattn.comparing.config import CompareConfig
 from llmattn.comparing.store import FinishedRun
+from llmattn.devices import cores
 from llmattn.errors import LlmattnError
 
 __all__ = ["Task", "Workers"]
@@ -43,7 +43,7 @@ class Workers:
     """
 
     def __init__(self, config: CompareConfig) -> None:
-        threads = config.threads or os.cpu_count() or 1
+        threads = config.threads or cores()
         self._config = evolve(config, threads=max(1, threads // config.jobs))
         self._workers: list[_Worker] = []
 

@@ -18,7 +18,7 @@ from llmattn.data.table import ScoreTable
 from llmattn.data.text_tokenizer import TextTokenizer
 from llmattn.errors import ConfigError
 
-__all__ = ["Feeds", "JoinedFeed", "NoScores", "ScoreFeed", "TableFeed", "window_words"]
+__all__ = ["Feeds", "JoinedFeed", "NoScores", "ScoreFeed", "TableFeed", "joined", "window_words"]
 
 
 class ScoreFeed(Protocol):
@@ -139,7 +139,7 @@ class Feeds:
         self._check_context("averaged over their contexts")
         splits = [_parts(feed) for feed in (self.train, self.val, self.test) if feed is not None]
         parts = [_averaged(feeds, corpus, block_size) for feeds in zip(*splits, strict=True)]
-        train, val, *test = map(_joined, zip(*parts, strict=True))
+        train, val, *test = map(joined, zip(*parts, strict=True))
         return evolve(self, train=train, val=val, test=test[0] if test else None)
 
     def _check_context(self, what: str) -> None:
@@ -154,7 +154,8 @@ def _parts(feed: ScoreFeed) -> tuple[ScoreFeed, ...]:
     return feed.parts if isinstance(feed, JoinedFeed) else (feed,)
 
 
-def _joined(parts: Sequence[ScoreFeed]) -> ScoreFeed:
+def joined(parts: Sequence[ScoreFeed]) -> ScoreFeed:
+    """One feed with the channels of all ``parts``, in order."""
     return parts[0] if len(parts) == 1 else JoinedFeed(tuple(parts))
 
 

@@ -16,7 +16,7 @@ from llmattn.cache.bulk import load_pairs
 from llmattn.cache.packed_folder import packed_folder
 from llmattn.data.corpus import Corpus, Split
 from llmattn.data.corpus_pairs import corpus_pairs
-from llmattn.data.feed import Feeds, JoinedFeed, NoScores, ScoreFeed, TableFeed
+from llmattn.data.feed import Feeds, NoScores, ScoreFeed, TableFeed, joined
 from llmattn.data.fill import fill_pairs
 from llmattn.data.packed_feed import PackedFeed
 from llmattn.data.packed_fill import Reading, pack_split
@@ -153,9 +153,9 @@ def join_feeds(
         parts.append(_packed(source, names, corpus, block_size, reading))
     parts = parts or [_Part(*(NoScores(),) * 3, coverage=1.0)]
     return Feeds(
-        train=_joined([part.train for part in parts]),
-        val=_joined([part.val for part in parts]),
-        test=None if corpus.test is None else _joined([p.test for p in parts if p.test]),
+        train=joined([part.train for part in parts]),
+        val=joined([part.val for part in parts]),
+        test=None if corpus.test is None else joined([p.test for p in parts if p.test]),
         channels=tuple(channels),
         table=table,
         coverage=min(part.coverage for part in parts),
@@ -170,10 +170,6 @@ class _Part:
     val: ScoreFeed
     test: ScoreFeed | None
     coverage: float
-
-
-def _joined(parts: Sequence[ScoreFeed]) -> ScoreFeed:
-    return parts[0] if len(parts) == 1 else JoinedFeed(tuple(parts))
 
 
 def _table(
