@@ -307,6 +307,26 @@ def test_a_sample_is_shown_to_the_provider_as_a_person_would_write_it(tmp_path: 
     assert "".join(written) == "\nA boat came, slowly. Nobody saw ann.\nWho goes there?"
 
 
+@pytest.mark.parametrize(
+    ("preset", "first", "prompt"),
+    [
+        ("words", "don't", ""),
+        ("words", "'tis", ""),
+        ("words", "ne\u0301e", "ne\u0301e"),
+        ("seed", "'tis", "'tis"),
+        ("seed", "*well*", "*well*"),
+    ],
+)
+def test_no_word_after_a_sentences_first_gets_a_capital(
+    tmp_path: Path, preset: str, first: str, prompt: str
+) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text(f"{first} dogs came\n" * 10, encoding="utf-8")
+    tokenizer = load_corpus(path, preset=preset).tokenizer
+    ids = [1, *tokenizer.encode(f"{first} dogs came")]
+    assert "".join(WrittenText(tokenizer, prompt).follow(ids)).endswith(" dogs came")
+
+
 def test_a_text_that_begins_inside_a_line_begins_with_a_space(tmp_path: Path) -> None:
     tokenizer = text_corpus(tmp_path).tokenizer
     written = WrittenText(tokenizer).follow(tokenizer.encode("boat came over"))

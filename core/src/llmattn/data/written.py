@@ -62,7 +62,9 @@ class WrittenText:
                 piece = f" {piece}"  # the text begins inside a line
             elif piece.strip() == "i" or (self._opens and piece.strip()[:1].isalpha()):
                 piece = _capital(piece)
-        self._opens = piece[-1:] in _ENDS_SENTENCE or (self._opens and not piece.strip().isalnum())
+        # Marks leave a sentence's beginning open; a word closes it, whatever marks it holds.
+        has_begun = any(map(str.isalnum, piece))
+        self._opens = piece[-1:] in _ENDS_SENTENCE or (self._opens and not has_begun)
         return between + piece
 
 
