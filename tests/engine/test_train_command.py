@@ -239,6 +239,19 @@ def test_the_config_file_of_a_run_also_resumes_it(tmp_path: Path) -> None:
     assert [row[0] for row in rows(done.stdout)] == ["15"]
 
 
+def test_a_typed_option_of_the_provider_that_agrees_with_the_checkpoint_resumes_it(
+    tmp_path: Path,
+) -> None:
+    write_corpus(tmp_path)
+    command = (*QUICK, "--provider", "random", "--channels", "2")
+    assert run(tmp_path, *command, "--steps", "5").returncode == 0
+    done = run(tmp_path, *command, "--steps", "10", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert [row[0] for row in rows(done.stdout)] == ["10"]
+    other = run(tmp_path, "train", "--resume", "--channels", "3")
+    assert "--channels 3 contradicts the checkpoint, which was trained with 2" in other.stderr
+
+
 def test_settings_of_a_config_file_are_held_against_the_checkpoint(checkpoint: Path) -> None:
     (checkpoint.parent / "other.toml").write_text("n-layer = 4\n")
     done = run(checkpoint.parent, "train", "--resume", "--config", "other.toml")

@@ -31,11 +31,10 @@ _ASKED = (
     *("model", "criteria", "scope", "channels", "method"),
 )
 """Options that a checkpoint remembers, beside the fields of its configurations."""
-_SCORES = (
-    *("model", "option", "criteria", "scope", "channels", "method"),
-    *("cache", "cache_dir", *o.LIMITS),
-)
-"""Options that a resumed run needs only if its scores are not in the checkpoint."""
+_SCORES = ("option", "cache", "cache_dir", *o.LIMITS)
+"""Options that a resumed run needs only if its scores are not in the checkpoint, which does not
+remember them.
+"""
 
 TEXT, MODEL, COURSE, RUN = "The text", "The model", "The course of training", "The run"
 
