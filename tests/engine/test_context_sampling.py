@@ -20,6 +20,7 @@ from llmattn.sampling.generate import Decoder
 from llmattn.sampling.options import SampleOptions
 from llmattn.sampling.sampler import Sampler
 from llmattn.sampling.texts import TextRows
+from llmattn.testing.server import ScoreServer
 from llmattn.training.checkpoint import load_checkpoint
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.evaluate import split_loss
@@ -47,6 +48,23 @@ def test_a_run_on_both_scopes_goes_on(trained: Path) -> None:
     done = run(trained, "train", "--resume", "--steps", "9", "--out", "checkpoint.pt")
     assert done.returncode == 0, done.stderr
     assert "going on after step 8 of 9" in done.stdout
+
+
+def test_an_option_of_the_pairs_provider_is_held_against_a_checkpoint_of_both_scopes(
+    tmp_path: Path,
+) -> None:
+    write_corpus(tmp_path)
+    with ScoreServer() as server:
+        served = ("-o", f"custom.base_url={server.url}", "-o", "custom.model=test-model")
+        both = ("--provider", "custom", *served, *CONTEXT, "--block-size", "8")
+        asked = ("--criteria", "relevance", "--steps", "2")
+        done = run(tmp_path, "train", "--corpus", "corpus.txt", *SMALL, *both, *asked)
+    assert done.returncode == 0, done.stderr
+    other = run(tmp_path, "train", "--resume", "--criteria", "syntax")
+    assert other.returncode == 1
+    assert "--criteria syntax contradicts the checkpoint" in other.stderr
+    same = run(tmp_path, "train", "--resume", "--criteria", "relevance", "--steps", "3")
+    assert same.returncode == 0, same.stderr
 
 
 def test_several_channels_of_random_scores_are_opened_again_as_many(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from llmattn.training.checkpoint import Checkpoint, Scored
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.scores import join_feeds, reading_of
 
-__all__ = ["reopen_feeds", "reopen_source", "with_owners"]
+__all__ = ["reopen_feeds", "reopen_source", "settings_in_context", "with_owners"]
 
 
 def reopen_feeds(checkpoint: Checkpoint, corpus: Corpus, choice: ScoreChoice) -> Feeds:
@@ -49,6 +49,19 @@ def reopen_feeds(checkpoint: Checkpoint, corpus: Corpus, choice: ScoreChoice) ->
             block_size=config.block_size,
             channels=config.channels,
         )
+
+
+def settings_in_context(checkpoint: Checkpoint) -> set[str]:
+    """The settings that its providers of scores in context have, as far as they are installed."""
+    providers = load_plugins().providers
+    in_context = {
+        s.identity.provider for s in checkpoint.scored if s.identity.scope is Scope.PREFIX
+    }
+    return {
+        name
+        for provider in in_context & {*providers.names()}
+        for name in attrs.fields_dict(providers.get(provider).settings)
+    }
 
 
 def with_owners(choice: ScoreChoice, checkpoint: Checkpoint) -> ScoreChoice:

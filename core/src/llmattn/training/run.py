@@ -33,7 +33,7 @@ from llmattn.training.config import TrainConfig
 from llmattn.training.distributed import ALONE, Launch, Team
 from llmattn.training.evaluate import split_loss
 from llmattn.training.loop import Trainer
-from llmattn.training.reopen import reopen_feeds
+from llmattn.training.reopen import reopen_feeds, settings_in_context
 from llmattn.training.scores import channel_names, in_order, open_feeds, reading_of
 from llmattn.training.sharding import load_whole_weights, place
 
@@ -361,7 +361,9 @@ def _asked(scores: ScoreChoice, *, match_params: bool) -> dict[str, Any]:
 
 
 _OF_PROVIDERS = ("model", "criteria", "scope", "channels", "method")
-"""Of these, what providers are opened with again; they tell themselves if their scores differ."""
+"""Of these, the settings of providers. One that is opened again, and has such a setting, tells
+itself if its scores differ.
+"""
 
 
 def _agreed(checkpoint: Checkpoint, given: Mapping[str, Any]) -> TrainConfig:
@@ -369,9 +371,9 @@ def _agreed(checkpoint: Checkpoint, given: Mapping[str, Any]) -> TrainConfig:
     known = {**attrs.asdict(checkpoint.model_config), **attrs.asdict(checkpoint.train_config)}
     known.update(checkpoint.last.get("asked", {}))
     known["provider"] = sorted(scored.identity.provider for scored in checkpoint.scored)
-    in_context = any(scored.identity.scope is Scope.PREFIX for scored in checkpoint.scored)
+    told_by_providers = settings_in_context(checkpoint) & {*_OF_PROVIDERS}
     for name, value in given.items():
-        if in_context and name in _OF_PROVIDERS:
+        if name in told_by_providers:
             continue
         if name not in known:
             raise CheckpointError(
