@@ -128,6 +128,59 @@ def test_scores_in_context_have_their_means_by_pair_of_words_as_their_control(
     assert own["test_loss"]["mean"] != means["test_loss"]["mean"]
 
 
+CONTEXT = ("--provider", "custom", "--scope", "prefix")
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "part"),
+    [
+        (100, ("--stream", "--block-size", "128"), "validation"),
+        (100, ("--stream", "--block-size", "1024"), "training"),
+        (11, (), "validation"),
+    ],
+)
+def test_a_part_of_one_window_is_refused_before_anything_is_asked(
+    tmp_path: Path, lines: int, options: tuple[str, ...], part: str
+) -> None:
+    path = write_corpus(tmp_path)
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:lines]))
+    with ScoreServer() as server:
+        done = compare(tmp_path, *CONTEXT, *options, *custom(server))
+        assert not server.log.requests
+    assert done.returncode == 1, done.stderr
+    assert "The arm 'external/shuffled'" in done.stderr
+    said = " ".join(done.stderr.split())
+    assert f"the {part} part of this text is one window alone" in said
+    assert "give a smaller --block-size" in said
+
+
+def test_averages_too_large_for_the_memory_are_refused_before_anything_is_asked(
+    tmp_path: Path,
+) -> None:
+    words = [f"word{number}" for number in range(3000)]
+    lines = [" ".join(words[start : start + 10]) for start in range(0, len(words), 10)]
+    (tmp_path / "corpus.txt").write_text("\n".join(lines) + "\n")
+    options = ("-o", "random.scope=prefix", "-o", "random.channels=4000", "--stream")
+    arms = ("--arms", "external:custom,external:random/averaged", "--block-size", "256")
+    with ScoreServer(api_key="another") as server:
+        done = compare(tmp_path, *arms, *options, *custom(server))
+        assert not server.log.requests
+    assert done.returncode == 1, done.stderr
+    assert "GiB of memory" in done.stderr
+
+
+@pytest.mark.parametrize("control", ["shuffled", "averaged"])
+def test_controls_of_scores_of_pairs_are_refused_before_anything_is_asked(
+    tmp_path: Path, control: str
+) -> None:
+    write_corpus(tmp_path)
+    with ScoreServer() as server:
+        arms = ("--arms", f"external:custom,external:custom/{control}")
+        done = compare(tmp_path, *arms, *custom(server))
+        assert not server.log.requests
+    assert "belong to pairs of words" in done.stderr
+
+
 @pytest.mark.parametrize("control", ["shuffled", "averaged"])
 def test_kept_checkpoint_of_a_control_refuses_plain_scores(tmp_path: Path, control: str) -> None:
     write_corpus(tmp_path)

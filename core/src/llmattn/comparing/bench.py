@@ -78,7 +78,7 @@ class Bench:
 
         Raises what scoring raises.
         """
-        self._shelf.check(set(self._sets.values()))
+        self._shelf.check(self._sets)
         return {name: self._shelf.scores(chosen) for name, chosen in self._sets.items()}
 
     def model_config(self, arm: Arm) -> ModelConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack, redirect_stderr
 from io import StringIO
 from typing import Any
@@ -11,6 +12,7 @@ from attrs import frozen
 
 from llmattn.comparing.choices import ScoreSet
 from llmattn.comparing.config import CompareConfig
+from llmattn.comparing.feasible import check_control
 from llmattn.data.corpus import Corpus
 from llmattn.data.feed import Feeds
 from llmattn.errors import ConfigError
@@ -68,20 +70,26 @@ class ScoreShelf:
             self._open(chosen)
         return self._feeds[chosen]
 
-    def check(self, sets: set[ScoreSet]) -> None:
+    def check(self, sets: Mapping[str, ScoreSet]) -> None:
         """Raise ConfigError, before anything is asked, if a limit in money or requests would have
-        to hold for several paid sources together, since each keeps it for itself, or if no scores
-        are of the kind that an option is for.
+        to hold for several paid sources together, since each keeps it for itself, if no scores
+        are of the kind that an option is for, or if a control cannot be made.
+
+        ``sets``: those of all arms, by the arm's name.
         """
         scores = self._config.scores
         limited = (scores.scoring.max_cost, scores.scoring.max_requests) != (None, None)
         about_kinds = _about_kinds(scores)
-        if not limited and about_kinds == _about_kinds(ScoreChoice()):
-            return
+        needs_all = limited or about_kinds != _about_kinds(ScoreChoice())
         sources: list[ScoreSource] = []
-        for chosen in sets:
-            with ExitStack() as stack:
-                sources += self._sources(stack, chosen)
+        for chosen in dict.fromkeys(sets.values()):
+            if needs_all or chosen.control:
+                arm = next(arm for arm, its in sets.items() if its == chosen)
+                with ExitStack() as stack:
+                    own = self._sources(stack, chosen)
+                    size = self._config.shape["block_size"]
+                    check_control(arm, chosen, own, self._corpus, size)
+                    sources += own
         check_kinds(sources, **about_kinds)
         paid = {s.identity.namespace: s.name for s in sources if not s.local}
         if limited and len(paid) > 1:
@@ -116,7 +124,6 @@ class ScoreShelf:
             if not self._may_ask(chosen):  # reading again is not worth a line
                 stack.enter_context(redirect_stderr(StringIO()))
             sources = self._sources(stack, chosen)
-            _check_control(chosen, sources)
             about_kinds = self._for_kinds_of(sources, chosen)
             if self._may_ask(chosen):
                 self._tell_cost(chosen, sources)
@@ -197,14 +204,3 @@ def _scored(source: ScoreSource, about_kinds: dict[str, Any]) -> Scored:
         context_words=about_kinds["context_words"],
     )
     return Scored(source.identity, source.local, reading.transform, reading.context_words)
-
-
-def _check_control(chosen: ScoreSet, sources: list[ScoreSource]) -> None:
-    """Raise ConfigError before anything is paid for that cannot be shuffled or averaged."""
-    if chosen.control and all(s.identity.scope is Scope.PAIR for s in sources):
-        verb = {"shuffled": "shuffle", "averaged": "average"}[chosen.control]
-        raise ConfigError(
-            f"The scores of {'+'.join(chosen.providers)} belong to pairs of words, not to windows, "
-            f"so there is nothing to {verb}: leave out /{chosen.control}. The control for them is "
-            "the arm random."
-        )

@@ -17,7 +17,7 @@ from llmattn.data.packed import PackedScores, key_digest, open_packed, write_pac
 from llmattn.data.pairs import count_pairs
 from llmattn.errors import ConfigError
 
-__all__ = ["average_pairs"]
+__all__ = ["average_pairs", "check_averages"]
 
 _LIMIT = 1 << 31
 """Bytes that the sums of all pairs and channels may take in memory."""
@@ -64,6 +64,33 @@ def average_pairs(
             )
         found.append(made)
     return found
+
+
+def check_averages(split: Split, *, channels: int, block_size: int) -> None:
+    """Raise ConfigError if the sums of all pairs of ``split``, the training text, would take too
+    much memory. Pairs are counted only where there may be too many of them.
+    """
+    lengths = split.pieces(block_size).lengths
+    places = int((lengths * (lengths + 1) // 2).sum())
+    most = min(places, len(split.tokenizer.scored_words) ** 2)
+    if _size(most, channels) > _LIMIT:
+        _check_size(len(count_pairs(split, block_size=block_size)), channels)
+
+
+def _size(pairs: int, channels: int) -> int:
+    """Bytes of the sums."""
+    return 4 * channels * (pairs + 1)
+
+
+def _check_size(pairs: int, channels: int) -> None:
+    size = _size(pairs, channels)
+    if size > _LIMIT:
+        raise ConfigError(
+            f"The averages of {pairs:,} pairs of words in {channels} channels "
+            f"would take {size / 2**30:.1f} GiB of memory, and at most {_LIMIT >> 30} are allowed: "
+            "leave out the averaged arm, or give it a shorter text, shorter windows (--block-size) "
+            "or fewer channels."
+        )
 
 
 @frozen(eq=False)
@@ -121,14 +148,7 @@ def _windows(split: Split, block_size: int) -> Iterator[_Window]:
 def _sums(train: PackedScores, split: Split, block_size: int) -> _Sums:
     """One pass over the training windows. Raises ConfigError."""
     pairs = count_pairs(split, block_size=block_size)
-    size = 4 * len(train.channels) * (len(pairs) + 1)
-    if size > _LIMIT:
-        raise ConfigError(
-            f"The averages of {len(pairs):,} pairs of words in {len(train.channels)} channels "
-            f"would take {size / 2**30:.1f} GiB of memory, and at most {_LIMIT >> 30} are allowed: "
-            "leave out the averaged arm, or give it a shorter text, shorter windows (--block-size) "
-            "or fewer channels."
-        )
+    _check_size(len(pairs), len(train.channels))
     vocab_size = len(split.tokenizer.scored_words)
     codes = pairs.query_ids.astype(np.int64) * vocab_size + pairs.key_ids
     found = _Sums(
