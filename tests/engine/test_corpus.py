@@ -189,6 +189,12 @@ def test_what_is_read_of_a_stream_are_the_windows_of_the_model(tmp_path: Path) -
     assert lines.train_words(4) == lines.train_words() == corpus.train_words()
 
 
+def test_what_is_read_of_a_stream_of_one_line_are_its_windows_too(tmp_path: Path) -> None:
+    corpus = load_corpus(write(tmp_path, b"a b b a b\na b\n"), val_fraction=0.5, stream=True)
+    # <eol> a b b | a b
+    assert corpus.train_words(4) == [["a", "b", "b"], ["a", "b"]]
+
+
 def test_windows_line_ends_and_a_byte_order_mark_leave_no_trace(tmp_path: Path) -> None:
     corpus = load_corpus(write(tmp_path, "\ufeffa b\r\nb a\r\n".encode()), val_fraction=0.5)
     assert corpus.train_words() == [["a", "b"]]

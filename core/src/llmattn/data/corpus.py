@@ -54,6 +54,8 @@ class Split:
     texts: tuple[str, ...]
     """The lines as their author wrote them; after one of a stream stand the blank lines."""
     tokenizer: TextTokenizer
+    stream: bool = False
+    """Whether windows run on over line ends."""
 
     def __len__(self) -> int:
         """How many lines there are."""
@@ -90,11 +92,6 @@ class Split:
         begins[starts] = True
         return self.tokenizer.word_ids(self.ids.astype(np.int64), begins)[0]
 
-    @property
-    def streams(self) -> bool:
-        """Whether windows run on over line ends."""
-        return len(self.offsets) - 1 != len(self.texts)
-
     def _cut(self, values: NDArray[Any]) -> list[list[int]]:
         marks = np.flatnonzero(self.ids == self.tokenizer.eol_id).tolist()
         found = values.tolist()
@@ -110,7 +107,7 @@ class Split:
         """
         found: list[str] = []
         for pieces in self.tokenizer.written(self.texts):
-            if not (self.streams and found):
+            if not (self.stream and found):
                 found.append("\n")
             found += pieces
             found[-1] += "\n"
@@ -161,7 +158,7 @@ class Corpus:
         what it scores then leaves out all that the model sees together.
         """
         words, special = self.words, self.tokenizer.special_ids
-        if block_size and self.train.streams:
+        if block_size and self.train.stream:
             parts = self.train.scored_windows(block_size)
         else:
             parts = self.train.scored_lines()
@@ -265,7 +262,7 @@ def encode_lines(lines: Sequence[str], tokenizer: TextTokenizer, *, stream: bool
     lengths = np.fromiter((len(line) + 2 for line in encoded), np.int64, len(encoded))
     ends = [len(ids)] if stream else np.cumsum(lengths)
     offsets = np.concatenate([np.zeros(1, np.int64), ends])
-    return Split(ids, offsets, tuple(texts), tokenizer)
+    return Split(ids, offsets, tuple(texts), tokenizer, stream)
 
 
 def load_corpus(
