@@ -136,6 +136,14 @@ def test_random_follows_the_first_arm_that_reads_other_scores() -> None:
     assert found["random"].options["random.channels"] == "2"
 
 
+def test_random_follows_an_arm_that_names_the_provider_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LLM_PROVIDER", "custom")
+    found = chosen("external:custom,random,external", options={**CHAT, "scope": "prefix"})
+    assert found["random"].options["random.scope"] == "prefix"
+
+
 def test_what_is_said_of_random_is_left_alone() -> None:
     stated = chosen(
         "external,random", providers=("cooccurrence",), options={"random.channels": "7"}

@@ -56,7 +56,7 @@ def _like_the_scores(
     real = [arm for arm in arms if arm.uses_scores and not arm.reads_noise]
     if not real or not any(arm.reads_noise for arm in arms):
         return tuple(arms)
-    kind = kind_of(score_sets(real[:1], scores)[real[0].name])
+    kind = kind_of(score_sets(real, scores)[real[0].name])
     wanted = {"scope": kind.scope.value, "channels": str(kind.channels)}
 
     def like_them(arm: Arm) -> Arm:
