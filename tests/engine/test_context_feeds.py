@@ -18,6 +18,7 @@ from llmattn.data.packed_feed import PackedFeed
 from llmattn.data.texts import window_rows
 from llmattn.errors import ConfigError, PluginError, ProviderError
 from llmattn.rows import Row
+from llmattn.training.checkpoint import Scored
 from llmattn.training.scores import open_feeds, reading_of
 from support_context import Maps, Pairs, share, source_of, text_corpus
 from support_engine import run
@@ -240,8 +241,21 @@ def test_a_provider_that_says_too_little_of_its_channels_is_an_error(tmp_path: P
         reading_of(source)
     TooFew.normalised = True
     TooFew.transform = ("log", "identity", "log")
-    with source_of(TooFew(), tmp_path) as source, pytest.raises(ConfigError, match="2 channels"):
+    with (
+        source_of(TooFew(), tmp_path) as source,
+        pytest.raises(PluginError, match="its 2 channels"),
+    ):
         reading_of(source)
+
+
+def test_a_transform_for_each_channel_is_the_providers_and_the_checkpoints_word_alone(
+    tmp_path: Path,
+) -> None:
+    with source_of(Maps(), tmp_path) as source:
+        kept = Scored(source.identity, transform="log,identity")
+        assert reading_of(source, transform=kept.transforms).transform == kept.transform
+        with pytest.raises(ConfigError, match="called 'log,identity'; choose one of: auto"):
+            reading_of(source, transform="log,identity")
 
 
 def test_pairs_and_texts_stand_side_by_side_the_pairs_first(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -211,12 +212,15 @@ def test_texts_that_are_sampled_together_share_a_request(tmp_path: Path) -> None
     assert maps.requests == 1
 
 
-@pytest.mark.parametrize("transform", ["identity", "log", "log,identity"])
-def test_a_sample_reads_the_scores_that_training_reads(tmp_path: Path, transform: str) -> None:
+@pytest.mark.parametrize("stated", ["identity", "log", ("log", "identity")])
+def test_a_sample_reads_the_scores_that_training_reads(tmp_path: Path, stated: Any) -> None:
+    class Stating(Maps):
+        transform = stated
+
     corpus = piece_corpus(tmp_path)
-    with source_of(Maps(), tmp_path) as source:
-        reading = reading_of(source, transform=transform, context_words=5)
-        feeds = open_feeds([source], corpus, block_size=8, transform=transform, context_words=5)
+    with source_of(Stating(), tmp_path) as source:
+        reading = reading_of(source, context_words=5)
+        feeds = open_feeds([source], corpus, block_size=8, context_words=5)
         batch = collate(corpus.train, corpus.train.pieces(8), np.array([2]), pad_id=1)
         text = torch.from_numpy(corpus.train.ids[None, :24].astype(np.int64))
         found = TextRows(source, reading, corpus.tokenizer).rows(text, 8, 16)

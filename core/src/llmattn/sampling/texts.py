@@ -112,7 +112,7 @@ def open_text_rows(checkpoint: Checkpoint, choice: ScoreChoice, *, ask: bool) ->
             own = attrs.evolve(choice, cache="memory") if scored.local else choice
             source = _open(scored, own)
             reading = reading_of(
-                source, transform=scored.transform, context_words=scored.context_words
+                source, transform=scored.transforms, context_words=scored.context_words
             )
             opened.append(TextRows(source, reading, checkpoint.tokenizer, ask=ask or scored.local))
     except BaseException:

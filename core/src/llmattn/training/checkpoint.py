@@ -49,6 +49,11 @@ class Scored:
     transform: str = "identity"
     context_words: int = 0
 
+    @property
+    def transforms(self) -> tuple[str, ...]:
+        """``transform`` as names: one for all channels, or one for each."""
+        return tuple(self.transform.split(","))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, which :meth:`from_dict` reads back."""
         return {**attrs.asdict(self, recurse=False), "identity": self.identity.to_dict()}

@@ -38,7 +38,7 @@ def reopen_feeds(checkpoint: Checkpoint, corpus: Corpus, choice: ScoreChoice) ->
             if scored.identity.scope is Scope.PREFIX:
                 source = stack.enter_context(reopen_source(scored, choice))
                 reading = reading_of(
-                    source, transform=scored.transform, context_words=scored.context_words
+                    source, transform=scored.transforms, context_words=scored.context_words
                 )
                 readings.append((source, reading))
         return join_feeds(

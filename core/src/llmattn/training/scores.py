@@ -47,8 +47,13 @@ def channel_names(sources: Sequence[ScoreSource]) -> tuple[str, ...]:
     )
 
 
-def reading_of(source: ScoreSource, *, transform: str = "auto", context_words: int = 0) -> Reading:
-    """How the model reads the scores of ``source``. Raises ConfigError."""
+def reading_of(
+    source: ScoreSource, *, transform: str | tuple[str, ...] = "auto", context_words: int = 0
+) -> Reading:
+    """How the model reads the scores of ``source``; ``transform``: see ``choose_transform``.
+
+    Raises ConfigError or PluginError.
+    """
     provider, channels = source.provider, len(source.identity.channels)
     stated: object = "identity"
     normalised: bool | tuple[bool, ...] = False
@@ -63,7 +68,8 @@ def reading_of(source: ScoreSource, *, transform: str = "auto", context_words: i
         normalised = normalised[0] if len({*normalised}) == 1 else normalised
     if context_words < 0:
         raise ConfigError(f"--context-words must be 0 or more, not {context_words}.")
-    return Reading(choose_transform(stated, transform, channels), context_words, normalised)
+    chosen = choose_transform(stated, transform, channels, provider=source.name)
+    return Reading(chosen, context_words, normalised)
 
 
 def check_kinds(
