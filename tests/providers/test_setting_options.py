@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from llmattn.training.checkpoint import load_checkpoint
 from support_engine import SMALL, run, write_corpus
 from support_transformers import save_model
 
@@ -98,3 +99,16 @@ def test_a_run_of_several_providers_goes_on_with_an_option_for_one_of_them(folde
     assert begun.returncode == 0, begun.stderr
     more = run(folder, "train", *common, "--steps", "4", "--out", "two.pt", "--resume")
     assert more.returncode == 0, more.stderr
+
+
+def test_a_run_on_channels_that_are_read_differently_goes_on_and_samples(folder: Path) -> None:
+    local = ("--provider", "transformers", "--model", "llama", "--channels", "0")
+    common = ("--corpus", "corpus.txt", "--block-size", "8", *SMALL, *local)
+    method = ("--method", "attention+gradient")
+    begun = run(folder, "train", *common, *method, "--steps", "2", "--out", "mixed.pt")
+    assert begun.returncode == 0, begun.stderr
+    assert load_checkpoint(folder / "mixed.pt").scored[0].transform == "log,identity"
+    more = run(folder, "train", "--out", "mixed.pt", "--resume", "--steps", "3")
+    assert more.returncode == 0, more.stderr
+    sample = ("sample", "--checkpoint", "mixed.pt", "--prompt", "the cat", "--max-new", "3")
+    assert run(folder, *sample).returncode == 0
