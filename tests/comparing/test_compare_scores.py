@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -14,6 +15,7 @@ from llmattn.testing.server import ScoreServer
 from llmattn.training.checkpoint import load_checkpoint
 from llmattn.training.evaluate import split_loss
 from support_engine import run, write_corpus
+from support_plugins import install
 
 KEY = "sk-planted-key-1234567890"
 TINY = (
@@ -255,6 +257,41 @@ def test_an_option_about_a_kind_of_scores_that_no_arm_has_is_refused(
     assert done.returncode == 1, done.stderr
     assert option[0] in done.stderr
     assert "leave them out" in done.stderr
+
+
+HOLDING = """
+from attrs import frozen
+from llmattn.hookspecs import hookimpl
+from llmattn.providers.random import RandomProvider
+from llmattn.providers.settings import RandomSettings
+
+held = []
+
+class Provider(RandomProvider):
+    def __init__(self, settings):
+        super().__init__(settings)
+        held.append(self)
+
+    async def aclose(self):
+        held.remove(self)
+
+@hookimpl
+def llmattn_register_providers(registry):
+    registry.add("holding", "holding_plugin:Provider", RandomSettings, "for a test")
+"""
+
+
+def test_every_provider_that_is_built_gives_back_what_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "holding-plugin", "holding", HOLDING)
+    monkeypatch.syspath_prepend(tmp_path)
+    write_corpus(tmp_path)
+    # One is built to see what the scores are like, one for the limit, and one to be asked.
+    arms = ("--arms", "external:holding,random", "--max-requests", "999")
+    done = compare(tmp_path, *arms)
+    assert done.returncode == 0, done.stderr
+    assert import_module("holding_plugin").held == []
 
 
 def test_a_key_is_neither_shown_nor_written(tmp_path: Path) -> None:

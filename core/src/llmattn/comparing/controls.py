@@ -5,6 +5,7 @@ controls that fit them, and `random` reads as many channels of the same scope. A
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cache
 from typing import Any
 
@@ -14,8 +15,10 @@ from attrs import frozen
 from llmattn.comparing.arms import Arm, default_arms, parse_arms
 from llmattn.comparing.choices import ScoreSet, score_sets
 from llmattn.plugins import load_plugins
+from llmattn.providers.protocol import AttentionProvider
 from llmattn.rows import Scope
 from llmattn.scoring.choose import build_provider, options_of, settle_options
+from llmattn.scoring.source import give_back
 from llmattn.settings import environment
 from llmattn.training.choice import ScoreChoice
 
@@ -76,17 +79,19 @@ def _kind_of(chosen: ScoreSet) -> _Kind:
     options = dict(chosen.options)
     if len(registered) > 1:
         options = settle_options(options, registered)
-    built = [
-        build_provider(
-            found,
-            options=options_of(found.name, options, default_owner=True),
-            model=chosen.model,
-            environ=environ,
+    built: list[AttentionProvider] = []
+    with ExitStack() as stack:
+        for found in registered:
+            provider = build_provider(
+                found,
+                options=options_of(found.name, options, default_owner=True),
+                model=chosen.model,
+                environ=environ,
+            )
+            stack.callback(give_back, provider)
+            built.append(provider)
+        in_context = any(provider.scope is Scope.PREFIX for provider in built)
+        return _Kind(
+            Scope.PREFIX if in_context else Scope.PAIR,
+            sum(len(provider.channels) for provider in built),
         )
-        for found in registered
-    ]
-    in_context = any(provider.scope is Scope.PREFIX for provider in built)
-    return _Kind(
-        Scope.PREFIX if in_context else Scope.PAIR,
-        sum(len(provider.channels) for provider in built),
-    )

@@ -100,7 +100,9 @@ class AttentionProvider(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Give back connections. Called once, on the event loop that called :meth:`score`."""
+        """Give back connections. Called once, on the event loop that called :meth:`score`, or on
+        another if none was asked for.
+        """
         ...
 
 

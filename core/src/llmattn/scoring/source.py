@@ -37,7 +37,7 @@ from llmattn.scoring.scorer import Scorer
 from llmattn.scoring.unknown import missing_rows
 from llmattn.settings import environment
 
-__all__ = ["ScoreSource", "open_source", "open_sources"]
+__all__ = ["ScoreSource", "give_back", "open_source", "open_sources"]
 
 T = TypeVar("T")
 
@@ -67,6 +67,7 @@ class ScoreSource:
         self.local = isinstance(provider, LocalProvider) and provider.local
         self.absent_score = provider.absent_score if isinstance(provider, LocalProvider) else None
         self.price = self._find_price()
+        self._closed = False
         self._starting = threading.Lock()
         self._portal_manager: Any = None
         self._portal: BlockingPortal | None = None
@@ -139,11 +140,14 @@ class ScoreSource:
     def close(self) -> None:
         """Close the provider's connections and the cache."""
         portal, self._portal = self._portal, None
+        closed, self._closed = self._closed, True
         with ExitStack() as last_first:
             last_first.callback(self.cache.close)
             if portal is not None:
                 last_first.push(self._portal_manager)
                 last_first.callback(portal.call, self.provider.aclose)
+            elif not closed:  # never asked, but it may hold something since it was built
+                last_first.callback(give_back, self.provider)
 
     def __enter__(self) -> ScoreSource:
         return self
@@ -205,6 +209,12 @@ class ScoreSource:
                 )
             return None
         return Price(prompt, completion)
+
+
+def give_back(provider: AttentionProvider) -> None:
+    """Let a provider that was built, and never asked, close what it holds."""
+    with start_blocking_portal("asyncio") as portal:
+        portal.call(provider.aclose)
 
 
 def open_source(
