@@ -81,6 +81,15 @@ def test_controls_of_an_arm_of_a_file_are_known_by_what_they_do() -> None:
     assert found.controls(found.arm("mine")) == ["others", "means"]
 
 
+def test_an_arm_is_held_against_noise_in_a_model_of_its_shape() -> None:
+    tables = {"noise": {"provider": "random", "options": {"seed": 2}}}
+    names = ["external", "external/per-layer", "random", "random/per-layer", "noise", "hybrid"]
+    found = results(dict.fromkeys(names, 4.8), tables)
+    assert found.controls(found.arm("external")) == ["random", "noise"]
+    assert found.controls(found.arm("external/per-layer")) == ["random/per-layer"]
+    assert found.controls(found.arm("hybrid")) == ["random"]
+
+
 def test_controls_are_held_against_the_first_baseline_alone() -> None:
     found = results({"external": 4.7, "random": 4.9, "position": 4.9, "learned+b": 5.0})
     about = [s for s in found.sentences() if s.startswith(("random", "learned"))]
@@ -124,7 +133,7 @@ def test_models_of_different_size_are_warned_of() -> None:
 def test_a_distance_bias_in_each_layer_asks_for_a_baseline_that_has_one() -> None:
     losses = {"external/per-layer": 4.7, "random/per-layer": 4.8, "position": 4.9}
     (warning,) = results(losses).warnings()
-    assert "external/per-layer, random/per-layer, and none of --against" in warning
+    assert "gain of external/per-layer, and none of --against" in warning
     assert "add position/per-layer" in warning
     with_it = results({**losses, "position/per-layer": 4.8})
     assert Results(with_it.arms, ("position", "position/per-layer"), {}).warnings() == []

@@ -72,17 +72,20 @@ class Results:
         return gain(self.arm(name).losses, self.arm(baseline).losses)
 
     def controls(self, result: ArmResult) -> list[str]:
-        """Arms of this comparison that are as ``result`` but for the meaning of its scores."""
+        """Arms of this comparison that are as ``result`` but for the meaning of its scores; plain
+        ``random`` where no noise is read by a model of the same shape.
+        """
         if not result.arm.uses_scores or result.arm.is_control:
             return []
-        names = [other.name for other in self.arms if other.arm.is_control]
-        wanted = {"random", f"{result.name}/shuffled", f"{result.name}/averaged"}
+        noise = [r.name for r in self.arms if r.arm.reads_noise and r.arm.shape == result.arm.shape]
+        wanted = {f"{result.name}/shuffled", f"{result.name}/averaged", *(noise or ["random"])}
         like = [
             other.name
             for other in self.arms
             if attrs.evolve(other.arm, name=result.name, shuffled=False, averaged=False)
             == result.arm
         ]
+        names = [other.name for other in self.arms if other.arm.is_control]
         return [name for name in names if name in wanted or name in like]
 
     def sentences(self) -> list[str]:
@@ -122,7 +125,11 @@ class Results:
                 "Was still getting better at the last step, so more --steps may change the "
                 f"order: {', '.join(late)}."
             )
-        mixed = [r.name for r in self.arms if r.arm.mixes_by_layer and r.arm.uses_scores]
+        mixed = [
+            r.name
+            for r in self.arms
+            if r.arm.mixes_by_layer and r.arm.uses_scores and not r.arm.is_control
+        ]
         baselines = [self.arm(name).arm for name in self.against]
         if mixed and not any(b.mixes_by_layer and not b.uses_scores for b in baselines):
             told.append(
