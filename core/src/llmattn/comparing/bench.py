@@ -212,7 +212,7 @@ class Bench:
             "asked_coverage": self.config.scores.coverage,
             "min_pair_count": self.config.scores.min_pair_count,
             "shuffled": OTHER_WINDOWS if arm.shuffled else None,
-            # Only where it holds, so that runs made before there was this control are found.
+            # Only where it holds: for any other arm it would make a hash that no kept run has.
             **({"averaged": True} if arm.averaged else {}),
         }
 
