@@ -90,6 +90,20 @@ def test_piped_lines_are_continued_one_by_one(folder: Path) -> None:
     assert ">" not in done.stdout
 
 
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_piped_bytes_that_are_no_text_get_one_clear_line(folder: Path, errors: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "llmattn", "sample"],
+        cwd=folder,
+        env={**environment(folder), "PYTHONIOENCODING": f"utf-8:{errors}"},
+        input=b"the \xff\n",
+        capture_output=True,
+    )
+    assert done.returncode == 1
+    assert b"stdin is no text in UTF-8" in done.stderr
+    assert b"a fault in llmattn" not in done.stderr
+
+
 def test_terminal_gets_a_prompt_and_leaves_with_control_d(folder: Path) -> None:
     leader, follower = pty.openpty()
     process = subprocess.Popen(
@@ -130,6 +144,7 @@ def test_terminal_gets_a_prompt_and_leaves_with_control_d(folder: Path) -> None:
         (("--checkpoint", "none.pt"), "There is no checkpoint at none.pt"),
         (("--block-size", "9"), "at most 8 tokens"),
         (("--temperature", "-1"), "--temperature must be 0 or more"),
+        (("--prompt", "the \udcff"), "--prompt is no text in UTF-8 from its character 5 on"),
         (("--lines", "2"), "train with --stream, or choose --num 2"),
         (("--top-p", "0"), "--top-p must be above 0"),
         (("--device", "tpu"), "There is no device 'tpu'"),

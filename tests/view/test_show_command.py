@@ -179,6 +179,7 @@ def test_wrong_calls_are_told_what_to_do(folder: Path) -> None:
     assert "one of them" in refusal(folder, "shared.pt", "-p", "random")
     assert "--text" in refusal(folder, "-p", "random")
     assert "no token" in refusal(folder, "shared.pt", "--text", "  ")
+    assert "--text is no text in UTF-8" in refusal(folder, "-p", "random", "--text", "\udcff")
     wrong = refusal(folder, "-p", "random", "--text", "a b", "--channel", "colour")
     assert "no channel 'colour'; choose among: random" in wrong
     assert "cannot be written" in refusal(folder, "shared.pt", "--out", "missing/picture.png")

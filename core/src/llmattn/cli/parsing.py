@@ -9,7 +9,7 @@ import typer
 
 from llmattn.errors import ConfigError
 
-__all__ = ["explicit_options", "parse_options", "use_threads"]
+__all__ = ["check_utf8", "explicit_options", "parse_options", "use_threads"]
 
 
 def explicit_options(ctx: typer.Context, *, files: bool = True) -> list[str]:
@@ -42,6 +42,20 @@ def parse_options(
             raise ConfigError(f"-o {text}: write it as NAME.KEY=VALUE, as in cooccurrence.window=5")
         options[name.strip()] = value
     return options
+
+
+def check_utf8(text: str, what: str) -> None:
+    """Raise ConfigError for a text of other bytes than UTF-8, which Python carries as surrogates.
+
+    ``what``: what the text is called in the message.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"{what} is no text in UTF-8 from its character {error.start + 1} on: type it anew, or "
+            "convert it (iconv -t utf-8)."
+        ) from None
 
 
 def use_threads(threads: int | None) -> None:

@@ -12,7 +12,8 @@ import platformdirs
 import typer
 
 from llmattn.cli import options as o
-from llmattn.cli.parsing import parse_options, use_threads
+from llmattn.cli.parsing import check_utf8, parse_options, use_threads
+from llmattn.errors import ConfigError
 from llmattn.notices import notify
 from llmattn.sampling.options import SampleOptions
 from llmattn.training.choice import ScoreChoice
@@ -79,6 +80,8 @@ def sample(
     another. A rule stands between samples of several lines. Works offline: a pair of words that
     was never scored counts as the mean of its row.
     """
+    if prompt is not None:
+        check_utf8(prompt, "--prompt")
     options = SampleOptions(max_new, temperature, top_k, top_p, num, lines)
     choice = ScoreChoice(
         options=parse_options(option or ()),
@@ -141,8 +144,7 @@ def _is_typed() -> bool:
 def _prompts() -> Iterator[str]:
     """The lines that a person types, with history and editing; else those of stdin."""
     if not _is_typed():
-        for line in sys.stdin:
-            yield line.rstrip("\n")
+        yield from _piped()
         return
     from prompt_toolkit import PromptSession
     from prompt_toolkit.history import FileHistory, History, InMemoryHistory
@@ -157,6 +159,18 @@ def _prompts() -> Iterator[str]:
         while True:
             with suppress(KeyboardInterrupt):
                 yield session.prompt("> ")
+
+
+def _piped() -> Iterator[str]:
+    """The lines of stdin. Raises ConfigError for one that is not UTF-8."""
+    try:
+        for line in sys.stdin:
+            check_utf8(line, "A line of stdin")
+            yield line.rstrip("\n")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"stdin is no text in UTF-8 ({error}): convert it (iconv -t utf-8)."
+        ) from None
 
 
 class _Notices:

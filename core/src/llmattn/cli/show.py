@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from llmattn.cli import options as o
-from llmattn.cli.parsing import parse_options
+from llmattn.cli.parsing import check_utf8, parse_options
 from llmattn.drawing import need_drawing
 from llmattn.errors import ConfigError
 from llmattn.training.choice import ScoreChoice
@@ -68,6 +68,8 @@ def show(
     """
     if (checkpoint is None) == (provider is None):
         raise ConfigError("Name a checkpoint to show, or a --provider with a --text; one of them.")
+    if text is not None:
+        check_utf8(text, "--text")
     choice = ScoreChoice(
         options=parse_options(
             option or (), criteria=criteria, scope=scope, channels=channels, method=method
