@@ -149,6 +149,10 @@ def test_what_is_said_of_random_is_left_alone() -> None:
         "external,random", providers=("cooccurrence",), options={"random.channels": "7"}
     )
     assert "random.channels" not in stated["random"].options  # the comparison's option counts
+    stated = chosen(
+        "random,external:cooccurrence", providers=("random",), options={"channels": "7"}
+    )
+    assert "random.channels" not in stated["random"].options
     for name in ("random.channels", "channels"):
         tables = {"random": {"options": {name: 3}}}
         own = chosen("external,random", tables, providers=("cooccurrence",))

@@ -400,6 +400,23 @@ def test_what_an_arm_of_a_file_says_itself_is_not_asked_for_again(tmp_path: Path
         assert f"error: {option[0]} is for" in done.stderr
 
 
+@pytest.mark.parametrize("own", ["channels", "random.channels"])
+@pytest.mark.parametrize(
+    "option",
+    [("--channels", "3"), ("--option", "channels=3"), ("--option", "random.channels=3")],
+)
+def test_a_setting_that_every_arm_states_again_is_refused(
+    tmp_path: Path, own: str, option: tuple[str, str]
+) -> None:
+    write_corpus(tmp_path)
+    (tmp_path / "arms.toml").write_text(f'[arms.a]\nlike = "external"\noptions = {{"{own}" = 2}}\n')
+    given = ("--config", "arms.toml", "--provider", "random", *option)
+    done = compare(tmp_path, *given, "--arms", "a,position")
+    assert f"error: {option[0]} is for" in done.stderr
+    done = compare(tmp_path, *given, "--arms", "a,external", "--lr", "3e-3", "--seeds", "1")
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_file_for_more_arms_than_are_typed_may_say_more(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     text = 'provider = ["random"]\nlr = 3e-3\nseeds = 1\n'

@@ -7,7 +7,9 @@ from typing import Any
 import typer
 
 from llmattn.cli import options as o
-from llmattn.cli.parsing import explicit_options
+from llmattn.cli.parsing import explicit_options, parse_options
+from llmattn.comparing.arms import Arm
+from llmattn.comparing.choices import default_providers, is_for, stated_again
 from llmattn.comparing.config import CompareConfig
 from llmattn.errors import ConfigError
 
@@ -33,12 +35,22 @@ def refuse_unread(ctx: typer.Context, config: CompareConfig) -> None:
         refuse_scores(
             ctx, "arms", f"no arm reads any ({names}): leave it out, or add one, such as external."
         )
-    default = config.scores.providers
+    default = default_providers(config.arms, config.scores)
     own = [arm for arm in readers if arm.providers in ((), default)]
+
+    def arms_for(name: str) -> list[Arm]:
+        return [arm for arm in readers if is_for(name, arm, default, config.scores.cache)]
+
+    def is_read(name: str) -> bool:
+        return not all(stated_again(name, arm, default) for arm in arms_for(name))
+
+    given = parse_options(ctx.params["option"] or ())
     read = {
         "provider": bool(own),
         "model": any(arm.model is None for arm in own),
-        **dict.fromkeys(("criteria", "scope", "channels", "method"), bool(own)),
+        **{name: is_read(name) for name in ("criteria", "scope", "channels", "method")},
+        # One for no arm at all gets an error that says what there is.
+        "option": all(is_read(name) or not arms_for(name) for name in given),
         "score_transform": any(arm.score_transform is None for arm in readers),
         "context_words": any(arm.context_words is None for arm in readers),
     }

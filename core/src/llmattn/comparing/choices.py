@@ -13,7 +13,7 @@ from llmattn.scoring.choose import check_owners, choose_provider
 from llmattn.settings import environment
 from llmattn.training.choice import ScoreChoice
 
-__all__ = ["ScoreSet", "check_options", "default_providers", "score_sets"]
+__all__ = ["ScoreSet", "check_options", "default_providers", "is_for", "score_sets", "stated_again"]
 
 
 @frozen
@@ -73,17 +73,15 @@ def check_options(arms: Sequence[Arm], scores: ScoreChoice) -> None:
 
 def _score_set(arm: Arm, scores: ScoreChoice, default: tuple[str, ...]) -> ScoreSet:
     providers = arm.providers or default
-    own = providers == default  # what has no owner is meant for the comparison's providers
     options = {
         name: value
         for name, value in scores.options.items()
-        if (_owner(name) in (*providers, scores.cache) if _owner(name) else own)
-        and not _stated_again(name, arm, providers)
+        if is_for(name, arm, default, scores.cache) and not stated_again(name, arm, default)
     }
     return ScoreSet(
         providers=providers,
         options=tuple(sorted({**options, **arm.options}.items())),
-        model=arm.model or (scores.model if own else None),
+        model=arm.model or (scores.model if providers == default else None),
         transform=arm.score_transform or scores.transform,
         context_words=scores.context_words if arm.context_words is None else arm.context_words,
         shuffled=arm.shuffled,
@@ -91,11 +89,19 @@ def _score_set(arm: Arm, scores: ScoreChoice, default: tuple[str, ...]) -> Score
     )
 
 
-def _stated_again(option: str, arm: Arm, providers: tuple[str, ...]) -> bool:
+def is_for(option: str, arm: Arm, default: tuple[str, ...], cache: str) -> bool:
+    """Whether an option of the comparison is meant for the scores of ``arm``: one without an owner
+    is for the providers ``default``, those of the comparison.
+    """
+    providers, owner = arm.providers or default, _owner(option)
+    return owner in (*providers, cache) if owner else providers == default
+
+
+def stated_again(option: str, arm: Arm, default: tuple[str, ...]) -> bool:
     """Whether the arm has the setting that an option of the comparison names, perhaps with its
     provider where the other is without, or the other way round.
     """
-    key = option.rpartition(".")[2]
+    key, providers = option.rpartition(".")[2], arm.providers or default
     return key in arm.options or (len(providers) == 1 and f"{providers[0]}.{key}" in arm.options)
 
 

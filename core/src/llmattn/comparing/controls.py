@@ -13,7 +13,7 @@ import attrs
 from attrs import frozen
 
 from llmattn.comparing.arms import Arm, default_arms, parse_arms
-from llmattn.comparing.choices import ScoreSet, score_sets
+from llmattn.comparing.choices import ScoreSet, default_providers, score_sets
 from llmattn.plugins import load_plugins
 from llmattn.providers.protocol import AttentionProvider
 from llmattn.rows import Scope
@@ -61,12 +61,15 @@ def _like_the_scores(
         return tuple(arms)
     kind = kind_of(score_sets(real, scores)[real[0].name])
     wanted = {"scope": kind.scope.value, "channels": str(kind.channels)}
+    said = {name.removeprefix("random.") for name in scores.options if name.startswith("random.")}
+    if default_providers(arms, scores) == ("random",):
+        said |= {*scores.options}  # what names no provider is said of random, too
 
     def like_them(arm: Arm) -> Arm:
         more = {
             f"random.{key}": value
             for key, value in wanted.items()
-            if key not in arm.options and f"random.{key}" not in scores.options
+            if key not in arm.options and key not in said
         }
         return attrs.evolve(arm, options={**more, **arm.options})
 
