@@ -14,7 +14,7 @@ import typer
 from llmattn.cli import options as o
 from llmattn.cli.config_file import arms_read, read_config_and_arms
 from llmattn.cli.config_file import print_config as show_config
-from llmattn.cli.parsing import explicit_options, parse_options, use_threads
+from llmattn.cli.parsing import explicit_options, use_threads
 from llmattn.cli.unused import refuse_unread
 from llmattn.comparing.arms import ARMS, Arm
 from llmattn.comparing.config import BASELINES, RATES, CompareConfig
@@ -22,7 +22,6 @@ from llmattn.errors import ConfigError
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
 from llmattn.secrets import redact
-from llmattn.training.choice import ScoreChoice
 from llmattn.training.config import PRECISIONS, TrainConfig
 
 __all__ = ["compare"]
@@ -278,7 +277,7 @@ def _one_choice_of_rates(
 def _settings(values: dict[str, Any], tables: dict[str, Any]) -> CompareConfig:
     from llmattn.comparing.controls import choose_arms
 
-    scores = _score_choice(values)
+    scores = o.score_choice(values)
     arms = choose_arms(_names(values["arms"]) if values["arms"] else None, tables, scores)
     if values["against"] is None:
         names = [arm.name for arm in arms]
@@ -306,27 +305,6 @@ def _settings(values: dict[str, Any], tables: dict[str, Any]) -> CompareConfig:
         jobs=values["jobs"],
         threads=values["threads"],
         keep_checkpoints=values["keep_checkpoints"],
-    )
-
-
-def _score_choice(values: dict[str, Any]) -> ScoreChoice:
-    return ScoreChoice(
-        providers=tuple(values["provider"] or ()),
-        options=parse_options(
-            values["option"] or (),
-            criteria=values["criteria"],
-            scope=values["scope"],
-            channels=values["channels"],
-            method=values["method"],
-        ),
-        model=values["model"],
-        cache=values["cache"],
-        cache_dir=values["cache_dir"],
-        coverage=values["coverage"],
-        min_pair_count=values["min_pair_count"],
-        transform=values["score_transform"],
-        context_words=values["context_words"],
-        scoring=o.scoring_options(**{name: values[name] for name in o.LIMITS}),
     )
 
 

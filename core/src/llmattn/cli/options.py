@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from llmattn.cli.parsing import parse_options
 from llmattn.errors import ConfigError
 from llmattn.scoring.options import ScoringOptions
+from llmattn.training.choice import ScoreChoice
 
 __all__ = [
     "LIMITS",
@@ -39,6 +42,7 @@ __all__ = [
     "TokenizerPreset",
     "Tpm",
     "ValFraction",
+    "score_choice",
     "scoring_options",
 ]
 
@@ -287,3 +291,25 @@ def scoring_options(
         )
     except ValueError as error:
         raise ConfigError(f"{error.args[0]}.") from None
+
+
+def score_choice(values: Mapping[str, Any]) -> ScoreChoice:
+    """Which scores a command reads, from the values of its options. Raises ConfigError."""
+    return ScoreChoice(
+        providers=tuple(values["provider"] or ()),
+        options=parse_options(
+            values["option"] or (),
+            criteria=values["criteria"],
+            scope=values["scope"],
+            channels=values["channels"],
+            method=values["method"],
+        ),
+        model=values["model"],
+        cache=values["cache"],
+        cache_dir=values["cache_dir"],
+        coverage=values["coverage"],
+        min_pair_count=values["min_pair_count"],
+        transform=values["score_transform"],
+        context_words=values["context_words"],
+        scoring=scoring_options(**{name: values[name] for name in LIMITS}),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import attrs
 import typer
@@ -12,11 +12,10 @@ import typer
 from llmattn.cli import options as o
 from llmattn.cli.config_file import print_config as show_config
 from llmattn.cli.config_file import read_config
-from llmattn.cli.parsing import explicit_options, parse_options, use_threads
+from llmattn.cli.parsing import explicit_options, use_threads
 from llmattn.cli.unused import refuse_scores
 from llmattn.errors import ConfigError
 from llmattn.model.config import ModelConfig
-from llmattn.training.choice import ScoreChoice
 from llmattn.training.config import PRECISIONS, TrainConfig
 
 __all__ = ["train"]
@@ -272,7 +271,7 @@ def train(
     """
     values = dict(locals())
     explicit = explicit_options(ctx)
-    scores = _score_choice(values)  # mistakes in options are told before torch is loaded
+    scores = o.score_choice(values)  # mistakes in options are told before torch is loaded
     if print_config:
         show_config({p.name: values[p.name] for p in ctx.command.params if p.name in values})
         return
@@ -330,27 +329,6 @@ def train(
         )
     if outcome == "interrupted":
         raise typer.Exit(130)
-
-
-def _score_choice(values: dict[str, Any]) -> ScoreChoice:
-    return ScoreChoice(
-        providers=tuple(values["provider"] or ()),
-        options=parse_options(
-            values["option"] or (),
-            criteria=values["criteria"],
-            scope=values["scope"],
-            channels=values["channels"],
-            method=values["method"],
-        ),
-        model=values["model"],
-        cache=values["cache"],
-        cache_dir=values["cache_dir"],
-        coverage=values["coverage"],
-        min_pair_count=values["min_pair_count"],
-        transform=values["score_transform"],
-        context_words=values["context_words"],
-        scoring=o.scoring_options(**{name: values[name] for name in o.LIMITS}),
-    )
 
 
 def _refuse(names: Sequence[str], explicit: Sequence[str]) -> None:
