@@ -301,7 +301,7 @@ def test_a_key_is_neither_shown_nor_written(tmp_path: Path) -> None:
             f'[arms.mine]\nprovider = "custom"\noptions = {{api_key = "{KEY}"}}\n'
         )
         given = ("--config", "arms.toml", *custom(server), "--keep-checkpoints", "--json")
-        done = compare(tmp_path, *given)
+        done = compare(tmp_path, *given, "--arms", "mine,external:custom")
         (tmp_path / "arms.toml").unlink()
         assert done.returncode == 0, done.stderr
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
