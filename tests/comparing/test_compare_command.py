@@ -258,11 +258,12 @@ def test_a_file_under_another_runs_name_is_not_that_run(tmp_path: Path) -> None:
 def test_a_distance_bias_in_each_layer_is_a_baseline_where_it_is_compared(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     options = ("--lr", "3e-3", "--seeds", "1", "--arms")
-    done = compare(tmp_path, *options, "random/per-layer,position")
+    done = compare(tmp_path, *options, "external:cooccurrence/per-layer,position")
     assert "Beware: A distance bias of its own in each layer" in done.stdout
-    done = compare(tmp_path, *options, "random/per-layer,position,position/per-layer")
+    arm = "external:cooccurrence/per-layer"
+    done = compare(tmp_path, *options, f"{arm},position,position/per-layer")
     assert "Beware: A distance bias" not in done.stdout
-    gains = arms(tmp_path)["random/per-layer"]["gain_over"]
+    gains = arms(tmp_path)[arm]["gain_over"]
     assert list(gains) == ["position", "position/per-layer"]
 
 
