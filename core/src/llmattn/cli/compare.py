@@ -22,7 +22,7 @@ from llmattn.errors import ConfigError
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
 from llmattn.secrets import redact
-from llmattn.training.config import PRECISIONS, TrainConfig
+from llmattn.training.config import TrainConfig
 
 __all__ = ["compare"]
 
@@ -96,16 +96,8 @@ def compare(
         typer.Option(help="Use the first so many words only.", rich_help_panel=TEXT),
     ] = None,
     min_count: o.MinCount = _T.min_count,
-    tokenizer: Annotated[
-        str,
-        typer.Option(
-            help="What a token is: words, bpe (pieces of words), or seed (the regex \\w+|\\.).",
-            rich_help_panel=TEXT,
-        ),
-    ] = _T.tokenizer,
-    vocab_size: Annotated[
-        int, typer.Option(help="How many tokens `bpe` learns.", rich_help_panel=TEXT)
-    ] = _T.vocab_size,
+    tokenizer: o.TokenizerPreset = _T.tokenizer,
+    vocab_size: o.VocabSize = _T.vocab_size,
     val_fraction: o.ValFraction = _T.val_fraction,
     test_fraction: Annotated[
         float,
@@ -113,28 +105,15 @@ def compare(
             help="Share of the lines, the last, whose loss is reported.", rich_help_panel=TEXT
         ),
     ] = 0.1,
-    stream: Annotated[
-        bool,
-        typer.Option(
-            "--stream",
-            help="Read the text as one stream: windows run on over line ends, as in nanoGPT.",
-            rich_help_panel=TEXT,
-        ),
-    ] = False,
+    stream: o.Stream = False,
     block_size: Annotated[
         int,
         typer.Option(help="How many tokens a model looks back on at most.", rich_help_panel=MODEL),
     ] = _M.block_size,
-    n_layer: Annotated[int, typer.Option(help="Layers.", rich_help_panel=MODEL)] = _M.n_layer,
-    n_head: Annotated[
-        int, typer.Option(help="Heads in each layer.", rich_help_panel=MODEL)
-    ] = _M.n_head,
-    n_embd: Annotated[
-        int, typer.Option(help="Width, a multiple of the heads.", rich_help_panel=MODEL)
-    ] = _M.n_embd,
-    dropout: Annotated[
-        float, typer.Option(help="Share of values left out in training.", rich_help_panel=MODEL)
-    ] = _M.dropout,
+    n_layer: Annotated[int, o.shared("n_layer", MODEL)] = _M.n_layer,
+    n_head: Annotated[int, o.shared("n_head", MODEL)] = _M.n_head,
+    n_embd: Annotated[int, o.shared("n_embd", MODEL)] = _M.n_embd,
+    dropout: Annotated[float, o.shared("dropout", MODEL)] = _M.dropout,
     steps: Annotated[
         int, typer.Option(help="Most steps of a run.", rich_help_panel=COURSE)
     ] = _T.steps,
@@ -146,18 +125,10 @@ def compare(
             rich_help_panel=COURSE,
         ),
     ] = None,
-    warmup: Annotated[
-        int, typer.Option(help="Steps until the full learning rate.", rich_help_panel=COURSE)
-    ] = _T.warmup,
-    weight_decay: Annotated[
-        float, typer.Option(help="Decay of the matrices.", rich_help_panel=COURSE)
-    ] = _T.weight_decay,
-    grad_clip: Annotated[
-        float, typer.Option(help="A longer gradient is cut to this length.", rich_help_panel=COURSE)
-    ] = _T.grad_clip,
-    eval_every: Annotated[
-        int, typer.Option(help="Steps between evaluations.", rich_help_panel=COURSE)
-    ] = _T.eval_every,
+    warmup: Annotated[int, o.shared("warmup", COURSE)] = _T.warmup,
+    weight_decay: Annotated[float, o.shared("weight_decay", COURSE)] = _T.weight_decay,
+    grad_clip: Annotated[float, o.shared("grad_clip", COURSE)] = _T.grad_clip,
+    eval_every: Annotated[int, o.shared("eval_every", COURSE)] = _T.eval_every,
     patience: Annotated[
         int,
         typer.Option(
@@ -165,9 +136,7 @@ def compare(
             rich_help_panel=COURSE,
         ),
     ] = _T.patience,
-    precision: Annotated[
-        str, typer.Option(help=f"One of: {', '.join(PRECISIONS)}.", rich_help_panel=COURSE)
-    ] = _T.precision,
+    precision: Annotated[str, o.shared("precision", COURSE)] = _T.precision,
     provider: o.Provider = None,
     model: o.Model = None,
     option: o.Option = None,

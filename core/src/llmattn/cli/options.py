@@ -12,6 +12,7 @@ from llmattn.cli.parsing import parse_options
 from llmattn.errors import ConfigError
 from llmattn.scoring.options import ScoringOptions
 from llmattn.training.choice import ScoreChoice
+from llmattn.training.config import PRECISIONS
 
 __all__ = [
     "LIMITS",
@@ -44,6 +45,7 @@ __all__ = [
     "ValFraction",
     "score_choice",
     "scoring_options",
+    "shared",
 ]
 
 _SCORES = "Where the scores come from"
@@ -262,6 +264,25 @@ MaxDegenerate = Annotated[
         rich_help_panel=_LIMITS,
     ),
 ]
+
+_SHARED = {
+    "n_layer": "Layers.",
+    "n_head": "Heads in each layer.",
+    "n_embd": "Width, a multiple of the heads.",
+    "dropout": "Share of values left out in training.",
+    "warmup": "Steps until the full learning rate.",
+    "weight_decay": "Decay of the matrices.",
+    "grad_clip": "A longer gradient is cut to this length.",
+    "eval_every": "Steps between evaluations.",
+    "precision": f"One of: {', '.join(PRECISIONS)}.",
+}
+
+
+def shared(name: str, panel: str) -> Any:
+    """The option ``name`` of a model or of the course of its training, which `train` and `compare`
+    have under headings of their own (``panel``).
+    """
+    return typer.Option(help=_SHARED[name], rich_help_panel=panel)
 
 
 def scoring_options(

@@ -16,7 +16,7 @@ from llmattn.cli.parsing import explicit_options, use_threads
 from llmattn.cli.unused import refuse_scores
 from llmattn.errors import ConfigError
 from llmattn.model.config import ModelConfig
-from llmattn.training.config import PRECISIONS, TrainConfig
+from llmattn.training.config import TrainConfig
 
 __all__ = ["train"]
 
@@ -55,31 +55,10 @@ def train(
             help="Words that the training lines hold less often become <unk>.", rich_help_panel=TEXT
         ),
     ] = _T.min_count,
-    tokenizer: Annotated[
-        str,
-        typer.Option(
-            help="What a token is: words, bpe (pieces of words), or seed (the regex \\w+|\\.).",
-            rich_help_panel=TEXT,
-        ),
-    ] = _T.tokenizer,
-    vocab_size: Annotated[
-        int, typer.Option(help="How many tokens `bpe` learns.", rich_help_panel=TEXT)
-    ] = _T.vocab_size,
-    stream: Annotated[
-        bool,
-        typer.Option(
-            "--stream",
-            help="Read the text as one stream: windows run on over line ends, as in nanoGPT.",
-            rich_help_panel=TEXT,
-        ),
-    ] = False,
-    val_fraction: Annotated[
-        float,
-        typer.Option(
-            help="Share of the lines, after the training lines, to validate on.",
-            rich_help_panel=TEXT,
-        ),
-    ] = _T.val_fraction,
+    tokenizer: o.TokenizerPreset = _T.tokenizer,
+    vocab_size: o.VocabSize = _T.vocab_size,
+    stream: o.Stream = False,
+    val_fraction: o.ValFraction = _T.val_fraction,
     test_fraction: Annotated[
         float,
         typer.Option(
@@ -116,16 +95,10 @@ def train(
             help="How many tokens the model looks back on at most.", rich_help_panel=MODEL
         ),
     ] = _M.block_size,
-    n_layer: Annotated[int, typer.Option(help="Layers.", rich_help_panel=MODEL)] = _M.n_layer,
-    n_head: Annotated[
-        int, typer.Option(help="Heads in each layer.", rich_help_panel=MODEL)
-    ] = _M.n_head,
-    n_embd: Annotated[
-        int, typer.Option(help="Width, a multiple of the heads.", rich_help_panel=MODEL)
-    ] = _M.n_embd,
-    dropout: Annotated[
-        float, typer.Option(help="Share of values left out in training.", rich_help_panel=MODEL)
-    ] = _M.dropout,
+    n_layer: Annotated[int, o.shared("n_layer", MODEL)] = _M.n_layer,
+    n_head: Annotated[int, o.shared("n_head", MODEL)] = _M.n_head,
+    n_embd: Annotated[int, o.shared("n_embd", MODEL)] = _M.n_embd,
+    dropout: Annotated[float, o.shared("dropout", MODEL)] = _M.dropout,
     match_params: Annotated[
         bool,
         typer.Option(
@@ -148,18 +121,10 @@ def train(
         int, typer.Option(help="Batches whose gradients make up a step.", rich_help_panel=COURSE)
     ] = _T.grad_accum,
     lr: Annotated[float, typer.Option(help="Learning rate.", rich_help_panel=COURSE)] = _T.lr,
-    warmup: Annotated[
-        int, typer.Option(help="Steps until the full learning rate.", rich_help_panel=COURSE)
-    ] = _T.warmup,
-    weight_decay: Annotated[
-        float, typer.Option(help="Decay of the matrices.", rich_help_panel=COURSE)
-    ] = _T.weight_decay,
-    grad_clip: Annotated[
-        float, typer.Option(help="A longer gradient is cut to this length.", rich_help_panel=COURSE)
-    ] = _T.grad_clip,
-    eval_every: Annotated[
-        int, typer.Option(help="Steps between evaluations.", rich_help_panel=COURSE)
-    ] = _T.eval_every,
+    warmup: Annotated[int, o.shared("warmup", COURSE)] = _T.warmup,
+    weight_decay: Annotated[float, o.shared("weight_decay", COURSE)] = _T.weight_decay,
+    grad_clip: Annotated[float, o.shared("grad_clip", COURSE)] = _T.grad_clip,
+    eval_every: Annotated[int, o.shared("eval_every", COURSE)] = _T.eval_every,
     patience: Annotated[
         int,
         typer.Option(
@@ -240,9 +205,7 @@ def train(
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=RUN)
     ] = "auto",
-    precision: Annotated[
-        str, typer.Option(help=f"One of: {', '.join(PRECISIONS)}.", rich_help_panel=RUN)
-    ] = _T.precision,
+    precision: Annotated[str, o.shared("precision", RUN)] = _T.precision,
     compile: Annotated[
         bool,
         typer.Option(
