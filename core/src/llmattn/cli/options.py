@@ -11,7 +11,7 @@ import typer
 from llmattn.cli.parsing import parse_options
 from llmattn.errors import ConfigError
 from llmattn.scoring.options import ScoringOptions
-from llmattn.training.choice import ScoreChoice
+from llmattn.training.choice import SETTINGS, ScoreChoice
 from llmattn.training.config import PRECISIONS
 
 __all__ = [
@@ -318,13 +318,7 @@ def score_choice(values: Mapping[str, Any]) -> ScoreChoice:
     """Which scores a command reads, from the values of its options. Raises ConfigError."""
     return ScoreChoice(
         providers=tuple(values["provider"] or ()),
-        options=parse_options(
-            values["option"] or (),
-            criteria=values["criteria"],
-            scope=values["scope"],
-            channels=values["channels"],
-            method=values["method"],
-        ),
+        options=parse_options(values["option"] or (), **{name: values[name] for name in SETTINGS}),
         model=values["model"],
         cache=values["cache"],
         cache_dir=values["cache_dir"],

@@ -16,6 +16,7 @@ from llmattn.cli.parsing import explicit_options, use_threads
 from llmattn.cli.unused import refuse_scores
 from llmattn.errors import ConfigError
 from llmattn.model.config import ModelConfig
+from llmattn.training.choice import ScoreChoice
 from llmattn.training.config import TrainConfig
 
 __all__ = ["train"]
@@ -25,10 +26,7 @@ _M = ModelConfig(vocab_size=2, channels=("any",))
 _TRAIN_FIELDS = {f.name for f in attrs.fields(TrainConfig)}
 _MODEL_FIELDS = {f.name for f in attrs.fields(ModelConfig)} - {"vocab_size", "channels"}
 
-_ASKED = (
-    *("match_params", "coverage", "min_pair_count", "score_transform", "context_words"),
-    *("model", "criteria", "scope", "channels", "method"),
-)
+_ASKED = ("match_params", *ScoreChoice().asked)
 """Options that a checkpoint remembers, beside the fields of its configurations."""
 _SCORES = ("option", "cache", "cache_dir", *o.LIMITS)
 """Options that a resumed run needs only if its scores are not in the checkpoint, which does not

@@ -12,6 +12,7 @@ from llmattn.comparing.arms import Arm
 from llmattn.comparing.choices import default_providers, is_for, stated_again
 from llmattn.comparing.config import CompareConfig
 from llmattn.errors import ConfigError
+from llmattn.training.choice import SETTINGS
 
 __all__ = ["refuse_scores", "refuse_unread"]
 
@@ -48,7 +49,7 @@ def refuse_unread(ctx: typer.Context, config: CompareConfig) -> None:
     read = {
         "provider": bool(own),
         "model": any(arm.model is None for arm in own),
-        **{name: is_read(name) for name in ("criteria", "scope", "channels", "method")},
+        **{name: is_read(name) for name in SETTINGS},
         # One for no arm at all gets an error that says what there is.
         "option": all(is_read(name) or not arms_for(name) for name in given),
         "score_transform": any(arm.score_transform is None for arm in readers),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from attrs import field, frozen
 
 from llmattn.scoring.options import ScoringOptions
 
-__all__ = ["ScoreChoice"]
+__all__ = ["SETTINGS", "ScoreChoice"]
+
+SETTINGS = ("criteria", "scope", "channels", "method")
+"""Settings of providers for which the commands have options."""
 
 
 @frozen
@@ -29,3 +33,15 @@ class ScoreChoice:
     transform: str = "auto"
     context_words: int = 0
     scoring: ScoringOptions = ScoringOptions()
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What decides which scores there are, by the names of the commands' options."""
+        return {
+            "coverage": self.coverage,
+            "min_pair_count": self.min_pair_count,
+            "score_transform": self.transform,
+            "context_words": self.context_words,
+            "model": self.model,
+            **{name: self.options.get(name) for name in SETTINGS},
+        }

@@ -28,7 +28,7 @@ from llmattn.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from llmattn.training.choice import ScoreChoice
+from llmattn.training.choice import SETTINGS, ScoreChoice
 from llmattn.training.config import TrainConfig
 from llmattn.training.distributed import ALONE, Launch, Team
 from llmattn.training.evaluate import split_loss
@@ -138,7 +138,7 @@ def begin(
     torch.manual_seed(config.seed)
     model = place(AttnGPT(material.model_config), chosen, team)
     trainer = _trainer(model, material.corpus, config, material.feeds, compiled, team)
-    asked = _asked(scores or ScoreChoice(), match_params=match_params)
+    asked = {"match_params": match_params, **(scores or ScoreChoice()).asked}
     return Run(trainer, out, str(corpus_path), material.feeds, material.scored, asked)
 
 
@@ -344,34 +344,13 @@ def _trainer(
     )
 
 
-def _asked(scores: ScoreChoice, *, match_params: bool) -> dict[str, Any]:
-    """What ``Run.asked`` holds, by the names of the command's options."""
-    return {
-        "match_params": match_params,
-        "coverage": scores.coverage,
-        "min_pair_count": scores.min_pair_count,
-        "score_transform": scores.transform,
-        "context_words": scores.context_words,
-        "model": scores.model,
-        "criteria": scores.options.get("criteria"),
-        "scope": scores.options.get("scope"),
-        "channels": scores.options.get("channels"),
-        "method": scores.options.get("method"),
-    }
-
-
-_OF_PROVIDERS = ("model", "criteria", "scope", "channels", "method")
-"""Of these, the settings of providers. One that is opened again, and has such a setting, tells
-itself if its scores differ.
-"""
-
-
 def _agreed(checkpoint: Checkpoint, given: Mapping[str, Any]) -> TrainConfig:
     """The checkpoint's settings, with another number of steps if one is given."""
     known = {**attrs.asdict(checkpoint.model_config), **attrs.asdict(checkpoint.train_config)}
     known.update(checkpoint.last.get("asked", {}))
     known["provider"] = sorted(scored.identity.provider for scored in checkpoint.scored)
-    told_by_providers = settings_in_context(checkpoint) & {*_OF_PROVIDERS}
+    # A provider that is opened again, and has such a setting, tells itself if its scores differ.
+    told_by_providers = settings_in_context(checkpoint) & {"model", *SETTINGS}
     for name, value in given.items():
         if name in told_by_providers:
             continue
