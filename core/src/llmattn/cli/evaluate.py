@@ -70,9 +70,12 @@ def evaluate(
         typer.echo(json.dumps({**about, **found.to_dict()}))
     else:
         _show(found)
-    lines = read_lines(corpus, keep_blank=loaded.train_config.stream)
-    if split == "all" and text_digest(lines) == loaded.corpus_digest:
-        notify("The model was trained on most of this text: --split val is what it has not seen.")
+    if split == "all":
+        lines = read_lines(corpus, keep_blank=loaded.train_config.stream)
+        if text_digest(lines) == loaded.corpus_digest:
+            notify(
+                "The model was trained on most of this text: --split val is what it has not seen."
+            )
 
 
 def _show(found: Measure) -> None:

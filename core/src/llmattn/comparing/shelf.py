@@ -55,6 +55,7 @@ class ScoreShelf:
     ) -> None:
         self._config, self._corpus, self._device = config, corpus, device
         self._asks = asks
+        self._block_size: int = config.shape["block_size"]
         self._scores: dict[ScoreSet, Scores] = {}
         self._feeds: dict[ScoreSet, Feeds] = {}
 
@@ -87,8 +88,7 @@ class ScoreShelf:
                 arm = next(arm for arm, its in sets.items() if its == chosen)
                 with ExitStack() as stack:
                     own = self._sources(stack, chosen)
-                    size = self._config.shape["block_size"]
-                    check_control(arm, chosen, own, self._corpus, size)
+                    check_control(arm, chosen, own, self._corpus, self._block_size)
                     sources += own
         check_kinds(sources, **about_kinds)
         paid = {s.identity.namespace: s.name for s in sources if not s.local}
@@ -113,7 +113,7 @@ class ScoreShelf:
             cache=scores.cache,
             cache_dir=scores.cache_dir,
             scoring=scores.scoring if self._may_ask(chosen) else only_read,
-            text=self._corpus.train_words(self._config.shape["block_size"]),
+            text=self._corpus.train_words(self._block_size),
         )
         return in_order([stack.enter_context(source) for source in opened])
 
@@ -130,7 +130,7 @@ class ScoreShelf:
             feeds = open_feeds(
                 sources,
                 self._corpus,
-                block_size=self._config.shape["block_size"],
+                block_size=self._block_size,
                 device=self._device,
                 **about_kinds,
             )
@@ -138,8 +138,7 @@ class ScoreShelf:
             if chosen.shuffled:
                 feeds = feeds.shuffled(OTHER_WINDOWS)
             if chosen.averaged:
-                size = self._config.shape["block_size"]
-                feeds = feeds.averaged(self._corpus, block_size=size)
+                feeds = feeds.averaged(self._corpus, block_size=self._block_size)
         self._scores[chosen] = Scores(scored, feeds.channels, feeds.coverage)
         while len(self._feeds) >= _KEPT and scores.cache != "memory":
             del self._feeds[next(iter(self._feeds))]
@@ -164,19 +163,22 @@ class ScoreShelf:
 
     def _tell_cost(self, chosen: ScoreSet, sources: list[ScoreSource]) -> None:
         """What each paid source will take, before it is asked."""
-        scores, size = self._config.scores, self._config.shape["block_size"]
+        scores = self._config.scores
         for source in sources:
             if source.local:
                 continue
             if source.identity.scope is Scope.PREFIX:
                 plan = make_text_plan(
-                    source, self._corpus, block_size=size, context_words=chosen.context_words
+                    source,
+                    self._corpus,
+                    block_size=self._block_size,
+                    context_words=chosen.context_words,
                 )
             else:
                 plan = make_plan(
                     source,
                     self._corpus,
-                    block_size=size,
+                    block_size=self._block_size,
                     coverage=scores.coverage,
                     min_pair_count=scores.min_pair_count,
                 )
