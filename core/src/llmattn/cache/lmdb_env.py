@@ -12,7 +12,6 @@ import lmdb
 
 from llmattn.cache.lmdb_file import ELSEWHERE
 from llmattn.cache.lmdb_layout import DATABASES, LAYOUT
-from llmattn.cache.lmdb_upgrade import upgrade
 from llmattn.errors import CacheError
 
 __all__ = ["open_environment", "open_tables", "translated"]
@@ -46,7 +45,7 @@ def open_environment(path: Path, map_size: int, *, sync: bool, exists: bool) -> 
 
 
 def open_tables(env: lmdb.Environment, path: Path) -> list[Any]:
-    """Handles of the databases, made if the file is new; an older layout is brought up to date.
+    """Handles of the databases, made if the file is new.
 
     Raises CacheError if the file is another program's, or of another layout.
     """
@@ -59,8 +58,6 @@ def open_tables(env: lmdb.Environment, path: Path) -> list[Any]:
         meta = env.open_db(b"meta", create=False)
         with env.begin() as txn:
             layout = txn.get(b"layout", db=meta)
-        if layout == b"1":
-            layout = upgrade(env)
         tables = [env.open_db(name, create=False) for name in DATABASES]
     except lmdb.NotFoundError:
         layout = None
@@ -69,8 +66,8 @@ def open_tables(env: lmdb.Environment, path: Path) -> list[Any]:
     if bytes(layout) != str(LAYOUT).encode():
         shown = bytes(layout).decode("ascii", "replace")
         raise CacheError(
-            f"{path} has the layout {shown}, and this llmattn reads layout {LAYOUT}: upgrade "
-            f"llmattn-core, or {ELSEWHERE}."
+            f"{path} has the layout {shown}, and this llmattn reads layout {LAYOUT}: move the file "
+            f"away, upgrade llmattn-core if the layout is a later one, or {ELSEWHERE}."
         )
     return tables
 
