@@ -45,16 +45,6 @@ def test_rows_of_many_channels_come_back_bit_for_bit(folder: Path) -> None:
     assert_all_there(folder)
 
 
-def test_a_text_matrix_is_made_of_its_rows(folder: Path) -> None:
-    cache = lmdb_cache(folder)
-    last = dict(zip([row.keys for row in ROWS], SCORES, strict=True))
-    matrix = cache.get_matrix(LAYERS, TEXTS[-1])
-    for i in range(70):
-        np.testing.assert_array_equal(matrix[:, i, : i + 1], last[tuple(TEXTS[-1][: i + 1])])
-        assert np.isnan(matrix[:, i, i + 1 :]).all()
-    cache.close()
-
-
 def test_the_scan_gives_each_row_once(folder: Path) -> None:
     cache = lmdb_cache(folder)
     found = [row for row, _ in cache.scan(LAYERS.namespace)]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmattn.cache.batch import Half, checked_halves, key_counts, unknown, where_positions
-from llmattn.cache.lmdb_bulk import load_matrix, load_pairs
+from llmattn.cache.lmdb_bulk import load_pairs
 from llmattn.cache.lmdb_chunks import chunked
 from llmattn.cache.lmdb_file import prepare_folder
 from llmattn.cache.lmdb_layout import ID_KEY
@@ -32,14 +32,13 @@ from llmattn.cache.lmdb_texts import (
     measure_texts,
     put_texts,
     scan_texts,
-    text_matrix,
 )
 from llmattn.cache.protocol import NamespaceInfo, Pairs
 from llmattn.cache.settings import LmdbSettings
 from llmattn.cache.vocabulary import Interning, word_lists
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
-from llmattn.rows import Row, Scope, Scores
+from llmattn.rows import Row, Scores
 from llmattn.usage import Usage
 
 __all__ = ["LmdbCache"]
@@ -146,19 +145,6 @@ class LmdbCache:
                 none = np.empty(0, np.int64)
                 return none, none, np.empty((channels, 0), np.float16)
             return load_pairs(txn, store, space.id, channels, vocabulary)
-
-        return self._read(work)
-
-    def get_matrix(self, identity: Identity, tokens: Sequence[str]) -> NDArray[np.float32]:
-        """See ``BulkCache.get_matrix``."""
-        channels, size = len(identity.channels), len(tokens)
-        load = text_matrix if identity.scope is Scope.PREFIX else load_matrix
-
-        def work(txn: Transaction, store: Store) -> NDArray[np.float32]:
-            space = read_space(txn, store, identity.namespace)
-            if space is None:
-                return np.full((channels, size, size), np.nan, np.float32)
-            return load(txn, store, space.id, channels, tokens)
 
         return self._read(work)
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from llmattn.cache.lmdb_layout import ID_KEY, PAIR_KEY, SEALED
-from llmattn.cache.lmdb_rows import joined, key_blocks, read_records
+from llmattn.cache.lmdb_layout import ID_KEY
+from llmattn.cache.lmdb_rows import joined, read_records
 from llmattn.cache.lmdb_store import Store, Transaction
 from llmattn.cache.protocol import Pairs
 
-__all__ = ["load_matrix", "load_pairs"]
+__all__ = ["load_pairs"]
 
 _PAIR_KEY = np.dtype([("space", ">u4"), ("query", ">u4"), ("block", ">u2")])
 _SCAN_SHARE = 4
@@ -56,33 +56,3 @@ def _scan(
     parts = np.frombuffer(b"".join(keys), _PAIR_KEY)
     bases = parts["query"].astype(np.int64) << 32 | parts["block"].astype(np.int64) << 16
     return joined(values, bases, channels)
-
-
-def load_matrix(
-    txn: Transaction, store: Store, space: int, channels: int, tokens: Sequence[str]
-) -> NDArray[np.float32]:
-    """Scores (C, T, T) of the words ``tokens`` with each other, NaN where unknown."""
-    ids, places = np.unique(store.vocabulary.ids(tokens), return_inverse=True)
-    size = len(ids)
-    columns = np.full(len(store.vocabulary) + 1, -1, np.int64)
-    columns[ids] = np.arange(size)
-    columns[-1] = -1  # where -1, the unknown word, has put its index
-    values: list[bytes] = []
-    bases: list[int] = []
-    rows: list[int] = []
-    get, table, blocks = txn.get, store.pairs, key_blocks(store)
-    for row, query in enumerate(ids.tolist()):
-        for block in blocks if query >= 0 else ():
-            value = get(PAIR_KEY.pack(space, query, block), db=table)
-            if value is not None:
-                values.append(value)
-                bases.append(block << 16)
-                rows.append(row)
-    keys, records = joined(values, bases, channels)
-    counts = [(len(value) - SEALED) // (2 + 2 * channels) for value in values]
-    at = columns[keys]
-    wanted = np.flatnonzero(at >= 0)
-    at = at[wanted] + np.repeat(np.array(rows, np.int64) * size, counts)[wanted]
-    known = np.full((channels, size * size), np.nan, np.float32)
-    known[:, at] = records[wanted, 1:].view(np.float16).T
-    return known.reshape(channels, size, size).take(places, axis=1).take(places, axis=2)

@@ -38,9 +38,7 @@ __all__ = [
     "PLACE",
     "PREFIX_HASH",
     "SEALED",
-    "anchor",
     "check",
-    "joint_hash",
     "pack_pairs",
     "pack_words",
     "pair_keys",
@@ -132,20 +130,10 @@ def prefix_key(space: int, ids: bytes) -> bytes:
     Rows of one text lie together in the index, behind a hash of what they all begin with: so
     putting them changes few of its pages.
     """
-    start = ids[: ID_BYTES * anchor(len(ids) // ID_BYTES)]
-    return ID_KEY.pack(space) + joint_hash(
-        _digest(start), blake2b(ids, digest_size=PREFIX_HASH).digest()
-    )
-
-
-def anchor(tokens: int) -> int:
-    """With how many tokens the rows begin near which that of a text of ``tokens`` is found."""
-    return max((tokens - 1) // _TOGETHER * _TOGETHER, 1)
-
-
-def joint_hash(start: bytes, text: bytes) -> bytes:
-    """Of the digests of a text's first tokens and of all of it."""
-    return start[:_START_HASH] + text[_START_HASH:]
+    together = max((len(ids) // ID_BYTES - 1) // _TOGETHER * _TOGETHER, 1)
+    start = _digest(ids[: ID_BYTES * together])
+    text = blake2b(ids, digest_size=PREFIX_HASH).digest()
+    return ID_KEY.pack(space) + start[:_START_HASH] + text[_START_HASH:]
 
 
 @lru_cache(maxsize=64)

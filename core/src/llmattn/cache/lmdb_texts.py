@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from hashlib import blake2b
 
 import numpy as np
-from numpy.typing import NDArray
 
 from llmattn.cache.batch import Half, key_counts, unknown
 from llmattn.cache.lmdb_chunks import Text, make_chunks, row_bytes, unpack_chunk
@@ -15,11 +13,8 @@ from llmattn.cache.lmdb_layout import (
     ID_BYTES,
     ID_KEY,
     PLACE,
-    PREFIX_HASH,
     SEALED,
-    anchor,
     check,
-    joint_hash,
     prefix_key,
 )
 from llmattn.cache.lmdb_rows import all_keys, damaged
@@ -34,7 +29,6 @@ __all__ = [
     "measure_texts",
     "put_texts",
     "scan_texts",
-    "text_matrix",
 ]
 
 _AS_FLOAT32 = np.arange(1 << 16, dtype="<u2").view("<f2").astype(np.float32)
@@ -144,27 +138,6 @@ def get_texts(
             start, end = end, end + channels * len(row.keys)
             answers.append(together[start:end].reshape(channels, -1))
     return answers
-
-
-def text_matrix(
-    txn: Transaction, store: Store, space: int, channels: int, tokens: Sequence[str]
-) -> NDArray[np.float32]:
-    """Scores (C, T, T) of a text, NaN where unknown and above the diagonal."""
-    size = len(tokens)
-    matrix = np.full((channels, size, size), np.nan, np.float32)
-    reader = _Reader(txn, store, space, channels)
-    packed = store.vocabulary.packed_ids(tokens)
-    hashed = blake2b(digest_size=PREFIX_HASH)
-    prefix = ID_KEY.pack(space)
-    digests: list[bytes] = []
-    for n in range(1, size + 1):
-        hashed.update(packed[ID_BYTES * (n - 1) : ID_BYTES * n])
-        digests.append(hashed.digest())
-        key = prefix + joint_hash(digests[anchor(n) - 1], digests[-1])
-        scores = reader.scores(key)
-        if scores is not None:
-            matrix[:, n - 1, :n] = np.frombuffer(scores, "<f2").reshape(channels, n)
-    return matrix
 
 
 def scan_texts(

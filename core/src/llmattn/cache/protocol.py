@@ -87,22 +87,14 @@ class ScoreCache(Protocol):
 
 @runtime_checkable
 class BulkCache(Protocol):
-    """What a cache may offer besides, where it is faster than asking row by row.
+    """A cache that gives the pairs of a vocabulary faster than row by row.
 
-    Call ``llmattn.cache.bulk``, which makes do with any other cache too.
+    Call ``llmattn.cache.bulk.load_pairs``, which makes do with any other cache too.
     """
 
     def get_pairs(self, identity: Identity, vocabulary: Sequence[str]) -> Pairs:
         """All stored pairs of words that are both in ``vocabulary``, as indices into it.
 
         Rows with context are left out. In no particular order.
-        """
-        ...
-
-    def get_matrix(self, identity: Identity, tokens: Sequence[str]) -> NDArray[np.float32]:
-        """Scores ``(C, T, T)`` of a text of T tokens: query i, key j; NaN where unknown.
-
-        Above the diagonal PAIR scope gives what is stored, though no causal model may use it;
-        PREFIX scope gives NaN.
         """
         ...

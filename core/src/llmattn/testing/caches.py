@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from llmattn.cache.bulk import load_matrix, load_pairs
+from llmattn.cache.bulk import load_pairs
 from llmattn.cache.protocol import ScoreCache
 from llmattn.identity import Identity
 from llmattn.rows import Row, Scope, Scores
@@ -144,20 +144,6 @@ def check_cache(
                 for key, score in row.items()
                 if query in words and key in words
             }
-
-        @rule(identity=st.sampled_from(_IDENTITIES), tokens=st.lists(_words, max_size=5))
-        def matrix(self, identity: Identity, tokens: list[str]) -> None:
-            matrix = load_matrix(self.cache, identity, tokens)
-            assert matrix.shape == (len(identity.channels), len(tokens), len(tokens))
-            nothing = (math.nan,) * len(identity.channels)
-            known = self.known.get(identity, {})
-            for i, query in enumerate(tokens):
-                for j, key in enumerate(tokens[: i + 1]):
-                    if identity.scope is Scope.PREFIX:
-                        expected = known.get(tuple(tokens[: i + 1]), {}).get(j, nothing)
-                    else:
-                        expected = known.get((query,), {}).get(key, nothing)
-                    np.testing.assert_array_equal(matrix[:, i, j], expected)
 
         @precondition(lambda self: hasattr(self.cache, "compact"))
         @rule()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-from llmattn.cache.bulk import load_matrix, load_pairs
+from llmattn.cache.bulk import load_pairs
 from llmattn.cache.lmdb import LmdbCache
 from llmattn.cache.protocol import NamespaceInfo, Pairs, ScoreCache
 from llmattn.cache.settings import LmdbSettings
@@ -17,7 +17,6 @@ from llmattn.identity import Identity
 from llmattn.notices import notify
 from llmattn.rows import Row, Scores
 from llmattn.usage import Usage
-from numpy.typing import NDArray
 
 from llmattn_redis.cache import RedisCache
 from llmattn_redis.settings import RedisLmdbSettings
@@ -94,11 +93,6 @@ class LayeredCache:
         """See ``BulkCache.get_pairs``. First brings the front up to date."""
         self._pull(identity.namespace)
         return load_pairs(self._front, identity, vocabulary)
-
-    def get_matrix(self, identity: Identity, tokens: Sequence[str]) -> NDArray[np.float32]:
-        """See ``BulkCache.get_matrix``. First brings the front up to date."""
-        self._pull(identity.namespace)
-        return load_matrix(self._front, identity, tokens)
 
     def namespaces(self) -> list[NamespaceInfo]:
         """See ``ScoreCache.namespaces``: what both hold, counted where there is more of it."""
