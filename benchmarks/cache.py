@@ -25,7 +25,7 @@ from typing import Any
 
 import diskcache  # type: ignore[import-untyped]
 import numpy as np
-from llmattn.cache.lmdb import LmdbCache
+from llmattn.cache.lmdb.cache import LmdbCache
 from llmattn.cache.settings import LmdbSettings
 from llmattn.identity import Identity
 from llmattn.rows import Row, Scope, pair_rows

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from llmattn.cache.lmdb import LmdbCache
+from llmattn.cache.lmdb.cache import LmdbCache
 from llmattn.cache.settings import LmdbSettings
 from llmattn.identity import Identity
 from llmattn.rows import Row, Scope, Scores, prefix_rows

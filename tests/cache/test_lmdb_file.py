@@ -11,9 +11,8 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
-from llmattn.cache.lmdb_verify import verify
 from llmattn.errors import CacheError
-from support_cache import PAIR, lmdb_cache, many_rows, scored
+from support_cache import PAIR, lmdb_cache, many_rows, scored, verify
 
 ROWS = many_rows(400, 30)
 

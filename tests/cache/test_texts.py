@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from llmattn.cache.lmdb_verify import verify
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
 from llmattn.rows import Scope, Scores, prefix_rows
-from support_cache import lmdb_cache, scored
+from support_cache import lmdb_cache, scored, verify
 
 LAYERS = Identity("local", 1, Scope.PREFIX, tuple(f"layer {n}" for n in range(30)))
 TEXTS = [[f" w{n % (7 + text)}" for n in range(70)] for text in range(12)]

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from llmattn.cache import files
-from llmattn.cache.lmdb import LmdbCache
+from llmattn.cache.lmdb.cache import LmdbCache
 from llmattn.cache.memory import MemoryCache
 from llmattn.cache.protocol import ScoreCache
 from llmattn.cache.settings import MemorySettings

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from llmattn.cache.lmdb_swap import folder_lock
 from llmattn.errors import CacheError
+from llmattn.locks import folder_lock
 from llmattn.rows import Row
 
 __all__ = ["BatchFolder", "Pending"]

@@ -1,8 +1,9 @@
-"""The default cache: scores by row in one LMDB file that many processes share."""
+"""The cache itself: each call is one transaction, in the file as it is at the moment."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -10,32 +11,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from attrs import evolve
 from numpy.typing import NDArray
 
 from llmattn.cache.batch import Half, checked_halves, key_counts, unknown, where_positions
-from llmattn.cache.lmdb_bulk import load_pairs
-from llmattn.cache.lmdb_chunks import chunked
-from llmattn.cache.lmdb_file import prepare_folder
-from llmattn.cache.lmdb_layout import ID_KEY
-from llmattn.cache.lmdb_rows import (
-    get_pairs,
-    measure_pairs,
-    put_pairs,
-    scan_pairs,
-)
-from llmattn.cache.lmdb_spaces import Space, note_put, read_space
-from llmattn.cache.lmdb_store import Replaced, Store, Transaction, acquire, release
-from llmattn.cache.lmdb_swap import Contents
-from llmattn.cache.lmdb_texts import (
-    get_texts,
-    live_texts,
-    measure_texts,
-    put_texts,
-    scan_texts,
-)
-from llmattn.cache.protocol import NamespaceInfo, Pairs
+from llmattn.cache.lmdb.layout import ID_KEY, LAST_SPACE, PLACE, SEALED, Space
+from llmattn.cache.lmdb.opening import FILE_NAME, Contents, prepare_folder
+from llmattn.cache.lmdb.pairs import get_pairs, load_pairs, put_pairs, scan_pairs
+from llmattn.cache.lmdb.store import Replaced, Store, Transaction, acquire, release
+from llmattn.cache.lmdb.texts import chunked, get_texts, live_texts, put_texts, scan_texts
+from llmattn.cache.lmdb.verify import verify_file
+from llmattn.cache.lmdb.vocabulary import Interning, word_lists
+from llmattn.cache.protocol import NamespaceInfo, Pairs, VerifyReport
 from llmattn.cache.settings import LmdbSettings
-from llmattn.cache.vocabulary import Interning, word_lists
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
 from llmattn.rows import Row, Scores
@@ -57,7 +45,7 @@ class LmdbCache:
         self._settings = settings
         self._lock = threading.Lock()
         self._path = prepare_folder(settings.dir)
-        self._store: Store | None = self._open()
+        self._store: Store | None = acquire(self._path, settings)
         self._open_for_use = True
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -65,24 +53,22 @@ class LmdbCache:
 
     @property
     def path(self) -> Path:
-        """The data file."""
+        """See ``FileCache.path``."""
         return self._path
 
     def get(self, identity: Identity, rows: Sequence[Row]) -> list[Scores]:
         """See ``ScoreCache.get``."""
         texts = where_positions(identity, rows).tolist()
 
-        def work(txn: Transaction, store: Store) -> list[Scores]:
-            space = read_space(txn, store, identity.namespace)
-            if space is None:
-                return [unknown(identity, row) for row in rows]
+        def work(txn: Transaction, store: Store, space: Space) -> list[Scores]:
             of_words = [row for row, text in zip(rows, texts, strict=True) if not text]
             of_texts = [row for row, text in zip(rows, texts, strict=True) if text]
-            words = iter(get_pairs(txn, store, space.id, identity, of_words) if of_words else ())
-            prefixes = iter(get_texts(txn, store, space.id, identity, of_texts) if of_texts else ())
+            words = iter(get_pairs(txn, store, space, of_words) if of_words else ())
+            prefixes = iter(get_texts(txn, store, space, of_texts) if of_texts else ())
             return [next(prefixes if text else words) for text in texts]
 
-        return self._read(work)
+        found = self._read(identity.namespace, work)
+        return [unknown(identity, row) for row in rows] if found is None else found
 
     def put(
         self,
@@ -108,10 +94,10 @@ class LmdbCache:
                 part = [row for row, keep in zip(rows, chosen.tolist(), strict=True) if keep]
                 jobs.append((put, part, halves[np.repeat(chosen, counts)]))
 
-        def work(txn: Transaction, interning: Interning, store: Store) -> None:
-            space = note_put(txn, store, identity, usage)
+        def work(txn: Transaction, store: Store, interning: Interning) -> None:
+            space = _note_put(txn, store, identity, usage)
             for put, part, values in jobs:
-                put(txn, store, interning, space.id, part, values)
+                put(txn, store, interning, space, part, values)
 
         self._write(work)
 
@@ -120,72 +106,38 @@ class LmdbCache:
         for portion in (scan_pairs, scan_texts):
             after: bytes | None = b""
             while after is not None:
-
-                def work(
-                    txn: Transaction, store: Store, after: bytes = after, portion: Any = portion
-                ) -> tuple[list[tuple[Row, Scores]], bytes | None]:
-                    space = read_space(txn, store, namespace)
-                    if space is None:
-                        return [], None
-                    found: tuple[list[tuple[Row, Scores]], bytes | None] = portion(
-                        txn, store, space.id, len(space.identity.channels), after
-                    )
-                    return found
-
-                rows, after = self._read(work)
+                found = self._read(namespace, partial(portion, after=after))
+                rows, after = found or ([], None)
                 yield from rows
 
     def get_pairs(self, identity: Identity, vocabulary: Sequence[str]) -> Pairs:
         """See ``BulkCache.get_pairs``."""
-        channels = len(identity.channels)
-
-        def work(txn: Transaction, store: Store) -> Pairs:
-            space = read_space(txn, store, identity.namespace)
-            if space is None:
-                none = np.empty(0, np.int64)
-                return none, none, np.empty((channels, 0), np.float16)
-            return load_pairs(txn, store, space.id, channels, vocabulary)
-
-        return self._read(work)
+        found = self._read(identity.namespace, partial(load_pairs, vocabulary=vocabulary))
+        if found is None:
+            none = np.empty(0, np.int64)
+            return none, none, np.empty((len(identity.channels), 0), np.float16)
+        return found
 
     def namespaces(self) -> list[NamespaceInfo]:
         """See ``ScoreCache.namespaces``."""
 
         def work(txn: Transaction, store: Store) -> list[NamespaceInfo]:
-            listed = []
-            for name, value in txn.cursor(store.namespaces):
-                space = Space.from_json(bytes(value))
-                channels = len(space.identity.channels)
-                of_pairs = measure_pairs(txn, store, space.id, channels)
-                of_texts = measure_texts(txn, store, space.id)
-                rows, pairs, size = map(sum, zip(of_pairs, of_texts, strict=True))
-                listed.append(
-                    NamespaceInfo(
-                        bytes(name).decode(),
-                        space.identity,
-                        rows,
-                        pairs,
-                        size,
-                        space.created,
-                        space.updated,
-                        space.usage,
-                    )
-                )
-            return listed
+            records = [value for _, value in txn.cursor(store.namespaces)]
+            return [_measured(txn, store, Space.from_json(bytes(value))) for value in records]
 
-        listed = self._read(work, words=False, views=True)
+        listed = self._current().read(work, words=False, views=True)
         return sorted(listed, key=lambda info: (info.created, info.namespace))
 
     def purge(self, namespace: str) -> None:
         """See ``ScoreCache.purge``. The file keeps its size until it is compacted."""
 
-        def work(txn: Transaction, _: Interning, store: Store) -> None:
-            space = read_space(txn, store, namespace)
+        def work(txn: Transaction, store: Store, _: Interning) -> None:
+            space = _read_space(txn, store, namespace)
             if space is None:
                 return
+            prefix = ID_KEY.pack(space.id)
             for table in (store.pairs, store.texts, store.prefixes):
                 cursor = txn.cursor(table)
-                prefix = ID_KEY.pack(space.id)
                 found = cursor.set_range(prefix)
                 while found and cursor.key().startswith(prefix):
                     found = cursor.delete()
@@ -194,18 +146,21 @@ class LmdbCache:
         self._write(work)
 
     def compact(self) -> tuple[int, int]:
-        """Write the file anew, packed and without what was purged, and swap it in.
-
-        Safe while others read and write. Returns its size in bytes before and after.
-        """
+        """See ``FileCache.compact``. Writes the file anew, and swaps it in."""
         before = self._path.stat().st_size
-        done = False
-        while not done:
-            store = self._current()
-            with suppress(Replaced):
-                store.rewrite(partial(_packed, store=store))
-                done = True
+        self._until_done(lambda store: store.rewrite(_packed))
         return before, self._path.stat().st_size
+
+    @staticmethod
+    def locate(settings: LmdbSettings) -> Path:
+        """See ``FileCache.locate``."""
+        return settings.dir.expanduser() / FILE_NAME
+
+    @staticmethod
+    def verify(settings: LmdbSettings, *, drop: bool = False) -> VerifyReport:
+        """See ``FileCache.verify``."""
+        folder = settings.dir.expanduser().resolve()
+        return verify_file(folder / FILE_NAME, settings, drop=drop)
 
     def close(self) -> None:
         """See ``ScoreCache.close``."""
@@ -214,11 +169,6 @@ class LmdbCache:
             self._open_for_use = False
         if store is not None:
             release(store)
-
-    def _open(self) -> Store:
-        settings = self._settings
-        size = int(settings.map_size_gb * 2**30)
-        return acquire(self._path, size, settings.sync, walked=settings.check_mb * 2**20)
 
     def _current(self) -> Store:
         """The open file: opened anew after a fork, or when compacting has swapped it."""
@@ -232,18 +182,29 @@ class LmdbCache:
                 old, self._store = self._store, None
                 if old is not None:
                     release(old)
-                self._store = self._open()
+                self._store = acquire(self._path, self._settings)
             return self._store
 
-    def _read(self, work: Callable[..., T], **how: bool) -> T:
-        store = self._current()
-        return store.read(partial(work, store=store), **how)
+    def _read(self, namespace: str, work: Callable[[Transaction, Store, Space], T]) -> T | None:
+        """What ``work`` finds of a namespace; None if that is not there."""
 
-    def _write(self, work: Callable[..., T]) -> T:
-        while True:
+        def reading(txn: Transaction, store: Store) -> T | None:
+            space = _read_space(txn, store, namespace)
+            return None if space is None else work(txn, store, space)
+
+        return self._current().read(reading)
+
+    def _write(self, work: Callable[[Transaction, Store, Interning], None]) -> None:
+        self._until_done(lambda store: store.write(work))
+
+    def _until_done(self, work: Callable[[Store], None]) -> None:
+        """``work``, done anew in another file if the file was swapped for that meanwhile."""
+        done = False
+        while not done:
             store = self._current()
             with suppress(Replaced):
-                return store.write(partial(work, store=store))
+                work(store)
+                done = True
 
 
 def _any_in_row(known: NDArray[np.bool_], counts: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -252,6 +213,49 @@ def _any_in_row(known: NDArray[np.bool_], counts: NDArray[np.int64]) -> NDArray[
         return np.zeros(0, bool)
     starts = np.cumsum(counts) - counts
     return np.logical_or.reduceat(known, starts)
+
+
+def _read_space(txn: Transaction, store: Store, namespace: str) -> Space | None:
+    value = txn.get(namespace.encode(), db=store.namespaces)
+    return None if value is None else Space.from_json(value)
+
+
+def _note_put(txn: Transaction, store: Store, identity: Identity, usage: Usage) -> Space:
+    """Note a put in the namespace's record, made if it is not there."""
+    now = time.time()
+    space = _read_space(txn, store, identity.namespace)
+    if space is None:
+        number = int(txn.get(LAST_SPACE, b"0", db=store.meta)) + 1  # no number serves twice
+        txn.put(LAST_SPACE, str(number).encode(), db=store.meta)
+        space = Space(number, identity, now, now, Usage())
+    space = evolve(space, updated=now, usage=space.usage + usage)
+    txn.put(identity.namespace.encode(), space.to_json(), db=store.namespaces)
+    return space
+
+
+def _measured(txn: Transaction, store: Store, space: Space) -> NamespaceInfo:
+    """A namespace, with all positions of its texts, known or not, counted as pairs."""
+    rows = pairs = size = 0
+    query = b""
+    prefix = ID_KEY.pack(space.id)
+    for table in (store.pairs, store.texts, store.prefixes):
+        cursor = txn.cursor(table)
+        found = cursor.set_range(prefix)
+        while found and (key := bytes(cursor.key())).startswith(prefix):
+            value = cursor.value()
+            size += len(key) + len(value)
+            if table is store.pairs:
+                rows += key[:-2] != query  # several values may hold one row
+                query = key[:-2]
+                pairs += (len(value) - SEALED) // (2 + 2 * space.channels)
+            elif table is store.prefixes:
+                rows += 1
+                pairs += PLACE.unpack(value)[2]
+            found = cursor.next()
+    identity = space.identity
+    return NamespaceInfo(
+        identity.namespace, identity, rows, pairs, size, space.created, space.updated, space.usage
+    )
 
 
 def _packed(txn: Transaction, store: Store) -> Contents:

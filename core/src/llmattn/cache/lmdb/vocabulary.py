@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmattn.cache.lmdb_layout import ID_KEY, check, pack_words, unpack_words
+from llmattn.cache.lmdb.layout import ID_KEY, check, pack_words, unpack_words
 from llmattn.errors import CacheError
 from llmattn.rows import Row
 
@@ -67,9 +67,9 @@ class Vocabulary:
         """Ids of the words of ``rows``, -1 for those not known."""
         return _row_ids(self._ids, rows)
 
-    def packed_ids(self, words: Sequence[str]) -> bytes:
-        """Ids of ``words`` as the file has them (u32), four bytes 255 for those not known."""
-        return _packed(self._ids, words)
+    def key_ids(self, rows: Sequence[Row]) -> Iterator[bytes]:
+        """Ids of each row's keys as the file has them, four bytes 255 for those not known."""
+        return _key_ids(self._ids, rows)
 
     def begin(self) -> Interning:
         """Start a write transaction."""
@@ -115,22 +115,18 @@ class Interning:
             return self._ids.new
         return [] if self._ids is None else list(islice(self._ids, len(self._known), None))
 
-    def ids(self, words: Sequence[str]) -> NDArray[np.int64]:
-        """Ids of ``words``, all of which get one."""
-        return _looked_up(self._lookup(len(words)), words)
-
     def row_ids(self, rows: Sequence[Row]) -> RowIds:
         """Ids of the words of ``rows``, all of which get one."""
-        return _row_ids(self._lookup(sum(len(row.keys) for row in rows)), rows)
+        return _row_ids(self._lookup(rows), rows)
 
-    def packed_ids(self, words: Sequence[str]) -> bytes:
-        """Ids of ``words`` as the file has them (u32), all of which get one."""
-        return _packed(self._lookup(len(words)), words)
+    def key_ids(self, rows: Sequence[Row]) -> Iterator[bytes]:
+        """Ids of each row's keys as the file has them, all of which get one."""
+        return _key_ids(self._lookup(rows), rows)
 
-    def _lookup(self, words: int) -> dict[str, bytes]:
+    def _lookup(self, rows: Sequence[Row]) -> dict[str, bytes]:
         """Gives new ids without a line of Python, unless copying the known ones costs more."""
         if self._ids is None:
-            if words < len(self._known):
+            if sum(len(row.keys) for row in rows) < len(self._known):
                 self._ids = _Added(self._known)
             else:
                 fresh = map(_ID.pack, count(len(self._known)))
@@ -177,6 +173,14 @@ def _row_ids(ids: dict[str, bytes], rows: Sequence[Row]) -> RowIds:
     queries = [row.query for row in rows]
     found = _looked_up(ids, list(chain(queries, *[row.keys for row in rows])))
     return found[: len(rows)], found[len(rows) :]
+
+
+def _key_ids(ids: dict[str, bytes], rows: Sequence[Row]) -> Iterator[bytes]:
+    packed = _packed(ids, list(chain.from_iterable([row.keys for row in rows])))
+    end = 0
+    for row in rows:
+        start, end = end, end + _ID.size * len(row.keys)
+        yield packed[start:end]
 
 
 def word_lists(words: Sequence[str], first: int) -> Iterator[tuple[bytes, bytes]]:
