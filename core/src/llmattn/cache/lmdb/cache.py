@@ -15,7 +15,7 @@ from attrs import evolve
 from numpy.typing import NDArray
 
 from llmattn.cache.batch import Half, checked_halves, key_counts, unknown, where_positions
-from llmattn.cache.lmdb.layout import ID_KEY, LAST_SPACE, PLACE, SEALED, Space
+from llmattn.cache.lmdb.layout import ID_KEY, LAST_SPACE, PAIR_KEY, PLACE, SEALED, Space
 from llmattn.cache.lmdb.opening import FILE_NAME, Contents, prepare_folder
 from llmattn.cache.lmdb.pairs import get_pairs, load_pairs, put_pairs, scan_pairs
 from llmattn.cache.lmdb.store import Replaced, Store, Transaction, acquire, release
@@ -236,22 +236,22 @@ def _note_put(txn: Transaction, store: Store, identity: Identity, usage: Usage) 
 def _measured(txn: Transaction, store: Store, space: Space) -> NamespaceInfo:
     """A namespace, with all positions of its texts, known or not, counted as pairs."""
     rows = pairs = size = 0
-    query = b""
-    prefix = ID_KEY.pack(space.id)
+    last = b""
+    prefix, width = ID_KEY.pack(space.id), 2 + 2 * space.channels
     for table in (store.pairs, store.texts, store.prefixes):
         cursor = txn.cursor(table)
-        found = cursor.set_range(prefix)
-        while found and (key := bytes(cursor.key())).startswith(prefix):
-            value = cursor.value()
+        for key, value in cursor if cursor.set_range(prefix) else ():
+            query = bytes(key[: PAIR_KEY.size - 2])
+            if not query.startswith(prefix):
+                break
             size += len(key) + len(value)
             if table is store.pairs:
-                rows += key[:-2] != query  # several values may hold one row
-                query = key[:-2]
-                pairs += (len(value) - SEALED) // (2 + 2 * space.channels)
+                rows += query != last  # several values may hold the row of one query
+                last = query
+                pairs += (len(value) - SEALED) // width
             elif table is store.prefixes:
                 rows += 1
                 pairs += PLACE.unpack(value)[2]
-            found = cursor.next()
     identity = space.identity
     return NamespaceInfo(
         identity.namespace, identity, rows, pairs, size, space.created, space.updated, space.usage

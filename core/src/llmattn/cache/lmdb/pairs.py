@@ -8,8 +8,8 @@ In memory a pair is ``query << 32 | key``.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from itertools import islice, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,10 +122,10 @@ def load_pairs(txn: Transaction, store: Store, space: Space, vocabulary: Sequenc
     index = np.full(len(store.vocabulary), -1, np.int64)
     index[known] = np.flatnonzero(ids >= 0)
     if len(known) * _SCAN_SHARE >= len(index):
-        pairs, records = _unpacked(list(records_of(txn, store.pairs, space.id)), space)
+        pairs, records = _unpacked(*_lists(records_of(txn, store.pairs, space.id)), space)
     else:
         pairs, records = _read(txn, store, space, np.unique(known))
-    queries, keys = index[pairs >> _KEY_BITS], index[pairs & _KEY_MASK]
+    queries, keys = index.take(pairs >> _KEY_BITS), index.take(pairs & _KEY_MASK)
     scores = records[:, 1:].view(np.float16)
     wanted = (queries >= 0) & (keys >= 0)
     if not wanted.all():
@@ -137,23 +137,27 @@ def scan_pairs(
     txn: Transaction, store: Store, space: Space, after: bytes
 ) -> tuple[list[tuple[Row, Scores]], bytes | None]:
     """A portion of the PAIR rows, from the key ``after`` on; and where the next one starts."""
-    found: list[tuple[bytes, bytes]] = []
+    found = records_of(txn, store.pairs, space.id, after)
+    keys, values = _lists(islice(found, _PORTION))
+    if not keys:
+        return [], None
     following = None
-    for key, value in records_of(txn, store.pairs, space.id, after):
-        if len(found) >= _PORTION and key[:_QUERY_KEY] != found[-1][0][:_QUERY_KEY]:
+    for key, value in found:
+        if key[:_QUERY_KEY] != keys[-1][:_QUERY_KEY]:
             following = key
             break
-        found.append((key, value))
-    if not found:
-        return [], None
-    pairs, records = _unpacked(found, space)
+        keys.append(key)
+        values.append(value)
+    pairs, records = _unpacked(keys, values, space)
     words = store.vocabulary.words
     starts = np.flatnonzero(np.diff(pairs >> _KEY_BITS, prepend=-1))
     rows = []
     for start, end in zip(starts, [*starts[1:], len(pairs)], strict=True):
-        keys = tuple(words[i] for i in (pairs[start:end] & _KEY_MASK).tolist())
-        scores = records[start:end, 1:].view(np.float16).T.astype(np.float32)
-        rows.append((Row(words[int(pairs[start] >> _KEY_BITS)], keys), scores))
+        row = Row(
+            words[int(pairs[start] >> _KEY_BITS)],
+            tuple(words[i] for i in (pairs[start:end] & _KEY_MASK).tolist()),
+        )
+        rows.append((row, records[start:end, 1:].view(np.float16).T.astype(np.float32)))
     return rows, following
 
 
@@ -163,22 +167,41 @@ def _read(
     """All stored pairs of the query ids ``queries`` (sorted, each once)."""
     get, table, pack, number = txn.get, store.pairs, PAIR_KEY.pack, space.id
     blocks = range((max(len(store.vocabulary), 1) - 1 >> _HALF_BITS) + 1)
-    keys = [pack(number, query, block) for query in queries.tolist() for block in blocks]
-    found = [(key, value) for key in keys if (value := get(key, db=table)) is not None]
-    return _unpacked(found, space)
+    keys: list[bytes] = []
+    values: list[bytes] = []
+    for query in queries.tolist():
+        for block in blocks:
+            key = pack(number, query, block)
+            value = get(key, db=table)
+            if value is not None:
+                keys.append(key)
+                values.append(value)
+    return _unpacked(keys, values, space)
 
 
-def _unpacked(found: Sequence[tuple[bytes, bytes]], space: Space) -> tuple[PairIds, Records]:
+def _lists(found: Iterable[tuple[bytes, bytes]]) -> tuple[list[bytes], list[bytes]]:
+    """Keys and values apart: the garbage collector walks a list of tuples again and again."""
+    keys: list[bytes] = []
+    values: list[bytes] = []
+    for key, value in found:
+        keys.append(key)
+        values.append(value)
+    return keys, values
+
+
+def _unpacked(
+    keys: Sequence[bytes], values: Sequence[bytes], space: Space
+) -> tuple[PairIds, Records]:
     """The pairs of keys with their values; raises CacheError if one of them is damaged."""
     width = 2 + 2 * space.channels
-    bodies = [value[SEALED:] for _, value in found]
+    bodies = [value[SEALED:] for value in values]
     lengths = np.fromiter(map(len, bodies), np.int64, len(bodies))
     sums = np.fromiter(map(zlib.crc32, bodies), "<u4", len(bodies))
-    kept = b"".join([value[:SEALED] for _, value in found])
+    kept = b"".join([value[:SEALED] for value in values])
     if sums.tobytes() != kept or (lengths % width).any():
         raise damaged()
     records = np.frombuffer(b"".join(bodies), "<u2").reshape(-1, width // 2)
-    fields = np.frombuffer(b"".join([key for key, _ in found]), _KEY)
+    fields = np.frombuffer(b"".join(keys), _KEY)
     bases = fields["query"].astype(np.int64) << _KEY_BITS
     bases |= fields["block"].astype(np.int64) << _HALF_BITS
     pairs = np.repeat(bases, lengths // width)
