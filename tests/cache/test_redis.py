@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from llmattn.cache.bulk import load_pairs
+from llmattn.cache.exchange.transfer import contents, copy_into
 from llmattn.cache.open import open_cache
-from llmattn.cache.transfer import contents, copy_into
 from llmattn.errors import CacheError, MissingSetting
 from llmattn.usage import Usage
 from llmattn_redis.cache import RedisCache

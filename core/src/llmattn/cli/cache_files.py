@@ -10,9 +10,9 @@ import attrs
 import typer
 from rich.filesize import decimal
 
+from llmattn.cache.exchange.transfer import TransferReport, contents, copy_into
 from llmattn.cache.names import find_namespace
 from llmattn.cache.open import compact_cache, locate_cache, open_cache, verify_cache
-from llmattn.cache.transfer import TransferReport, contents, copy_into
 from llmattn.cli.cache_options import CacheDir, CacheName, Json, opened
 from llmattn.errors import CacheError
 
@@ -41,7 +41,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write the scores to FILE, with what they are scores of."""
-    from llmattn.cache import files
+    from llmattn.cache.exchange import files
 
     with opened(cache, cache_dir) as store:
         chosen = [find_namespace(store, name).namespace for name in namespace] or None
@@ -60,7 +60,7 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Merge the scores of FILE into the cache."""
-    from llmattn.cache import files
+    from llmattn.cache.exchange import files
 
     with opened(cache, cache_dir) as store:
         report = copy_into(store, files.read(file), replace=replace)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from llmattn.cache.bulk import load_pairs
+from llmattn.cache.exchange.transfer import contents, copy_into
 from llmattn.cache.lmdb.cache import LmdbCache
 from llmattn.cache.protocol import NamespaceInfo, Pairs, VerifyReport
 from llmattn.cache.settings import LmdbSettings
-from llmattn.cache.transfer import contents, copy_into
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
 from llmattn.notices import notify
