@@ -14,7 +14,7 @@ import numpy as np
 from attrs import evolve
 from numpy.typing import NDArray
 
-from llmattn.cache.batch import Half, checked_halves, key_counts, unknown, where_positions
+from llmattn.cache.checks import Half, checked_halves, key_counts, nothing_known, where_positions
 from llmattn.cache.lmdb.layout import ID_KEY, LAST_SPACE, PAIR_KEY, PLACE, SEALED, Space
 from llmattn.cache.lmdb.opening import FILE_NAME, Contents, prepare_folder
 from llmattn.cache.lmdb.pairs import get_pairs, load_pairs, put_pairs, scan_pairs
@@ -68,7 +68,7 @@ class LmdbCache:
             return [next(prefixes if text else words) for text in texts]
 
         found = self._read(identity.namespace, work)
-        return [unknown(identity, row) for row in rows] if found is None else found
+        return [nothing_known(identity, row) for row in rows] if found is None else found
 
     def put(
         self,

@@ -14,7 +14,7 @@ from itertools import islice, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from llmattn.cache.batch import Half, key_counts
+from llmattn.cache.checks import Half, key_counts
 from llmattn.cache.lmdb.layout import PAIR_KEY, SEALED, Space
 from llmattn.cache.lmdb.store import Store, Transaction, damaged, records_of
 from llmattn.cache.lmdb.vocabulary import Interning

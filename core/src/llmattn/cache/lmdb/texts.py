@@ -17,7 +17,7 @@ from operator import itemgetter
 import numpy as np
 from attrs import frozen
 
-from llmattn.cache.batch import Half, unknown
+from llmattn.cache.checks import Half, nothing_known
 from llmattn.cache.lmdb.layout import (
     CHUNK_KEY,
     ID_BYTES,
@@ -150,7 +150,7 @@ def get_texts(txn: Transaction, store: Store, space: Space, rows: Sequence[Row])
     end = 0
     for row, scores in zip(rows, found, strict=True):
         if scores is None:
-            answers.append(unknown(space.identity, row))
+            answers.append(nothing_known(space.identity, row))
         else:
             start, end = end, end + space.channels * len(row.keys)
             answers.append(together[start:end].reshape(space.channels, -1))
