@@ -31,8 +31,7 @@ class _Namespace:
 class MemoryCache:
     """Scores in dictionaries of this process."""
 
-    def __init__(self, settings: MemorySettings) -> None:
-        self._settings = settings
+    def __init__(self, _: MemorySettings) -> None:
         self._lock = threading.RLock()
         self._spaces: dict[str, _Namespace] = {}
 

@@ -12,12 +12,11 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from llmattn.cache.names import describe, find_namespace
 from llmattn.cache.open import locate_cache
 from llmattn.cache.packed_folder import forget_packed
 from llmattn.cache.protocol import FileCache, NamespaceInfo, ScoreCache
 from llmattn.cli import cache_files
-from llmattn.cli.cache_options import CacheDir, CacheName, Json, opened
+from llmattn.cli.cache_options import CacheDir, CacheName, Json, describe, find_namespace, opened
 from llmattn.errors import CacheError, ConfigError
 
 __all__ = ["app"]

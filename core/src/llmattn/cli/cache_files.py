@@ -11,9 +11,8 @@ import typer
 from rich.filesize import decimal
 
 from llmattn.cache.exchange.transfer import TransferReport, contents, copy_into
-from llmattn.cache.names import find_namespace
 from llmattn.cache.open import compact_cache, locate_cache, open_cache, verify_cache
-from llmattn.cli.cache_options import CacheDir, CacheName, Json, opened
+from llmattn.cli.cache_options import CacheDir, CacheName, Json, find_namespace, opened
 from llmattn.errors import CacheError
 
 __all__ = ["register"]

@@ -32,7 +32,6 @@ class Vocabulary:
     def __init__(self) -> None:
         self.words: list[str] = []
         self._ids = _Ids()
-        self._last_key: bytes | None = None
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -44,7 +43,7 @@ class Vocabulary:
         Raises CacheError if the word list is damaged.
         """
         cursor = txn.cursor(table)
-        if not cursor.last() or cursor.key() == self._last_key:
+        if not cursor.last() or ID_KEY.unpack(cursor.key())[0] < len(self.words):
             return
         with self._lock:
             if not cursor.set_range(ID_KEY.pack(len(self.words))):
@@ -57,7 +56,6 @@ class Vocabulary:
                         "llmattn cache verify --drop"
                     )
                 self._extend(unpack_words(value))
-                self._last_key = key
 
     def ids(self, words: Sequence[str]) -> NDArray[np.int64]:
         """Ids of ``words``, -1 for those not known."""
@@ -77,18 +75,15 @@ class Vocabulary:
 
     def save(self, txn: Any, table: Any, interning: Interning) -> None:
         """Write the words that came in with ``interning``."""
-        interning.saved = interning.new
-        for key, value in word_lists(interning.saved, len(self.words)):
+        for key, value in word_lists(interning.new, len(self.words)):
             txn.put(key, value, db=table, append=True)
-            interning.last_key = key
 
     def commit(self, interning: Interning) -> None:
         """Keep the new words; call it when the transaction that wrote them is durable."""
-        new = interning.saved
-        with self._lock:  # a reader may have found them in the file already
-            if new and new[0] not in self._ids:
+        with self._lock:
+            new = interning.new
+            if new and new[0] not in self._ids:  # a reader may have found them in the file
                 self._extend(new)
-                self._last_key = interning.last_key
 
     def _extend(self, words: list[str]) -> None:
         first = len(self.words)
@@ -103,10 +98,6 @@ class Interning:
     def __init__(self, known: _Ids) -> None:
         self._known = known
         self._ids: dict[str, bytes] | None = None
-        self.saved: list[str] = []
-        """The new words that were written."""
-        self.last_key: bytes | None = None
-        """Key of the last list of them."""
 
     @property
     def new(self) -> list[str]:
