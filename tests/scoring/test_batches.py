@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from llmattn.testing.faults import FaultPlan
 from llmattn.testing.server import ScoreServer
+from support_cli import Done, run_process
 
 CORPUS = "the cat eats fish .\nthe dog eats meat .\nthe cat sees the dog .\n" * 10
 
@@ -20,19 +18,16 @@ def score(
     *arguments: str,
     provider: str = "openai",
     cache_dir: str | None = "cache",
-) -> subprocess.CompletedProcess[str]:
+) -> Done:
     (tmp_path / "corpus.txt").write_text(CORPUS)
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "llmattn.score", "corpus.txt", "-p", provider),
-            *(("--cache-dir", cache_dir) if cache_dir else ()),
-            *arguments,
-        ],
-        env={**os.environ, "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-planted-batch"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
+    return run_process(
+        tmp_path,
+        *("corpus.txt", "-p", provider),
+        *(("--cache-dir", cache_dir) if cache_dir else ()),
+        *arguments,
+        program=("-m", "llmattn.score"),
+        OPENAI_BASE_URL=server.url,
+        OPENAI_API_KEY="sk-planted-batch",
     )
 
 
