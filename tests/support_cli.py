@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import IO, Any
+from unittest import mock
 
 import pytest
 from llmattn.cli.main import main
@@ -31,10 +32,13 @@ def run_cli(folder: Path, *arguments: object, stdin: str = "", **environ: str) -
     """``llmattn ARGUMENTS`` in ``folder``, in this process: what it needs is loaded already."""
     out, err = io.StringIO(), io.StringIO()
     command = [str(argument) for argument in arguments]
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        mock.patch.dict(os.environ, environment(folder, **environ)),  # what it sets ends with it
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
         patch.chdir(folder)
-        for name, value in environment(folder, **environ).items():
-            patch.setenv(name, value)
         patch.setattr(sys, "stdin", io.StringIO(stdin))
         with pytest.raises(SystemExit) as left:
             main(command)

@@ -56,9 +56,10 @@ def test_its_processes_see_that_and_a_cache(tmp_path: Path) -> None:
     assert seen["HOME"] == os.environ["HOME"]
 
 
-def test_what_a_command_in_the_process_is_given_ends_with_it(tmp_path: Path) -> None:
+def test_what_a_command_in_the_process_is_given_or_sets_ends_with_it(tmp_path: Path) -> None:
     before = dict(os.environ)
     assert run_cli(tmp_path, "plugins", LLMATTN_DISABLE_PLUGINS="random").returncode == 0
+    run_cli(tmp_path, "train", "--corpus", "missing.txt")  # it sets OMP_WAIT_POLICY
     assert dict(os.environ) == before
 
 
