@@ -26,11 +26,12 @@ def text_matrix(source: ScoreSource, tokens: Sequence[str]) -> NDArray[np.float3
             matrix[:, i, : i + 1] = scores
         return matrix
     rows = pair_rows(tokens)
+    if not rows:
+        return matrix
     column = {token: i for i, token in enumerate(tokens)}
-    for row, scores in zip(rows, source.scores(rows), strict=True):
-        matrix[:, column[row.query], [column[key] for key in row.keys]] = scores
+    queries = np.repeat([column[row.query] for row in rows], [len(row.keys) for row in rows])
+    keys = [column[key] for row in rows for key in row.keys]
+    matrix[:, queries, keys] = np.concatenate(source.scores(rows), axis=1)
     places = [column[token] for token in tokens]
     matrix = matrix.take(places, axis=1).take(places, axis=2)
-    queries, keys = np.triu_indices(size, 1)
-    matrix[:, queries, keys] = np.nan
-    return matrix
+    return np.where(np.tri(size, dtype=bool), matrix, np.float32(np.nan))
