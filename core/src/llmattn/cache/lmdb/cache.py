@@ -240,12 +240,13 @@ def _measured(txn: Transaction, store: Store, space: Space) -> NamespaceInfo:
     prefix, width = ID_KEY.pack(space.id), 2 + 2 * space.channels
     for table in (store.pairs, store.texts, store.prefixes):
         cursor = txn.cursor(table)
-        for key, value in cursor if cursor.set_range(prefix) else ():
-            query = bytes(key[: PAIR_KEY.size - 2])
-            if not query.startswith(prefix):
+        for view, value in cursor if cursor.set_range(prefix) else ():
+            key = bytes(view)
+            if not key.startswith(prefix):
                 break
             size += len(key) + len(value)
             if table is store.pairs:
+                query = key[: PAIR_KEY.size - 2]
                 rows += query != last  # several values may hold the row of one query
                 last = query
                 pairs += (len(value) - SEALED) // width

@@ -117,6 +117,7 @@ class Space:
         return len(self.identity.channels)
 
     @classmethod
+    @lru_cache(maxsize=64)  # a read of one row would spend a tenth of its time here
     def from_json(cls, value: bytes) -> Space:
         """What :meth:`to_json` wrote; raises KeyError, TypeError or ValueError for else."""
         data = json.loads(value)

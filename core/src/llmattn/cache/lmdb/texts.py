@@ -75,7 +75,8 @@ class _Reader:
     def __init__(self, txn: Transaction, store: Store, space: Space) -> None:
         self._txn = txn
         self._store = store
-        self._space = space
+        self._space = space.id
+        self._token_bytes = 2 * space.channels
         self._number = 0
         self._chunk = b""
 
@@ -86,9 +87,9 @@ class _Reader:
             return None
         number, offset, tokens = PLACE.unpack(place)
         if number != self._number:
-            chunk = self._txn.get(CHUNK_KEY.pack(self._space.id, number), db=self._store.texts)
+            chunk = self._txn.get(CHUNK_KEY.pack(self._space, number), db=self._store.texts)
             self._number, self._chunk = number, chunk or b""
-        size = SEALED + 2 * self._space.channels * tokens
+        size = SEALED + self._token_bytes * tokens
         record = self._chunk[offset : offset + size]
         if len(record) != size or not check(record):
             raise damaged()
@@ -144,6 +145,7 @@ def _last_chunk(txn: Transaction, store: Store, space: int) -> int:
 def get_texts(txn: Transaction, store: Store, space: Space, rows: Sequence[Row]) -> list[Scores]:
     """Scores (C, n) of PREFIX rows, NaN where unknown."""
     reader = _Reader(txn, store, space)
+    channels = space.channels
     found = [reader.scores(prefix_key(space.id, ids)) for ids in store.vocabulary.key_ids(rows)]
     together = _AS_FLOAT32.take(np.frombuffer(b"".join(filter(None, found)), "<u2"))
     answers = []
@@ -152,8 +154,8 @@ def get_texts(txn: Transaction, store: Store, space: Space, rows: Sequence[Row])
         if scores is None:
             answers.append(nothing_known(space.identity, row))
         else:
-            start, end = end, end + space.channels * len(row.keys)
-            answers.append(together[start:end].reshape(space.channels, -1))
+            start, end = end, end + channels * len(row.keys)
+            answers.append(together[start:end].reshape(channels, -1))
     return answers
 
 
