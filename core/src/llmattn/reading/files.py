@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import shlex
 import stat
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from llmattn.errors import CorpusError
 from llmattn.reading.kinds import Foreign, other_encoding, recognise
-from llmattn.reading.plain import LONGEST_WORD, check_runs, count_lines, plain_text
+from llmattn.reading.plain import LONGEST_WORD, check_runs, count_lines, long_run, plain_text
 
 __all__ = ["LARGEST", "LARGEST_PIPE", "decode", "is_pipe", "read_text"]
 
@@ -19,8 +20,9 @@ LARGEST = 1 << 30
 """Bytes that a file may have."""
 LARGEST_PIPE = 1 << 27
 """Bytes that may come from what does not tell its size: a pipe, a file of /proc."""
-_PATIENCE = 5.0
+_PATIENCE = 4.0
 """Seconds in which these must come to their end."""
+_BREAK = re.compile(rb"[^0-9A-Za-z_\x80-\xff]")
 _CHUNK = 1 << 20
 _HEAD = 1 << 16
 
@@ -56,7 +58,7 @@ def decode(data: bytes | bytearray, name: str, path: Path | None = None) -> str:
     """
     whole = "it" if path is None else "the file"
     if foreign := recognise(bytes(data[:_HEAD])):
-        raise CorpusError(f"{name} is {foreign.name}, no text in UTF-8: {_remedy(foreign, path)}")
+        raise CorpusError(f"{name} is {foreign.name}, not text in UTF-8. {_remedy(foreign, path)}")
     nul = data.find(0)
     if nul >= 0:
         line, place = _where(data, nul)
@@ -153,9 +155,21 @@ def _read_all(
                 f"{name} goes on after {limit:,} bytes: write as much of it to a file as is "
                 "wanted (head -c), and name that."
             )
-        # Enough to tell that it is no text, or what is wrong with it.
-        if b"\0" in chunk or (len(chunk) > LONGEST_WORD and chunk.isalnum()):
+        if _tells_enough(chunk):
+            for _ in range(4):  # no part of a character at the end
+                if found[-1] >= 0x80:
+                    is_first = found.pop() >= 0xC0
+                    if is_first:
+                        break
             return found
+
+
+def _tells_enough(chunk: bytes) -> bool:
+    """Whether ``chunk`` shows that this is no text, or one with a word that is too long."""
+    if b"\0" in chunk:
+        return True
+    looks_long = len(chunk) > LONGEST_WORD and not _BREAK.search(chunk)
+    return looks_long and long_run(chunk.decode("utf-8", "ignore")) is not None
 
 
 def _where(data: bytes | bytearray, place: int) -> tuple[int, int]:
@@ -176,6 +190,8 @@ def _remedy(foreign: Foreign, path: Path | None) -> str:
     file, text = "FILE", "TEXT"
     if path is not None and not is_pipe(path):
         file = shlex.quote(str(path))
-        text = shlex.quote(str(path.with_name(f"{path.stem}.utf8.txt")))
+        bare = path.with_suffix("")  # story.txt.gz becomes story.txt
+        target = bare if bare.suffix else path.with_name(f"{path.stem}.utf8.txt")
+        text = shlex.quote(str(target))
     remedy = foreign.remedy.format(file=file, text=text)
     return remedy if path is None or ">" in remedy else f"{remedy}."

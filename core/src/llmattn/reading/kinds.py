@@ -22,9 +22,9 @@ class Foreign:
     remedy: str
 
 
-_PLAIN = "save it as plain text in UTF-8, and name that"
-_OTHER = "name a file of plain text"
-_EXPORT = "export its texts, one a line, and name that"
+_PLAIN = "Save it as plain text in UTF-8, and name that"
+_OTHER = "Name a file of plain text"
+_EXPORT = "Export its texts, one a line, and name that"
 
 _MARKS = (
     (b"\xff\xfe\0\0", "UTF-32", "iconv -f utf-32 -t utf-8 {file} > {text}"),
@@ -62,16 +62,16 @@ _ZIPPED = {
 """What else a zip archive may be, by what is found in its beginning."""
 
 _DOCUMENTS = {
-    (0, b"%PDF-"): ("a PDF document", "pdftotext {file} {text}"),
+    (0, b"%PDF-"): ("a PDF document", "Take its text out: pdftotext {file} {text}"),
     (0, b"{\\rtf"): ("an RTF document", _PLAIN),
-    (0, b"%!PS"): ("a PostScript document", "ps2ascii {file} > {text}"),
+    (0, b"%!PS"): ("a PostScript document", "Take its text out: ps2ascii {file} > {text}"),
 }
 """What may be all ASCII, and yet no text that a person would read."""
 
 _OTHERS = {
     (0, b"\xd0\xcf\x11\xe0"): ("an old Office document (doc, xls, ppt)", _PLAIN),
     (60, b"BOOKMOBI"): ("a Kindle book", _PLAIN),
-    (0, b"AT&TFORM"): ("a DjVu document", "djvutxt {file} > {text}"),
+    (0, b"AT&TFORM"): ("a DjVu document", "Take its text out: djvutxt {file} > {text}"),
     (0, b"\x89PNG"): ("a PNG image", _OTHER),
     (0, b"\xff\xd8\xff"): ("a JPEG image", _OTHER),
     (0, b"GIF8"): ("a GIF image", _OTHER),
@@ -102,7 +102,7 @@ _ODD = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")
 _MOST_ODD = 0.02
 
 _SIGNS = frozenset(
-    "\u2018\u2019\u201a\u201c\u201d\u201e\u2013\u2014\u2026\u20ac\xa0\xa1\xa7\xab\xad\xb0\xb7\xbb\xbf"
+    "\u0152\u0153\u2018\u2019\u201a\u201c\u201d\u201e\u2013\u2014\u2026\u20ac\xa0\xa1\xa7\xab\xad\xb0\xb7\xbb\xbf"
 )
 """Quotes, dashes and other marks that texts have between their words."""
 
@@ -111,7 +111,7 @@ def recognise(head: bytes) -> Foreign | None:
     """What begins with ``head``, if it is no text of one byte a letter; None if it may be one."""
     for mark, name, command in _MARKS:
         if head.startswith(mark):
-            return Foreign(f"{name} text", f"convert it: {command}")
+            return Foreign(f"{name} text", f"Convert it: {command}")
     if found := _document(head):
         return found
     odd = len(_ODD.findall(head))
@@ -123,7 +123,7 @@ def recognise(head: bytes) -> Foreign | None:
     if b"\0" in head and (encoding := _wide_encoding(head)):
         command = f"iconv -f {encoding} -t utf-8 {{file}} > {{text}}"
         name = encoding.upper().replace("LE", " (little-endian)").replace("BE", " (big-endian)")
-        return Foreign(f"{name} text without a byte order mark", f"convert it: {command}")
+        return Foreign(f"{name} text without a byte order mark", f"Convert it: {command}")
     if odd > _MOST_ODD * len(head):
         return Foreign("binary data", _OTHER)
     return None
@@ -131,14 +131,15 @@ def recognise(head: bytes) -> Foreign | None:
 
 def other_encoding(data: bytes, place: int) -> Foreign:
     """What ``data`` is, which is no UTF-8 from ``place`` on and was not recognised."""
-    good = len(re.findall(rb"[\xc2-\xf4][\x80-\xbf]+", data))
-    high = len(re.findall(rb"[\x80-\xff]", data))
     if len(data) - place < 4 and _is_cut(data[place:]):
         return Foreign(
             "no text in UTF-8 to its end, cut off in the middle of a character",
             "Take the whole file, or leave its end out: iconv -c -f utf-8 -t utf-8 {file} > {text}",
         )
-    if good > high / 8:
+    told = data.decode("utf-8", "replace")
+    bad = told.count("\ufffd")
+    good = sum(char > "\x7f" for char in told) - bad
+    if good > bad or _OVERLONG.match(data, place):
         return Foreign(
             "no text in UTF-8 all through",
             "Mend that place, or leave such bytes out: iconv -c -f utf-8 -t utf-8 {file} > {text}",
@@ -153,6 +154,10 @@ def other_encoding(data: bytes, place: int) -> Foreign:
     )
 
 
+_OVERLONG = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]|\xc0\x80|[\xf5-\xfd][\x80-\xbf]{3}")
+"""What careless programs write in place of UTF-8: halves of characters, NUL in two bytes."""
+
+
 def _document(head: bytes) -> Foreign | None:
     found = _at(_DOCUMENTS, head)
     if found is None and head[:4] in (b"PK\3\4", b"PK\5\6"):
@@ -163,17 +168,21 @@ def _document(head: bytes) -> Foreign | None:
                 (Foreign(name, _PLAIN) for sign, name in _ZIPPED.items() if sign in head),
                 Foreign("an Office document", _PLAIN),
             )
-        return Foreign("a zip archive", "unzip {file}, then name the text that was in it")
+        return Foreign(
+            "a zip archive", "Unpack it with unzip {file}, then name the text that was in it"
+        )
     return found
 
 
 def _packed(head: bytes) -> Foreign | None:
     if found := _at(_PACKED, head):
         return Foreign(
-            f"compressed with {found.name}", f"unpack it: {found.remedy} {{file}} > {{text}}"
+            f"compressed with {found.name}", f"Unpack it: {found.remedy} {{file}} > {{text}}"
         )
     found = _at(_ARCHIVES, head)
-    return found and Foreign(found.name, f"{found.remedy}, then name the text that was in it")
+    return found and Foreign(
+        found.name, f"Unpack it with {found.remedy}, then name the text that was in it"
+    )
 
 
 def _at(signs: dict[tuple[int, bytes], tuple[str, str]], head: bytes) -> Foreign | None:
@@ -231,5 +240,5 @@ def _western(data: bytes) -> str:
     except UnicodeDecodeError:
         return ""
     signs = [char for char in text if char > "\x7f"]
-    usual = sum(char.isalpha() or char in _SIGNS for char in signs)
+    usual = sum("\xc0" <= char <= "\xff" or char in _SIGNS for char in signs)
     return encoding if usual >= 0.8 * len(signs) else ""

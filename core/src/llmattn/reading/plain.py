@@ -7,7 +7,7 @@ import unicodedata
 
 from llmattn.errors import CorpusError
 
-__all__ = ["LONGEST_WORD", "check_runs", "count_lines", "plain_line", "plain_text"]
+__all__ = ["LONGEST_WORD", "check_runs", "count_lines", "long_run", "plain_line", "plain_text"]
 
 LONGEST_WORD = 4000
 """The most letters, or white space, in a row. Longer ones are no text (and learning pieces of
@@ -23,14 +23,14 @@ _NO_SPACES = (  # scripts without spaces between words, of the mainland of South
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\u1b00-\u1b7f"
     "\ua980-\ua9ff\uaa60-\uaadf"
 )
-_WORD_END = re.compile(f"(?<=[{_NO_SPACES}])\u200b(?=[{_NO_SPACES}])")
+_WORD_END = re.compile(f"\u200b(?<=[{_NO_SPACES}]\u200b)(?=[{_NO_SPACES}])")
 """A zero-width space that ends a word; elsewhere it only allows a line to be broken."""
 
 _HIDDEN = re.compile(
     "[\u00ad\u034f\u061c\u17b4\u17b5\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
     "\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001]"
     # Tags spell a flag behind a black one; elsewhere they are text that no reader sees.
-    "|(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0020-\U000e007f]+"
+    "|[\U000e0020-\U000e007f](?<![\U0001f3f4\U000e0020-\U000e007f].)[\U000e0020-\U000e007f]*"
 )
 """Where a word may be broken, which way it runs, how to annotate it: no part of the word."""
 
@@ -39,10 +39,12 @@ _JOINED = (  # scripts whose letters are shaped by their neighbours: Arabic, Ind
     "\U00010a00-\U00011fff\U0001e900-\U0001e95f"
 )
 _EMOJI = "\u00a9\u00ae\u2190-\u2bff\ufe0f\U0001f000-\U0001faff"
+# Each pattern below begins with what it looks for, not with what stands before that: so a text
+# without it is passed over ten times as fast.
 _JOINERS = re.compile("([\u200c\u200d])[\u200c\u200d]+")
 _IDLE_JOINER = re.compile(
-    f"(?<![{_JOINED}])\u200c|\u200c(?![{_JOINED}])"
-    f"|(?<![{_JOINED}{_EMOJI}])\u200d|(?<=[{_EMOJI}])\u200d(?![{_EMOJI}])"
+    f"\u200c(?:(?<![{_JOINED}]\u200c)|(?![{_JOINED}]))"
+    f"|\u200d(?:(?<![{_JOINED}{_EMOJI}]\u200d)|(?<=[{_EMOJI}]\u200d)(?![{_EMOJI}]))"
 )
 """Zero-width (non-)joiners that change no letter's shape and join no emoji."""
 
@@ -89,7 +91,22 @@ def check_runs(text: str, name: str) -> None:
     """Raise CorpusError if plain ``text`` has more than :data:`LONGEST_WORD` letters in a row, or
     so much white space.
     """
-    for run, kind in ((_WORD, "letters"), (_SPACE, "characters of white space")):
+    if found := long_run(text):
+        start, end = found
+        line = text.count("\n", 0, start) + 1
+        kind = "characters of white space" if text[start].isspace() else "letters"
+        raise CorpusError(
+            f"{name}: line {line} holds {end - start:,} or more {kind} in a row "
+            f"({text[start : start + 20]!r}...), more than the {LONGEST_WORD:,} that a "
+            "text may have: put spaces or line ends where words end, or leave this out."
+        )
+
+
+def long_run(text: str) -> tuple[int, int] | None:
+    """Where plain ``text`` has more than :data:`LONGEST_WORD` letters or spaces in a row: the
+    first of them or a later one, and the end; None if nowhere.
+    """
+    for run in (_WORD, _SPACE):
         for place in range(LONGEST_WORD, len(text), LONGEST_WORD):
             # A longer run covers one of these places: nothing else need be looked at.
             end = _end(run, text, place)
@@ -97,11 +114,8 @@ def check_runs(text: str, name: str) -> None:
                 continue
             start = place - _end(run, text[place - LONGEST_WORD : place][::-1], 0)
             if end - start > LONGEST_WORD:
-                raise CorpusError(
-                    f"{name}: line {text.count(chr(10), 0, start) + 1} holds {end - start:,} or "
-                    f"more {kind} in a row ({text[start : start + 20]!r}...), and a word may have "
-                    f"{LONGEST_WORD:,}: put spaces where words end, or leave this out."
-                )
+                return start, end
+    return None
 
 
 def _end(run: re.Pattern[str], text: str, place: int) -> int:
