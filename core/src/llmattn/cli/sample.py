@@ -172,11 +172,11 @@ def _piped() -> Iterator[str]:
         line = line if isinstance(line, bytes) else line.encode("utf-8", "surrogateescape")
         number += 1
         name = f"Line {number} of stdin"
+        text = decode(line, name)
         if len(line) > _LONGEST_LINE:
             raise CorpusError(
                 f"{name} has more than {_LONGEST_LINE:,} bytes: give prompts of one line each."
             )
-        text = decode(line, name)
         yield from text.removesuffix("\n").split("\n")
 
 

@@ -100,6 +100,7 @@ _OTHERS = {
 _ODD = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")
 """Bytes that a text does not need."""
 _MOST_ODD = 0.02
+_CLEAN = 1024
 
 _SIGNS = frozenset(
     "\u0152\u0153\u2018\u2019\u201a\u201c\u201d\u201e\u2013\u2014\u2026\u20ac\xa0\xa1\xa7\xab\xad\xb0\xb7\xbb\xbf"
@@ -124,6 +125,9 @@ def recognise(head: bytes) -> Foreign | None:
         command = f"iconv -f {encoding} -t utf-8 {{file}} > {{text}}"
         name = encoding.upper().replace("LE", " (little-endian)").replace("BE", " (big-endian)")
         return Foreign(f"{name} text without a byte order mark", f"Convert it: {command}")
+    clean = head.partition(b"\0")[0]
+    if len(clean) >= _CLEAN and not _ODD.search(clean) and _is_utf8(clean):
+        return None  # a text with a hole, which can be told where
     if odd > _MOST_ODD * len(head):
         return Foreign("binary data", _OTHER)
     return None
