@@ -11,7 +11,8 @@ from llmattn.data.bpe import BpeTokenizer
 from llmattn.data.corpus import encode_lines, load_corpus
 from llmattn.data.tokenizer import WordTokenizer, text_pieces, text_words
 from llmattn.matrix import get_attention_matrix
-from support_engine import SMALL, run
+from support_cli import run_cli, run_process
+from support_engine import SMALL
 
 WORDS = {
     "我们是Python程序员，2024年。": "我 们 是 python 程 序 员 ， 2024 年 。",
@@ -88,7 +89,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A folder with the checkpoint of a model that has read a text in NFC."""
     folder = tmp_path_factory.mktemp("scripts")
     (folder / "corpus.txt").write_text("un café au lait\nle chat dort\n" * 20, encoding="utf-8")
-    done = run(
+    done = run_cli(
         *(folder, "train", "--corpus", "corpus.txt", "--steps", "20", "--provider", "random"),
         *("--block-size", "8", "--tokenizer", request.param, "--vocab-size", "600", *SMALL),
     )
@@ -98,17 +99,17 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def test_a_prompt_is_read_as_the_corpus_was(folder: Path) -> None:
     given = ("un café", "\ufeffun cafe\u0301", "un\nca\u00adfé\u200b")
-    told = [run(folder, "sample", "--prompt", prompt, "--seed", "1") for prompt in given]
+    told = [run_cli(folder, "sample", "--prompt", prompt, "--seed", "1") for prompt in given]
     assert {done.returncode for done in told} == {0}
     assert {done.stdout for done in told} == {told[0].stdout}
     assert {done.stderr for done in told} == {told[0].stderr}
-    piped = run(folder, "sample", "--seed", "1", stdin="un cafe\u0301\r\n")
+    piped = run_cli(folder, "sample", "--seed", "1", stdin="un cafe\u0301\r\n")
     assert piped.stdout == told[0].stdout
 
 
 def test_a_text_to_show_is_read_as_the_corpus_was(folder: Path) -> None:
     one, other = (
-        run(folder, "show", "checkpoint.pt", "--json", "--text", text)
+        run_cli(folder, "show", "checkpoint.pt", "--json", "--text", text)
         for text in ("le café", "le\u200b cafe\u0301")
     )
     assert one.returncode == 0, one.stderr
@@ -122,7 +123,7 @@ def test_text_that_was_typed_otherwise_is_still_the_text_that_was_trained_on(
     (folder / "other.txt").write_bytes(
         b"\xef\xbb\xbf" + text.replace("é", "e\u0301").replace("\n", "\r").encode()
     )
-    done = run(folder, "eval", "checkpoint.pt", "other.txt", "--json")
+    done = run_cli(folder, "eval", "checkpoint.pt", "other.txt", "--json")
     assert done.returncode == 0, done.stderr
     assert "trained on most of this text" in done.stderr
 
@@ -130,16 +131,16 @@ def test_text_that_was_typed_otherwise_is_still_the_text_that_was_trained_on(
 @pytest.mark.parametrize("prompt", ["a" * 5000, "ก" * 5000])
 def test_too_long_a_word_in_a_prompt_is_told(folder: Path, prompt: str) -> None:
     for done in (
-        run(folder, "sample", "--prompt", prompt),
-        run(folder, "sample", stdin=f"{prompt}\n"),
-        run(folder, "show", "checkpoint.pt", "--text", prompt),
+        run_cli(folder, "sample", "--prompt", prompt),
+        run_cli(folder, "sample", stdin=f"{prompt}\n"),
+        run_cli(folder, "show", "checkpoint.pt", "--text", prompt),
     ):
         assert done.returncode == 1
         assert "holds 5,000 or more letters in a row" in done.stderr
 
 
 def test_a_line_of_stdin_without_end_is_told(folder: Path) -> None:
-    done = run(folder, "sample", "--seed", "1", stdin="un café\n" + "a " * (1 << 20))
+    done = run_cli(folder, "sample", "--seed", "1", stdin="un café\n" + "a " * (1 << 20))
     assert done.returncode == 1
     assert done.stdout.startswith("un café")
     assert "Line 2 of stdin has more than 1,048,576 bytes" in done.stderr
@@ -150,11 +151,11 @@ def test_a_text_from_a_pipe_is_evaluated(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     writer = threading.Thread(target=(folder / "pipe").write_bytes, args=(data,))
     writer.start()
-    done = run(folder, "eval", "checkpoint.pt", "pipe")
+    done = run_cli(folder, "eval", "checkpoint.pt", "pipe")
     writer.join()
     (folder / "pipe").unlink()
     assert done.returncode == 0, done.stderr
-    assert done.stdout == run(folder, "eval", "checkpoint.pt", "corpus.txt").stdout
+    assert done.stdout == run_cli(folder, "eval", "checkpoint.pt", "corpus.txt").stdout
     assert "trained on most of this text" in done.stderr
 
 
@@ -172,3 +173,13 @@ def test_written_emoji_add_up() -> None:
     text = "I ❤️ 👩\u200d👩\u200d👧 and 👍🏽!"
     split = encode_lines([text], WordTokenizer.train([text]))
     assert "".join(split.written) == f"\n{text}\n"
+
+
+def test_a_letter_that_the_output_cannot_write_is_escaped(tmp_path: Path) -> None:
+    done = run_process(
+        *(tmp_path, "show", "--provider", "random", "--text", "ça 👍", "--cache", "memory"),
+        PYTHONIOENCODING="ascii",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "\\xe7a" in done.stdout
+    assert "\\U0001f44d" in done.stdout

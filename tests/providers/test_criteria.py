@@ -53,7 +53,7 @@ def test_a_file_is_read_as_a_corpus_is(tmp_path: Path) -> None:
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "criteria.txt"
     path.write_bytes("rhyme: how well\n".encode("utf-16"))
-    with pytest.raises(ValueError, match="criteria file .* is UTF-16 text"):
+    with pytest.raises(ValueError, match=r"criteria file .* is UTF-16 text"):
         read_criteria(str(path))
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from llmattn.errors import CorpusError
-from llmattn.reading.files import read_text
 from llmattn.reading.plain import LONGEST_WORD, check_runs, plain_line, plain_text
 
 untimed = settings(deadline=None)
@@ -67,8 +65,3 @@ def test_the_longest_word_is_read_and_a_longer_one_is_not(letter: str) -> None:
 def test_a_long_word_is_told_by_its_line() -> None:
     with pytest.raises(CorpusError, match=r"The prompt: line 3 holds 4,001 or more letters"):
         check_runs("a\n\n" + "b" * 4001, "The prompt")
-
-
-def test_a_name_that_no_file_can_have_is_a_corpus_error() -> None:
-    with pytest.raises(CorpusError, match="cannot be read"):
-        read_text(Path("te\0xt"))

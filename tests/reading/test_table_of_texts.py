@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import resource
 import subprocess
@@ -11,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from support_engine import environment, run
+from support_cli import environment, run_cli
 from support_texts import BODY, KINDS
 
 TABLE = re.findall(
@@ -25,7 +24,7 @@ TABLE = re.findall(
 
 
 def plan(folder: Path, path: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return run(folder, "plan", path, "--provider", "cooccurrence", "--json", *options)
+    return run_cli(folder, "plan", path, "--provider", "cooccurrence", "--json", *options)
 
 
 def test_the_table_and_the_kinds_that_are_tried_agree() -> None:
@@ -36,9 +35,7 @@ def test_the_table_and_the_kinds_that_are_tried_agree() -> None:
 def test_the_table_tells_what_becomes_of_a_text(tmp_path: Path, name: str, told: str) -> None:
     kind = KINDS[name]
     with ExitStack() as stack:
-        path = kind.make(tmp_path, stack)
-        where = Path("/") if os.geteuid() != os.getuid() else tmp_path
-        done = plan(where, path, *kind.options)
+        done = plan(tmp_path, kind.make(tmp_path, stack), *kind.options)
     quoted = re.findall("`([^`]+)`", told)
     for words in quoted:
         assert words in done.stderr

@@ -67,6 +67,7 @@ class Bench:
             val_fraction=train.val_fraction,
             test_fraction=train.test_fraction,
             stream=train.stream,
+            hint=alone,
         )
         if self.corpus.test is None:
             raise ConfigError(

@@ -220,20 +220,23 @@ def load_corpus(
     test_fraction: float = 0.0,
     stream: bool = False,
     tokenizer: TextTokenizer | None = None,
+    hint: bool = True,
 ) -> Corpus:
     """Read, split and encode a corpus; the vocabulary comes from the training lines alone.
 
     ``vocab_size``: how many tokens ``bpe`` learns. ``stream``: windows run on over line ends. With
-    ``tokenizer`` (from a checkpoint) ``preset`` and the two after it are not used.
+    ``tokenizer`` (from a checkpoint) ``preset`` and the two after it are not used. ``hint``: tell
+    on stderr where another preset would find better words.
     Raises CorpusError or ConfigError.
     """
     lines = read_lines(path, keep_blank=stream)
-    parts = split_lines(lines, val_fraction, test_fraction, stream=stream)
+    name = f"The corpus {path}"
+    parts = split_lines(lines, val_fraction, test_fraction, stream=stream, name=name)
     if tokenizer is None:
         tokenizer = train_tokenizer(
             parts[0], preset=preset, min_count=min_count, vocab_size=vocab_size
         )
-        if isinstance(tokenizer, WordTokenizer) and has_long_words(parts[0], tokenizer):
+        if hint and isinstance(tokenizer, WordTokenizer) and has_long_words(parts[0], tokenizer):
             notify(LONG_WORDS)
     splits = [encode_lines(part, tokenizer, stream=stream) for part in parts]
     for part, split, name in zip(parts, splits, ("training", "validation", "test"), strict=True):

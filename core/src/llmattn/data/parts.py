@@ -34,14 +34,20 @@ def text_lines(text: str, *, keep_blank: bool = False) -> list[str]:
 
 
 def split_lines(
-    lines: Sequence[str], val_fraction: float, test_fraction: float = 0.0, *, stream: bool = False
+    lines: Sequence[str],
+    val_fraction: float,
+    test_fraction: float = 0.0,
+    *,
+    stream: bool = False,
+    name: str = "The corpus",
 ) -> tuple[list[str], list[str], list[str]]:
     """The first lines for training, then those for validation, the last for the test.
 
     Each part is contiguous, as in nanoGPT: a text's neighbouring lines resemble each other, and
     drawing lines at random would let the model see half of each passage. A ``stream`` of so few
-    lines that a part would have none is cut between words. Raises ConfigError, or CorpusError if
-    a part would be empty; that of the test may be if its fraction is 0.
+    lines that a part would have none is cut between words. ``name``: what begins an error. Raises
+    ConfigError, or CorpusError if a part would be empty; that of the test may be if its fraction
+    is 0.
     """
     if not 0 < val_fraction < 1:
         raise ConfigError(f"--val-fraction must lie between 0 and 1, not {val_fraction}.")
@@ -56,7 +62,7 @@ def split_lines(
         part, option = empty
         hint = "" if stream else _HINT
         raise CorpusError(
-            f"The corpus has {len(lines)} line{'s' * (len(lines) != 1)}, too few to keep some for "
+            f"{name} has {len(lines)} line{'s' * (len(lines) != 1)}, too few to keep some for "
             f"{part}: add lines, or choose {option}.{hint}"
         )
     return parts[0], parts[1], list(parts[2])

@@ -141,7 +141,11 @@ def _corpus(checkpoint: Checkpoint, lines: list[str], path: Path, part: str) -> 
         )
     if part != "all":
         parts = split_lines(
-            lines, settings.val_fraction, settings.test_fraction, stream=settings.stream
+            lines,
+            settings.val_fraction,
+            settings.test_fraction,
+            stream=settings.stream,
+            name=f"The corpus {path}",
         )
         lines = parts[PARTS.index(part)]
     split = encode_lines(lines, tokenizer, stream=settings.stream)
