@@ -216,6 +216,7 @@ KINDS: dict[str, Kind] = {
     "one line of Chinese, with --stream": _file(CHINESE.replace("\n", ""), None, "--stream"),
     "three lines": _file(LINE * 3),
     "three lines, with --stream": _file(LINE * 3, None, "--stream"),
+    "marks alone, with seed": _file("!!! ???\n" * 30, None, "--tokenizer", "seed"),
     "nothing": _file(b""),
     "white space alone": _file(" \n\t\r\n\u00a0\u3000\n"),
     "a byte order mark alone": _file("\ufeff"),
@@ -245,6 +246,9 @@ KINDS: dict[str, Kind] = {
     "UTF-16 without a mark": _file(BODY.encode("utf-16le")),
     "UTF-16, big-endian, without a mark": _file(JAPANESE.encode("utf-16be")),
     "Russian in UTF-16 without a mark": _file(RUSSIAN.encode("utf-16le")),
+    "Chinese in UTF-16 without a mark or a line end": _file(
+        CHINESE.replace("\n", "").encode("utf-16le")
+    ),
     "UTF-32": _file(BODY.encode("utf-32")),
     "UTF-32 without a mark": _file(BODY.encode("utf-32le")),
     "Latin-1": _file(FRENCH.replace("’", "'").encode("latin1")),
@@ -252,6 +256,7 @@ KINDS: dict[str, Kind] = {
     "Windows-1251": _file(RUSSIAN.encode("cp1251")),
     "Shift-JIS": _file(JAPANESE.encode("shift_jis")),
     "GBK": _file(CHINESE.encode("gbk")),
+    "ISO-2022-JP": _file(JAPANESE.encode("iso2022_jp")),
     "UTF-8 with a stray byte": _file(FRENCH.encode() + b"caf\xe9 noir\n"),
     "UTF-8 cut short": _file(FRENCH.encode() + b"l\xe2\x80"),
     "surrogates in UTF-8": _file(BODY.encode() + b"\xed\xa0\xbd\xed\xb8\x80\n"),

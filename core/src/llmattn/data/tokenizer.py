@@ -103,9 +103,14 @@ class WordTokenizer:
         words = models.WordLevel(learner.get_vocab(), unk_token=UNK)
         tokenizer = _untrained(words, preset)
         if tokenizer.get_vocab_size() <= len(cls.special_ids):
+            if min_count > 1:
+                raise CorpusError(
+                    f"No word of the training lines occurs {min_count} times or more: lower "
+                    "--min-count, or add text."
+                )
             raise CorpusError(
-                f"No word of the training lines occurs {min_count} times or more: lower "
-                "--min-count, or add text."
+                f"The training lines hold no token of the preset {preset!r}: choose another "
+                "--tokenizer, or add text."
             )
         return cls(tokenizer, preset)
 

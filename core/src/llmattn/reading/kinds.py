@@ -46,6 +46,9 @@ _PACKED = {
 }
 """How a compressed file begins; its name, and what unpacks it to stdout."""
 
+_ESCAPED = re.compile(rb"\x1b\$(?:[@B]|[()][@-G])")
+"""How other letters begin in ISO-2022, which is all ASCII: an old encoding of mail in East Asia."""
+
 _ARCHIVES = {
     (0, b"7z\xbc\xaf\x27\x1c"): ("a 7z archive", "7z x {file}"),
     (0, b"Rar!"): ("a RAR archive", "unrar x {file}"),
@@ -115,13 +118,16 @@ def recognise(head: bytes) -> Foreign | None:
             return Foreign(f"{name} text", f"Convert it: {command}")
     if found := _document(head):
         return found
+    if _ESCAPED.search(head):
+        command = "iconv -f iso-2022-jp -t utf-8 {file} > {text} (or iso-2022-kr, iso-2022-cn)"
+        return Foreign("ISO-2022 text", f"Convert it: {command}")
     odd = len(_ODD.findall(head))
     if not odd and _is_utf8(head):
         return None
     found = _packed(head) or _at(_OTHERS, head)
     if found is not None:
         return found
-    if b"\0" in head and (encoding := _wide_encoding(head)):
+    if odd and (encoding := _wide_encoding(head)):
         command = f"iconv -f {encoding} -t utf-8 {{file}} > {{text}}"
         name = encoding.upper().replace("LE", " (little-endian)").replace("BE", " (big-endian)")
         return Foreign(f"{name} text without a byte order mark", f"Convert it: {command}")
@@ -219,8 +225,9 @@ def _wide_encoding(head: bytes) -> str:
     for encoding, width in (("utf-32le", 4), ("utf-32be", 4), ("utf-16le", 2), ("utf-16be", 2)):
         text = head[: len(head) - len(head) % width].decode(encoding, "replace")
         share = sum(map(_is_usual, text)) / max(1, len(text))
-        # The right one has spaces or line ends; read the wrong way round these are U+2000, U+0A00.
-        if share > best and re.search(r"[ \n\r]|^[\x21-\x7e]+$", text):
+        # The right one has spaces, line ends or Chinese marks; read the wrong way round, a space is
+        # U+2000.
+        if share > best and re.search(r"[ \n\r\u3001\u3002]|^[\x21-\x7e]+$", text):
             best, name = share, encoding
     return name
 
@@ -235,14 +242,15 @@ def _western(data: bytes) -> str:
     """``latin1`` or ``windows-1252`` if that gives words with letters here and there outside
     ASCII, as in the languages of Western Europe; empty otherwise.
     """
-    high = re.findall(rb"[\x80-\xff]", data)
-    if len(high) > 0.4 * len(data.translate(None, b" \t\r\n")) or _ODD.search(data):
+    encoding = "windows-1252" if re.search(rb"[\x80-\x9f]", data) else "latin1"
+    if _ODD.search(data):
         return ""
-    encoding = "windows-1252" if any(byte < b"\xa0" for byte in high) else "latin1"
     try:
         text = data.decode("cp1252" if encoding == "windows-1252" else encoding)
     except UnicodeDecodeError:
         return ""
     signs = [char for char in text if char > "\x7f"]
-    usual = sum("\xc0" <= char <= "\xff" or char in _SIGNS for char in signs)
-    return encoding if usual >= 0.8 * len(signs) else ""
+    accented = sum("\xc0" <= char <= "\xff" for char in signs)
+    usual = accented + sum(char in _SIGNS for char in signs)
+    is_western = accented <= 0.4 * sum(map(str.isalpha, text)) and usual >= 0.8 * len(signs)
+    return encoding if is_western else ""
