@@ -56,10 +56,10 @@ def get_attention_matrix(
         pairs = source.identity.scope is Scope.PAIR
         if isinstance(tokens, str):
             tokens = text_words(tokens) if pairs else text_pieces(tokens)
+            if not tokens:
+                return torch.zeros(0, 0)
         scores = text_matrix(source, tokens)
         maps = isinstance(source.provider, MapProvider) and np.all(source.provider.normalised)
-    if not len(scores[0]):
-        return torch.zeros(0, 0)
     known = ~np.isnan(scores)
     total = np.where(known, scores, 0).sum(axis=-1, keepdims=True)
     mean = total / np.maximum(known.sum(axis=-1, keepdims=True), 1)
