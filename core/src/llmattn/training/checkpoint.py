@@ -38,14 +38,13 @@ VERSION = 1
 
 @frozen
 class Scored:
-    """One provider whose scores a model reads. ``local``: asking it costs nothing.
+    """One provider whose scores a model reads: what a run said of it, to be compared.
 
     ``transform`` and ``context_words``: how PREFIX scores are read, see
     ``llmattn.data.packed_fill.Reading``.
     """
 
     identity: Identity
-    local: bool = False
     transform: str = "identity"
     context_words: int = 0
 
@@ -63,7 +62,6 @@ class Scored:
         """Raises KeyError, TypeError or ValueError if ``data`` is no such description."""
         return cls(
             identity=Identity.from_dict(data["identity"]),
-            local=bool(data["local"]),
             transform=str(data.get("transform", "identity")),
             context_words=int(data.get("context_words", 0)),
         )
