@@ -164,6 +164,22 @@ def test_a_chat_provider_is_not_local_and_one_on_this_machine_is(name: str) -> N
     assert load_plugins().provider(name).local is (name == "transformers")
 
 
+@pytest.mark.parametrize("name", ["cerebras", "custom"])
+def test_nothing_of_one_account_goes_to_another_provider(tmp_path: Path, name: str) -> None:
+    (tmp_path / "corpus.txt").write_text("the cat sees the dog .\n" * 8)
+    others = ("ADMIN_KEY", "ORG_ID", "PROJECT_ID", "WEBHOOK_SECRET", "CUSTOM_HEADERS")
+    account = {f"OPENAI_{other}": f"planted-{other}" for other in others}
+    with Stranger() as server:
+        own = {**KEYS, **account, f"{name.upper()}_BASE_URL": server.url, "LLM_MODEL": "m"}
+        asked = ("--provider", name, "--max-requests", "1")
+        command(tmp_path, "score", "corpus.txt", *asked, environ=own)
+    sent = "".join(request.text for request in server.seen)
+    mine = f"{name.upper()}_API_KEY"
+    assert KEYS[mine] in sent
+    foreign_keys = [key for variable, key in KEYS.items() if variable != mine]
+    assert not [text for text in (*foreign_keys, *account.values()) if text in sent]
+
+
 @pytest.mark.parametrize("kind", ["outside", "pipe", "link"])
 @pytest.mark.parametrize("reader", ["show", "resume"])
 def test_no_checkpoint_names_a_text_that_is_read_from_elsewhere(

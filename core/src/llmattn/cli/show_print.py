@@ -83,7 +83,7 @@ def _corpus(file: Path, checkpoint: Checkpoint, path: Path | None) -> Corpus | N
         return None
     if path is None and corpus.digest != checkpoint.corpus_digest:
         raise CheckpointError(
-            f"{checkpoint.corpus} is not the text any more that the checkpoint was trained on: "
+            f"{checkpoint.corpus!r} is not the text any more that the checkpoint was trained on: "
             "name a text to measure on with --corpus."
         )
     return corpus

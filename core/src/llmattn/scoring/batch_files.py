@@ -111,7 +111,7 @@ class BatchFolder:
 def _name(batch_id: str) -> str:
     """The name of a batch's file. The server chose the id, and must not choose a place by it."""
     plain = quote(batch_id, safe="")
-    if len(plain) > _LONGEST_NAME:
+    if len(plain) > _LONGEST_NAME or f"{plain}.json" == _INTENT:
         plain = hashlib.sha256(batch_id.encode()).hexdigest()
     return f"{plain}.json"
 

@@ -6,7 +6,7 @@ import os
 import pickle
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from llmattn.errors import CheckpointError, LlmattnError
 from llmattn.identity import Identity
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.model.config import ModelConfig
+from llmattn.rows import Scope
 from llmattn.training.config import TrainConfig
 from llmattn.training.folder import read_folder, write_folder
 
@@ -29,6 +30,7 @@ __all__ = [
     "check_writable",
     "export_checkpoint",
     "load_checkpoint",
+    "reads_texts",
     "save_checkpoint",
 ]
 
@@ -65,6 +67,11 @@ class Scored:
             transform=str(data.get("transform", "identity")),
             context_words=int(data.get("context_words", 0)),
         )
+
+
+def reads_texts(scored: Sequence[Scored]) -> bool:
+    """Whether any of the scores are in context, which no checkpoint holds."""
+    return any(each.identity.scope is Scope.PREFIX for each in scored)
 
 
 @frozen(eq=False)

@@ -19,13 +19,13 @@ from llmattn.errors import CheckpointError, CorpusError
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
-from llmattn.rows import Scope
 from llmattn.scoring.source import open_sources
 from llmattn.training.checkpoint import (
     Checkpoint,
     Scored,
     check_writable,
     load_checkpoint,
+    reads_texts,
     save_checkpoint,
 )
 from llmattn.training.choice import SETTINGS, ScoreChoice
@@ -63,7 +63,7 @@ class Run:
     @property
     def reads_texts(self) -> bool:
         """Whether the model reads scores in context, which no checkpoint holds."""
-        return any(scored.identity.scope is Scope.PREFIX for scored in self.scored)
+        return reads_texts(self.scored)
 
     def test_loss(self) -> float | None:
         """Nats a token of the best weights on the test part; None if no part is held apart.
@@ -254,7 +254,10 @@ def resume(
         config = _agreed(checkpoint, given or {})
         path = corpus_path or own_text(out, checkpoint)
         corpus = _same_corpus(out, checkpoint, path)
-        feeds = reopen_feeds(checkpoint, corpus, with_users_provider(scores or ScoreChoice()))
+        choice = scores or ScoreChoice()
+        if reads_texts(checkpoint.scored):
+            choice = with_users_provider(choice)
+        feeds = reopen_feeds(checkpoint, corpus, choice)
         return checkpoint, config, corpus, feeds, str(path)
 
     def without_state(made: _Reloaded) -> _Reloaded:
