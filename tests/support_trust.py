@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import os
-import sys
 import threading
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from subprocess import CompletedProcess
 from types import TracebackType
 from typing import Any
 
-import pytest
 import torch
 from attrs import frozen
-from llmattn.cli.main import main
-from support_engine import environment
+from support_cli import Done, run_cli
 
 KEYS = {
     f"{name}_API_KEY": f"sk-planted-{name.lower()}-5417"
@@ -101,27 +94,9 @@ class Stranger:
         self._server.server_close()
 
 
-def command(
-    folder: Path, *arguments: str | Path, environ: dict[str, str] = KEYS, stdin: str = ""
-) -> CompletedProcess[str]:
-    """``llmattn ARGUMENTS`` in ``folder``, in this process, with ``environ`` beside an environment
-    without keys.
-    """
-    out, err = io.StringIO(), io.StringIO()
-    words = [str(argument) for argument in arguments]
-    wanted = environment(folder, environ)
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.chdir(folder)
-        for name in set(os.environ) - set(wanted):
-            patch.delenv(name)
-        for name, value in wanted.items():
-            patch.setenv(name, value)
-        patch.setattr(sys, "stdin", io.StringIO(stdin))
-        with pytest.raises(SystemExit) as left:
-            main(words)
-    code = left.value.code
-    assert isinstance(code, int)
-    return CompletedProcess(words, code, out.getvalue(), err.getvalue())
+def command(folder: Path, *arguments: object, environ: Mapping[str, str] = KEYS) -> Done:
+    """``llmattn ARGUMENTS`` in ``folder``, where ``environ`` holds keys to lose."""
+    return run_cli(folder, *arguments, **environ)
 
 
 def altered(path: Path, change: Callable[[dict[str, Any]], None], to: Path) -> Path:
