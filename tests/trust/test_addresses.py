@@ -68,7 +68,7 @@ def test_the_address_of_a_configuration_that_the_user_names_is_the_users_own(
 @pytest.mark.parametrize("cls", [OpenAISettings, CerebrasSettings])
 def test_a_providers_own_address_is_not_told(cls: type) -> None:
     options = {"api_key": "sk-planted-1", "model": "m"}
-    settings = resolve(cls, owner="p", options=options, environ={})
+    settings: object = resolve(cls, owner="p", options=options, environ={})
     assert addresses(settings, stated(cls, owner="p", options=options, environ={})) == []
 
 
