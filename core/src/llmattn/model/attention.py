@@ -65,8 +65,9 @@ def mix_channels(tau: Tensor, scores: Tensor) -> Tensor:
     ``tau``: ``(H, C)``. ``scores``: ``(B, C, n, T)``, of any float type, or uint8, where 255
     stands for 1. They are given: the gradient goes to ``tau`` alone.
     """
-    if torch.is_grad_enabled() and tau.requires_grad:
-        # Of many channels a float copy would be the largest tensor: converted again for the
+    heads, channels = tau.shape
+    if channels > heads and torch.is_grad_enabled() and tau.requires_grad:
+        # A float copy of the scores would be larger than all weights: converted again for the
         # gradient, it need not be kept.
         found: Tensor = checkpoint(
             _mix_channels, tau, scores, use_reentrant=False, preserve_rng_state=False

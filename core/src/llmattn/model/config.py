@@ -15,10 +15,10 @@ __all__ = ["ATTENTION", "ModelConfig", "Variant", "variants_with"]
 class Variant:
     """A kind of attention: which parts its logits are the sum of.
 
-    ``scores``: external scores times tau. ``query_key``: products of queries and keys.
-    ``distance``: a bias by distance; ``adds_distance`` and ``drops_distance`` let
-    ``ModelConfig.distance_bias`` and ``no_distance`` change that. ``one_tau``: all heads share a
-    tau, which starts at a mean over the channels instead of 0.
+    ``meaning``: where the weights come from, in a few words. ``scores``: external scores times
+    tau. ``query_key``: products of queries and keys. ``distance``: a bias by distance, which
+    ``adds_distance`` and ``drops_distance`` let ``ModelConfig.distance_bias`` and ``no_distance``
+    change. ``one_tau``: all heads share a tau, which starts at a mean over the channels, not at 0.
     """
 
     meaning: str
@@ -31,33 +31,15 @@ class Variant:
 
 
 ATTENTION = {
-    "external": Variant(
-        "softmax(tau * scores + distance bias), the same weights in all layers",
-        scores=True,
-        distance=True,
-        drops_distance=True,
-    ),
-    "hybrid": Variant(
-        "query-key attention with tau * scores + distance bias added to its logits",
-        scores=True,
-        query_key=True,
-        distance=True,
-    ),
-    "learned": Variant(
-        "query-key attention, as in nanoGPT; with or without a distance bias",
-        query_key=True,
-        adds_distance=True,
-    ),
-    "position": Variant("softmax(distance bias): external without the scores", distance=True),
-    "pure": Variant(
-        "softmax(tau * scores), one tau a channel: LLM-Computing's, made causal",
-        scores=True,
-        one_tau=True,
-    ),
-    "uniform": Variant("the mean of everything so far"),
+    "external": Variant("scores and distance", scores=True, distance=True, drops_distance=True),
+    "hybrid": Variant("learned and external", scores=True, query_key=True, distance=True),
+    "learned": Variant("queries and keys", query_key=True, adds_distance=True),
+    "position": Variant("distance alone", distance=True),
+    "pure": Variant("scores alone", scores=True, one_tau=True),
+    "uniform": Variant("nothing"),
 }
-"""The variants, which differ only in where the attention weights come from. The command line, the
-arms of comparisons and the tests read this table.
+"""The variants, which differ only in where the attention weights come from; docs/model.md has their
+formulae. The command line, the arms of comparisons and the tests read this table.
 """
 
 
