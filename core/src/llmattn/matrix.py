@@ -11,6 +11,7 @@ from torch import Tensor
 
 from llmattn.data.tokenizer import text_pieces, text_words
 from llmattn.errors import ConfigError
+from llmattn.model.attention import attention_weights
 from llmattn.providers.protocol import MapProvider
 from llmattn.rows import Scope
 from llmattn.scoring.source import open_source
@@ -66,6 +67,7 @@ def get_attention_matrix(
     mixed = np.where(known, scores, mean).mean(axis=0)
     if maps:
         mixed = np.log(np.maximum(mixed, np.finfo(np.float32).tiny))
-    mixed /= temperature
-    mixed[np.triu_indices(len(tokens), 1)] = -np.inf
-    return torch.from_numpy(mixed.astype(np.float32)).softmax(dim=-1)
+    tau = torch.tensor([[1 / temperature]], dtype=torch.float64)
+    bias = tau.new_zeros(1, len(tokens))
+    given = torch.from_numpy(mixed)[None, None]
+    return attention_weights(tau, bias, given, len(tokens), len(tokens))[0, 0].float()

@@ -65,6 +65,14 @@ class Registered:
                 f"{error}. That is a fault of {self.distribution}; --debug shows where."
             ) from error
 
+    @property
+    def local(self) -> bool:
+        """Whether the class that it builds says that it costs nothing and needs no network: a fact
+        of the installed plugin, known before anything is built. False for a factory that is a
+        function. Raises PluginError if the class cannot be imported.
+        """
+        return bool(getattr(self.load(), "local", False))
+
 
 @frozen
 class Registry:

@@ -10,9 +10,10 @@ import attrs
 
 from llmattn.cache.protocol import FileCache, ScoreCache, VerifyReport
 from llmattn.errors import CacheError
+from llmattn.notices import notify_once
 from llmattn.plugins import Plugins, load_plugins
 from llmattn.registry import Registered
-from llmattn.settings import environment, resolve
+from llmattn.settings import addresses, environment, resolve, stated
 
 __all__ = ["compact_cache", "locate_cache", "open_cache", "verify_cache"]
 
@@ -32,7 +33,12 @@ def open_cache(
     which win over the environment. Raises UnknownPlugin, PluginError, ConfigError or CacheError.
     """
     registered = (plugins or load_plugins()).cache(name)
-    return cast(ScoreCache, registered.build(_settings(registered, cache_dir, options)))
+    given, environ = _given(registered, cache_dir, options), environment()
+    settings: Any = resolve(registered.settings, owner=name, options=given, environ=environ)
+    said = stated(registered.settings, owner=name, options=given, environ=environ)
+    for address, origin in addresses(settings, said):
+        notify_once(f"reading and keeping scores at {address}, from {origin}")
+    return cast(ScoreCache, registered.build(settings))
 
 
 def locate_cache(
@@ -59,8 +65,8 @@ def verify_cache(
 
 def compact_cache(name: str = "lmdb", *, cache_dir: Path | None = None) -> tuple[int, int]:
     """Pack the file of a cache anew; its size in bytes before and after."""
-    registered, _ = _file_cache(name, "compact")
-    cache = registered.build(_settings(registered, cache_dir, _NO_OPTIONS))
+    _file_cache(name, "compact")
+    cache = open_cache(name, cache_dir=cache_dir)
     try:
         return cast(FileCache, cache).compact()
     finally:
@@ -79,8 +85,16 @@ def _file_cache(name: str, command: str) -> tuple[Registered, FileCache]:
 
 
 def _settings(registered: Registered, cache_dir: Path | None, options: Mapping[str, str]) -> Any:
+    given = _given(registered, cache_dir, options)
+    return resolve(registered.settings, owner=registered.name, options=given, environ=environment())
+
+
+def _given(
+    registered: Registered, cache_dir: Path | None, options: Mapping[str, str]
+) -> dict[str, str]:
+    """``options`` with the folder, for a cache that has one."""
     given = dict(options)
     fields = {field.name for field in attrs.fields(cast(Any, registered.settings))}
     if cache_dir is not None and "dir" in fields:
         given["dir"] = str(cache_dir)
-    return resolve(registered.settings, owner=registered.name, options=given, environ=environment())
+    return given

@@ -15,7 +15,7 @@ import typer
 from llmattn import __version__
 from llmattn.cli import cache, compare, evaluate, export, plan, plugins, sample, score, show, train
 from llmattn.errors import LlmattnError
-from llmattn.notices import notify
+from llmattn.notices import forget_told, notify
 from llmattn.secrets import RedactingFilter
 
 __all__ = ["app", "main", "run_command"]
@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             # A letter that the terminal's encoding lacks is no reason to stop.
             stream.reconfigure(errors="backslashreplace")
     debug = _take_debug(arguments)
+    forget_told()
     try:
         app(args=arguments, prog_name="llmattn")
     except LlmattnError as error:
