@@ -143,7 +143,9 @@ class Batches:
 
     def _call(self, call: Callable[[], Awaitable[T]], *, repeatable: bool = True) -> T:
         """Await ``call()`` on the provider's event loop, patiently."""
-        result: T = self._source.call(partial(patiently, repeatable=repeatable), call)
+        wait = self._source.options.max_wait
+        patient = partial(patiently, repeatable=repeatable, max_wait=wait)
+        result: T = self._source.call(patient, call)
         return result
 
     def _missing(self, stages: Sequence[Sequence[Row]]) -> list[tuple[Row, ...]]:

@@ -117,6 +117,11 @@ class ScoreSource:
             self.fill(rows)
         return self.cache.get(self.identity, rows)
 
+    @property
+    def answers(self) -> bool:
+        """Whether the provider has given usable scores since it was opened."""
+        return self._scorer is not None and self._scorer.proven
+
     def call(self, function: Callable[..., Awaitable[T]], *arguments: object) -> T:
         """Await ``function(*arguments)`` on the provider's event loop."""
         portal, _ = self._start()
@@ -135,6 +140,8 @@ class ScoreSource:
             text += f". Warning: {share:.0%} of the rows carry nothing (constant or counting up)"
         if report.stopped:
             text += f". Stopped early: {report.stopped}"
+        if report.left and report.trouble:
+            text += f". Some came back without usable scores, most often so: {report.trouble}"
         return text
 
     def close(self) -> None:
@@ -177,6 +184,7 @@ class ScoreSource:
             budget=Budget(self.price, max_cost=options.max_cost, max_requests=options.max_requests),
             limiter=AdaptiveLimiter(most, rpm=options.rpm, tpm=options.tpm),
             trial=None if self.local else Trial(options.max_degenerate),
+            max_wait=options.max_wait,
             on_progress=self._show,
             notify=notify,
         )
