@@ -95,6 +95,9 @@ def test_refusals_at_random_are_waited_out_to_the_servers_satisfaction(tmp_path:
 
 
 def test_words_in_place_of_scores_end_in_one_clear_error(tmp_path: Path) -> None:
-    with llmock() as origin, pytest.raises(BadReply, match=r"No row.*no usable scores.*--debug"):
-        with custom_source(f"{origin}/v1", tmp_path, model="gpt-4o", api_key=KEY) as source:
-            source.fill(some_rows(3, 8))
+    with (
+        llmock() as origin,
+        custom_source(f"{origin}/v1", tmp_path, model="gpt-4o", api_key=KEY) as source,
+        pytest.raises(BadReply, match=r"No row.*no usable scores.*--debug"),
+    ):
+        source.fill(some_rows(3, 8))

@@ -80,6 +80,7 @@ def score(
     tpm: o.Tpm = None,
     requests_at_once: o.RequestsAtOnce = None,
     max_degenerate: o.MaxDegenerate = 0.5,
+    max_wait: o.MaxWait = 600.0,
 ) -> None:
     """Ask for the scores that CORPUS needs and the cache lacks, most frequent pairs first.
 
@@ -109,6 +110,7 @@ def score(
         tpm=tpm,
         requests_at_once=requests_at_once,
         max_degenerate=max_degenerate,
+        max_wait=max_wait,
     )
     text = corpus and load_corpus(
         corpus,

@@ -58,11 +58,6 @@ class Scorer:
         self._claimed: dict[tuple[str, tuple[str, ...]], anyio.Event] = {}
         self._running: set[Fill] = set()
 
-    @property
-    def proven(self) -> bool:
-        """Whether the provider has given usable scores."""
-        return self._sender.proven
-
     async def fill(self, rows: Iterable[Row], report: FillReport) -> None:
         """Ask for everything in ``rows`` that the cache lacks, and keep it.
 

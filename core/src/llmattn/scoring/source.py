@@ -13,7 +13,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from llmattn.cache.open import open_cache
 from llmattn.cache.protocol import ScoreCache
-from llmattn.errors import ConfigError, LlmattnError, PluginError
+from llmattn.errors import BadReply, ConfigError, LlmattnError, PluginError
 from llmattn.identity import Identity
 from llmattn.notices import notify
 from llmattn.plugins import load_plugins
@@ -73,6 +73,7 @@ class ScoreSource:
         self._portal: BlockingPortal | None = None
         self._scorer: Scorer | None = None
         self._progress: ScoringProgress | None = None
+        self._given_up = False
 
     def missing(self, rows: Sequence[Row]) -> list[Row]:
         """What the cache lacks of ``rows``; asks nothing."""
@@ -117,10 +118,17 @@ class ScoreSource:
             self.fill(rows)
         return self.cache.get(self.identity, rows)
 
-    @property
-    def answers(self) -> bool:
-        """Whether the provider has given usable scores since it was opened."""
-        return self._scorer is not None and self._scorer.proven
+    def scores_given(self, rows: Sequence[Row]) -> list[Scores]:
+        """As :meth:`scores`, but what comes back unusable stays unknown. A provider that has
+        never given usable scores is named once, and asked no more.
+        """
+        if not self._given_up:
+            try:
+                return self.scores(rows)
+            except BadReply as error:
+                self._given_up = True
+                notify(f"{error} Going on without what it would say.")
+        return self.cache.get(self.identity, rows)
 
     def call(self, function: Callable[..., Awaitable[T]], *arguments: object) -> T:
         """Await ``function(*arguments)`` on the provider's event loop."""
