@@ -16,6 +16,7 @@ from llmattn.errors import (
     BudgetExceeded,
     LlmattnError,
     PluginError,
+    ProviderRejected,
     ProviderUnavailable,
     TooLarge,
 )
@@ -228,8 +229,12 @@ class Fill:
         """Ask for less at once from now on; a row that cannot be cut is left."""
         pairs = _pairs(request)
         sender = self._sender
-        if pairs == 1 or (len(request) == 1 and sender.provider.scope is Scope.PREFIX):
+        if len(request) == 1 and sender.provider.scope is Scope.PREFIX:
             sender.longest = min(sender.longest or pairs, pairs - 1)
+            return
+        if pairs == 1:
+            message = f"{error} Not even one pair fits: give the server a larger context, or name "
+            self.halt(None, ProviderRejected(message + "another model (--model)."))
             return
         smaller = max(1, min(int(pairs * error.fraction), pairs - 1))
         sender.largest = min(sender.largest or smaller, smaller)

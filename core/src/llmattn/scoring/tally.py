@@ -56,8 +56,8 @@ class Tally:
         error = self._most()
         tried = f"{self.requests} requests" if rounds is None else f"{rounds} rounds of asking"
         message = (
-            f"{error} {tried} brought no usable scores, so no more are sent; --debug shows the "
-            "whole replies."
+            f"{error} ({tried} brought no usable scores, so no more are sent; --debug shows the "
+            "whole replies.)"
         )
         if isinstance(error, TooLarge):
             return ProviderRejected(message)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import anyio
 import httpx2
 import openai
+from llmattn.causes import Cause
 from llmattn.errors import (
     BadReply,
     ConfigError,
@@ -20,7 +21,7 @@ from llmattn.errors import (
     ProviderUnavailable,
 )
 from llmattn.providers.prompt import Prompt
-from llmattn.providers.reply import excerpt
+from llmattn.providers.reply import bad_reply, excerpt
 from llmattn.secrets import Secret, redact
 
 from llmattn_openai.address import Address
@@ -29,7 +30,7 @@ from llmattn_openai.form import Agreement, Form
 from llmattn_openai.meaning import Meaning
 from llmattn_openai.refusal import Refused, error_in
 from llmattn_openai.room import room_in
-from llmattn_openai.wire import HttpAnswer, NoAnswer, TooLate, Wire, innermost
+from llmattn_openai.wire import Garbled, HttpAnswer, NoAnswer, TooLate, Wire, innermost
 
 __all__ = ["Endpoint"]
 
@@ -190,12 +191,15 @@ class Endpoint:
         return answer
 
     async def _send(self, method: str, path: str, body: str | None = None) -> HttpAnswer:
-        """Raises ProviderUnavailable, or Refused."""
+        """Raises ProviderUnavailable, BadReply, or Refused."""
         data = None if body is None else body.encode("utf-8", "surrogatepass")
         try:
             answer = await self.wire.send(method, self._address.of(path), data)
         except TooLate:
             raise self._too_late() from None
+        except Garbled as error:
+            detail = f"The server's answer cannot be decoded ({excerpt(str(error))})"
+            raise bad_reply(self.name, Cause.NOT_JSON, detail=detail) from None
         except NoAnswer as error:
             raise self._no_answer(str(error), error.reached) from None
         if answer.status >= 400:
@@ -212,8 +216,8 @@ class Endpoint:
     def _no_answer(self, words: str, reached: bool) -> ProviderUnavailable:
         what = "broke the connection off" if reached else "cannot be reached"
         return ProviderUnavailable(
-            f"{self.name}: {self.shown_url} {what} ({redact(words)}). Is the server running, and "
-            "the address right?",
+            f"{self.name}: {self.shown_url} {what} ({excerpt(words)[1:-1]}). Is the server "
+            "running, and the address right?",
             reached=reached,
             billed=reached,
         )

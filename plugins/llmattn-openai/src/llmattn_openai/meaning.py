@@ -61,12 +61,14 @@ class Meaning:
             wait = retry_after(refused.headers, words)
             return RateLimited(about, retry_after=wait)
         if status in (408, 409) or (status >= 500 and status not in (501, 505)):
-            return ProviderUnavailable(
-                about, retry_after=retry_after(refused.headers), busy=status in _BUSY
-            )
+            # One that can send an error as an answer is up; what is starting has a status.
+            busy = refused.status in _BUSY
+            return ProviderUnavailable(about, retry_after=retry_after(refused.headers), busy=busy)
+        if status == 404 and "model" in words[:4000].lower():
+            return ProviderRejected(f"{about} Name another model with --model or in LLM_MODEL.")
         if status in _NO_ROUTE:
             return ProviderRejected(f"{about} Is the base URL right? Most end in /v1.")
-        return ProviderRejected(about)
+        return ProviderRejected(f"{about} --debug shows what was sent.")
 
     def route_missing(self, refused: Refused, path: str) -> bool:
         """Whether the server seems to lack the Responses API, and not the model."""

@@ -15,7 +15,7 @@ __all__ = ["rate_hint", "retry_after"]
 
 _LONGEST = 24 * 3600.0  # seconds; a longer wait is no use to a run
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _IN_WORDS = re.compile(r"(?:again|retry)\s+(?:in|after)\s+([\d.]+(?:[a-z]+[\d.]+)*\s?[a-z]*)")
 # OpenAI names the allowance alone; Cerebras adds the window; others tell of requests only.
 _REQUESTS = ("-requests", "-requests-minute", "-requests-day", "")
@@ -110,8 +110,9 @@ def _duration(text: str) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
+    text = (text or "")[:400]
     try:
-        number = float((text or "")[:400])
+        number = float(text) if text.isascii() else -1.0  # other scripts have digits, too
     except ValueError:
         return None
     return number if 0 <= number < float("inf") else None

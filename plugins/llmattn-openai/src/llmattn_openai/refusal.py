@@ -30,7 +30,8 @@ _KEY = re.compile(
     r"[\w\s'\"-]{0,20}(?:api[ _-]?key|credential|access token|bearer|auth\w* token)"
     r"|(?:api[ _-]?key|access token|bearer token|credentials?)[\w\s'\":*.\[\]-]{0,60}"
     r"(?:invalid|incorrect|not valid|expired|revoked|missing|required|wrong|not found)"
-    r"|unauthori[sz]ed|unauthenticated|authentication (?:failed|required|error)"
+    r"|unauthori[sz]ed|unauthenticated|not (?:authenticated|authori[sz]ed)"
+    r"|authentication (?:failed|required|error)"
 )
 _FILTERED = re.compile(
     r"content.?(?:filter|policy|management|moderation)|flagged|responsible.?ai|data.?inspection"
