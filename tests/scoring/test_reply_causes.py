@@ -6,18 +6,27 @@ The table is that of docs/misbehaving.md; the answers are in ``support_causes``.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import anyio
 import pytest
 from attrs import frozen
+from llmattn.cache.memory import MemoryCache
+from llmattn.cache.settings import MemorySettings
 from llmattn.causes import Cause
 from llmattn.errors import BadReply, ProviderError
 from llmattn.providers.prompt import read_rows
+from llmattn.scoring.budget import Budget
+from llmattn.scoring.limiter import AdaptiveLimiter
 from llmattn.scoring.options import ScoringOptions
+from llmattn.scoring.report import FillReport
+from llmattn.scoring.scorer import Scorer
 from llmattn.testing.api import Answer, scores_text
 from llmattn.testing.faults import FaultPlan
 from llmattn.testing.server import ScoreServer
 from support_causes import CAUSES, chat, html, message
+from support_providers import make
 from support_scoring import assert_scored, custom_source, some_rows
 
 _TABLE = Path(__file__).parents[2] / "docs" / "misbehaving.md"
@@ -231,27 +240,37 @@ def test_no_retry_after_is_a_crash(asked: str, tmp_path: Path) -> None:
         assert source.fill(rows).left == 0
 
 
-def test_a_long_wait_is_told_once_and_broken_off_by_a_fatal_error(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """All wait two minutes but one, which was under way and learns that the key is wrong."""
+def test_a_long_wait_is_told_once_for_all_who_wait_and_ends_with_a_stop() -> None:
+    told: list[str] = []
 
     def script(number: int, body: dict[str, object]) -> Answer | None:
-        if number == 0:
-            return None
-        if number == 8:
-            return message({"error": "Who are you?"}, 401)
-        return message({"error": "busy"}, 429, Retry_After="120")
+        return None if number == 0 else message({"error": "busy"}, 429, Retry_After="120")
 
-    with (
-        ScoreServer(script=script, latency=0.2) as server,
-        custom_source(server, tmp_path, rows_per_request=1, requests_at_once=8) as source,
-        pytest.raises(ProviderError, match="CUSTOM_API_KEY"),
-    ):
-        source.fill(some_rows(20, 8))
-    told = capsys.readouterr().err
-    assert told.count("as the server asked") == 1
-    assert "waiting until" in told
+    async def fill(url: str) -> FillReport:
+        provider = make("custom", url, rows_per_request=1)
+        limiter = AdaptiveLimiter(8)
+        scorer = Scorer(
+            provider,
+            MemoryCache(MemorySettings()),
+            budget=Budget(),
+            limiter=limiter,
+            notify=told.append,
+        )
+        report = FillReport()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(scorer.fill, some_rows(20, 8), report)
+            while not told:
+                await anyio.sleep(0.01)
+            await anyio.sleep(0.3)  # time for others to tell it again
+            scorer.stop("enough", 5)
+        await provider.aclose()
+        return report
+
+    with ScoreServer(script=script, latency=0.05) as server:
+        report = anyio.run(fill, server.url)
+    assert len(told) == 1
+    assert re.fullmatch(r"custom: waiting until \d\d:\d\d, as the server asked\.", told[0])
+    assert (report.stopped, report.scored) == ("enough", 8)
 
 
 @pytest.mark.timeout(60)

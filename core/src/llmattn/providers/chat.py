@@ -196,6 +196,8 @@ class ChatProvider(abc.ABC):
                 scores = read_reply(answer, rows, self.channels, cut=cut)
             else:
                 thoughts = thoughts or completion.reasoning
+                if cut and not thoughts.lstrip().startswith("{"):
+                    raise BadReply("what ends thoughts that were cut may be a draft")
                 scores = read_reply(thoughts, rows, self.channels, cut=cut, last=True)
         except BadReply as error:
             log.debug("%s: unusable reply: %s", self.name, excerpt(completion.text, 2000))

@@ -100,11 +100,16 @@ class RequestLog:
     answered: Counter[tuple[str, str]] = Factory(Counter)
     """How often each (query, key) was answered with a score."""
     faults: Counter[str] = Factory(Counter)
-    received: int = 0
-    """Everything that was asked, for models and files too."""
+    paths: list[str] = Factory(list)
+    """Path and query of everything that was asked, for models and files too."""
     in_flight: int = 0
     most_in_flight: int = 0
     _lock: threading.Lock = field(factory=threading.Lock, eq=False, repr=False)
+
+    @property
+    def received(self) -> int:
+        """How many requests of any kind there were."""
+        return len(self.paths)
 
     def add(self, path: str, body: dict[str, Any], fault: str | None) -> dict[str, Any]:
         """Note a request before it is answered."""

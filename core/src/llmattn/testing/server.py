@@ -134,7 +134,7 @@ class ScoreServer:
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         path = target.partition("?")[0]
         log, fault = self.log, None
-        log.received += 1
+        log.paths.append(target)
         log.in_flight += 1
         log.most_in_flight = max(log.most_in_flight, log.in_flight)
         try:

@@ -127,7 +127,8 @@ def _in_context(room: Room, limit: int, need: int) -> tuple[int | None, float | 
     context = room.context
     if context is None:
         return (need, None) if need < limit else (None, 0.25)
-    if room.input is not None and context - room.input > need:
-        return context - room.input - 16, None
+    left = context - (room.input or context)
+    if 3 * left // 4 > need:  # other requests hold more words
+        return 3 * left // 4, None
     asked = max(room.input or 0, need, (room.asked or 0) - (limit - need), 1)
     return context // 2, min(0.5, 0.45 * context / asked)
