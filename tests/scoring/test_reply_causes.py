@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import anyio
+import numpy as np
 import pytest
 from attrs import frozen
 from llmattn.cache.memory import MemoryCache
@@ -26,6 +27,7 @@ from llmattn.testing.api import Answer, scores_text
 from llmattn.testing.faults import FaultPlan
 from llmattn.testing.server import ScoreServer
 from support_causes import CAUSES, chat, html, message
+from support_cli import run_cli
 from support_providers import make
 from support_scoring import assert_scored, custom_source, some_rows
 
@@ -273,6 +275,28 @@ def test_a_long_wait_is_told_once_for_all_who_wait_and_ends_with_a_stop() -> Non
     assert (report.stopped, report.scored) == ("enough", 8)
 
 
+def test_a_fill_that_was_stopped_does_not_stop_the_next() -> None:
+    async def fill(url: str) -> tuple[FillReport, FillReport]:
+        provider = make("custom", url, rows_per_request=1, requests_at_once=4)
+        cache, limiter = MemoryCache(MemorySettings()), AdaptiveLimiter(4)
+        scorer = Scorer(provider, cache, budget=Budget(), limiter=limiter)
+        first, second = FillReport(), FillReport()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(scorer.fill, some_rows(40, 8), first)
+            while not first.scored:
+                await anyio.sleep(0.01)
+            scorer.stop("interrupted", 5)
+        await scorer.fill(some_rows(40, 8), second)
+        await provider.aclose()
+        return first, second
+
+    with ScoreServer(latency=0.02) as server:
+        first, second = anyio.run(fill, server.url)
+    assert first.stopped == "interrupted"
+    assert 0 < first.left == second.scored
+    assert (second.left, second.stopped) == (0, None)
+
+
 @pytest.mark.timeout(60)
 def test_a_fatal_error_wakes_who_waits_for_a_limit_a_minute(tmp_path: Path) -> None:
     """At 60 requests a minute the last of 400 that wait together would be sent in 400 seconds."""
@@ -342,3 +366,37 @@ def test_faults_once_the_provider_has_answered_are_tried_again_as_before(tmp_pat
         custom_source(server, tmp_path, rows_per_request=1, requests_at_once=4) as source,
     ):
         assert source.fill(rows).left == 0
+
+
+def test_a_sample_asks_no_more_of_a_provider_that_never_answers_usably(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (
+        ScoreServer(script=lambda number, body: CAUSES["words"](body)) as server,
+        custom_source(server, tmp_path) as source,
+    ):
+        for row in some_rows(10, 4):
+            (scores,) = source.scores_given([row])
+            assert np.isnan(scores).all()
+        assert server.log.received <= 5
+    assert capsys.readouterr().err.count("Going on without") == 1
+
+
+@pytest.mark.parametrize("command", ["score", "train"])
+def test_max_wait_ends_a_command_and_says_how_to_go_on(command: str, tmp_path: Path) -> None:
+    (tmp_path / "corpus.txt").write_text("the cat eats fish .\nthe dog eats meat .\n" * 10)
+
+    def script(number: int, body: dict[str, object]) -> Answer | None:
+        return None if number == 0 else message({"error": "busy"}, 429, Retry_After="60")
+
+    arguments = ["-o", "rows_per_request=1", "-p", "custom", "--model", "test-model"]
+    text = ["corpus.txt"] if command == "score" else ["--corpus", "corpus.txt"]
+    with ScoreServer(script=script) as server:
+        done = run_cli(
+            tmp_path,
+            *(command, *text, *arguments, "--max-wait", "9", "--val-fraction", "0.2"),
+            CUSTOM_BASE_URL=server.url,
+        )
+    assert done.returncode == 1
+    assert "allow it with --max-wait 1" in done.stderr
+    assert "What was answered and kept is not lost" in done.stderr

@@ -240,6 +240,8 @@ def _batch(source: ScoreSource, needed: _Needed, folder: Path) -> None:
             f"batch {got.batch_id} {got.state}: {got.scored:,} pairs kept, {got.failed:,} "
             f"requests to ask again{cost}"
         )
+        if got.trouble:
+            notify(f"batch {got.batch_id}: of these, for example: {got.trouble}")
     handed = batches.submit(needed.stages(source))
     if handed.pending:
         typer.echo(

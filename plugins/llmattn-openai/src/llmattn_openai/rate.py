@@ -14,9 +14,10 @@ from llmattn.providers.protocol import RateHint
 __all__ = ["rate_hint", "retry_after"]
 
 _LONGEST = 24 * 3600.0  # seconds; a longer wait is no use to a run
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_UNITS = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
-_IN_WORDS = re.compile(r"(?:again|retry)\s+(?:in|after)\s+([\d.]+(?:[a-z]+[\d.]+)*\s?[a-z]*)")
+_PART = r"(\d{1,9}(?:\.\d{1,9})?)\s?(ms|milli|[smhd])[a-z]*\s?"
+_IN_WORDS = re.compile(rf"(?:again|retry)\s+(?:in|after)\s+((?:{_PART})+)", re.ASCII)
 # OpenAI names the allowance alone; Cerebras adds the window; others tell of requests only.
 _REQUESTS = ("-requests", "-requests-minute", "-requests-day", "")
 _TOKENS = ("-tokens", "-tokens-minute", "-tokens-day")
@@ -44,7 +45,8 @@ def retry_after(headers: Mapping[str, str], words: str = "") -> float | None:
     waits = [reset for remaining, reset in resets if remaining == 0 and reset is not None]
     asked = _IN_WORDS.search(words[:2000].lower())
     if not waits and asked:
-        return _duration(re.sub(r"\s?seconds?$", "s", asked[1].rstrip(".")).replace(" ", ""))
+        parts = re.findall(_PART, asked[1])
+        return _bounded(sum(float(number) * _UNITS[unit] for number, unit in parts))
     return max(waits, default=None)
 
 
