@@ -21,13 +21,14 @@ from llmattn.errors import (
     TooLarge,
 )
 from llmattn.providers.protocol import Limits
-from llmattn.rows import Row, Scope
+from llmattn.rows import Row
 from llmattn.scoring import retry
 from llmattn.scoring.keeping import Keeper
 from llmattn.scoring.limiter import sleep
 from llmattn.scoring.planner import merge_rows, pack
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.sending import Sender
+from llmattn.scoring.sizes import pairs_of
 from llmattn.scoring.tally import Tally
 from llmattn.usage import Usage
 
@@ -49,10 +50,6 @@ def _waiting(most: int) -> int:
     hide some milliseconds of flushing behind the provider's answers.
     """
     return (most - 1) // 4
-
-
-def _pairs(request: Sequence[Row]) -> int:
-    return sum(len(row.keys) for row in request)
 
 
 class Fill:
@@ -136,7 +133,7 @@ class Fill:
         limits, self._failed_size = self._round_limits(), None
         self._bad_in_a_row, self._unusable = 0, []
         while rows and not self.halted.is_set():
-            largest = min(limits.pairs_per_request, self._sender.limits.pairs_per_request)
+            largest = min(limits.pairs_per_request, self._sender.sizes.limits.pairs_per_request)
             packed = pack(
                 rows, evolve(limits, pairs_per_request=largest), self._sender.provider.scope
             )
@@ -160,19 +157,9 @@ class Fill:
     def _round_limits(self) -> Limits:
         """Later rounds hold rows that a model failed at: smaller requests may go better."""
         if self._failed_size is None:
-            return self._sender.limits
-        limits = self._halved(*self._failed_size)
+            return self._sender.sizes.limits
+        limits = self._sender.sizes.halved(*self._failed_size)
         return evolve(limits, keys_per_row=1) if self._round == ROUNDS - 1 else limits
-
-    def _halved(self, rows: int, pairs: int) -> Limits:
-        """The limits for requests of half this size; a single row is cut."""
-        limits, half = self._sender.limits, -(-rows // 2)
-        pairs = -(-pairs // 2) if rows == 1 else -(-pairs * half // rows)
-        return evolve(
-            limits,
-            pairs_per_request=min(limits.pairs_per_request, pairs),
-            rows_per_request=min(limits.rows_per_request, half),
-        )
 
     async def _work(self) -> None:
         while self._requests and not self.halted.is_set():
@@ -183,7 +170,8 @@ class Fill:
         if self._bad_in_a_row >= BAD_IN_A_ROW:
             self._put_back(request)
             return
-        if self._known_too_large(request):
+        if (rows := self._sender.sizes.to_pack_anew(request)) is not None:
+            self._too_large.extend(rows)
             return
         try:
             self._put_back(await self._ask(request), request)
@@ -191,8 +179,8 @@ class Fill:
             self._shrink(request, error)
         except BadReply as error:
             log.debug("unusable reply: %s", error)
-            if error.cause.smaller and not self._sender.proven and _pairs(request) > 1:
-                limits = self._halved(len(request), _pairs(request))
+            if error.cause.smaller and not self._sender.proven and pairs_of(request) > 1:
+                limits = self._sender.sizes.halved(len(request), pairs_of(request))
                 halves = pack(request, limits, self._sender.provider.scope)
                 self._parts.extendleft(reversed(halves))
             elif error.cause.of_model:
@@ -211,34 +199,17 @@ class Fill:
         if rows:
             request = rows if request is None else request
             most_rows, most_pairs = self._failed_size or (0, 0)
-            self._failed_size = max(most_rows, len(request)), max(most_pairs, _pairs(request))
+            self._failed_size = max(most_rows, len(request)), max(most_pairs, pairs_of(request))
             self._unusable.extend(rows)
 
-    def _known_too_large(self, request: Request) -> bool:
-        """Whether the provider takes less than that; then it is packed anew, or left."""
-        longest, largest = self._sender.longest, self._sender.largest
-        rows = [row for row in request if longest is None or len(row.keys) <= longest]
-        if len(rows) == len(request) and (largest is None or _pairs(request) <= largest):
-            return False
-        if len(rows) == len(request) == 1 and self._sender.provider.scope is Scope.PREFIX:
-            return False  # it cannot be cut, and rows of its length may do
-        self._too_large.extend(rows)
-        return True
-
     def _shrink(self, request: Request, error: TooLarge) -> None:
-        """Ask for less at once from now on; a row that cannot be cut is left."""
-        pairs = _pairs(request)
-        sender = self._sender
-        if len(request) == 1 and sender.provider.scope is Scope.PREFIX:
-            sender.longest = min(sender.longest or pairs, pairs - 1)
-            return
-        if pairs == 1:
+        """Ask for less at once from now on."""
+        rows = self._sender.sizes.shrink(request, error.fraction)
+        if rows is None:
             message = f"{error} Not even one pair fits: give the server a larger context, or name "
             self.halt(None, ProviderRejected(message + "another model (--model)."))
-            return
-        smaller = max(1, min(int(pairs * error.fraction), pairs - 1))
-        sender.largest = min(sender.largest or smaller, smaller)
-        self._too_large.extend(request)
+        else:
+            self._too_large.extend(rows)
 
     def _fault(self, error: Exception) -> PluginError:
         log.debug("fault of the plugin", exc_info=error)

@@ -21,13 +21,13 @@ from llmattn.errors import (
 from llmattn.providers.protocol import (
     AttentionProvider,
     Estimator,
-    Limits,
     LocalProvider,
     Reply,
 )
 from llmattn.rows import Row
 from llmattn.scoring.budget import Budget
 from llmattn.scoring.limiter import AdaptiveLimiter
+from llmattn.scoring.sizes import Sizes
 from llmattn.usage import Usage
 
 __all__ = ["Run", "Sender"]
@@ -47,10 +47,8 @@ class Run(Protocol):
 
 
 class Sender:
-    """One provider with its limits in speed and money. Knows, across fills, what it has shown:
-
-    ``proven``: it answers usably. ``largest``: scores in the largest request that may go well;
-    ``longest``: keys in the longest row. Both are lowered by what was found too large.
+    """One provider with its limits in speed, money and size. Knows, across fills, what it has
+    shown of itself; ``proven``: that it answers usably.
     """
 
     def __init__(
@@ -66,8 +64,7 @@ class Sender:
         self.budget = budget
         self.limiter = limiter
         self.proven = False
-        self.largest: int | None = None
-        self.longest: int | None = None
+        self.sizes = Sizes(provider)
         self.notify = notify
         self.name = provider.identity().provider
         self._max_wait = max_wait
@@ -75,14 +72,6 @@ class Sender:
         # One that needs no server may know nothing of a word, and is not to be given up for it.
         self._may_be_silent = isinstance(provider, LocalProvider) and provider.local
         self._told_until = 0.0
-
-    @property
-    def limits(self) -> Limits:
-        """The provider's limits, as far as requests of that size have not failed."""
-        limits = self.provider.limits
-        if self.largest is None or limits.pairs_per_request <= self.largest:
-            return limits
-        return evolve(limits, pairs_per_request=self.largest)
 
     async def send(self, request: Sequence[Row], run: Run) -> Reply | None:
         """Send once; None if the run was halted before. Raises ProviderError or BudgetExceeded."""
