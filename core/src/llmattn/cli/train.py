@@ -10,6 +10,7 @@ import attrs
 import typer
 
 from llmattn.cli import options as o
+from llmattn.cli.again import Again
 from llmattn.cli.config_file import print_config as show_config
 from llmattn.cli.config_file import read_config
 from llmattn.cli.parsing import explicit_options, use_threads
@@ -287,7 +288,12 @@ def train(
                 team=team,
             )
         outcome = run_and_show(
-            run, max_time=max_time, save_every=save_every, log=log, tensorboard=tensorboard
+            run,
+            Again.of(ctx, values),
+            max_time=max_time,
+            save_every=save_every,
+            log=log,
+            tensorboard=tensorboard,
         )
     if outcome == "interrupted":
         raise typer.Exit(130)

@@ -27,10 +27,11 @@ __all__ = ["Scorer"]
 class Scorer:
     """Fills a cache from one provider. Lives on one event loop.
 
-    ``on_progress`` is called after each reply with the report so far. Killing the process
-    loses at most the requests under way and a quarter as many answers: with more waiting to be
-    committed, nothing is sent. Fewer than five requests at once each wait for their commit.
-    ``max_wait``: seconds that the provider may ask for before the next request.
+    ``before_asking`` is called before each request, ``on_progress`` after each reply with the
+    report so far. Killing the process loses at most the requests under way and a quarter as many
+    answers: with more waiting to be committed, nothing is sent. Fewer than five requests at once
+    each wait for their commit. ``max_wait``: seconds that the provider may ask for before the next
+    request.
 
     What ends a fill belongs to that fill; only what is spent, and what the provider has shown of
     itself, outlasts it.
@@ -45,13 +46,19 @@ class Scorer:
         limiter: AdaptiveLimiter,
         trial: Trial | None = None,
         max_wait: float = 600.0,
+        before_asking: Callable[[], None] = lambda: None,
         on_progress: Callable[[FillReport], None] = lambda report: None,
         notify: Callable[[str], None] = lambda message: None,
     ) -> None:
         self.provider = provider
         self.cache = cache
         self._sender = Sender(
-            provider, budget=budget, limiter=limiter, max_wait=max_wait, notify=notify
+            provider,
+            budget=budget,
+            limiter=limiter,
+            max_wait=max_wait,
+            before_asking=before_asking,
+            notify=notify,
         )
         self._keeper = Keeper(provider, cache, trial)
         self._on_progress = on_progress

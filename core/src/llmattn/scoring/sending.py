@@ -58,6 +58,7 @@ class Sender:
         budget: Budget,
         limiter: AdaptiveLimiter,
         max_wait: float,
+        before_asking: Callable[[], None],
         notify: Callable[[str], None],
     ) -> None:
         self.provider = provider
@@ -68,6 +69,7 @@ class Sender:
         self.notify = notify
         self.name = provider.identity().provider
         self._max_wait = max_wait
+        self._before_asking = before_asking
         self._estimator = provider if isinstance(provider, Estimator) else None
         # One that needs no server may know nothing of a word, and is not to be given up for it.
         self._may_be_silent = isinstance(provider, LocalProvider) and provider.local
@@ -90,6 +92,7 @@ class Sender:
             billed: Usage | None = None  # not known: it is taken at the estimate
             requests = 1
             try:
+                self._before_asking()
                 reply = await self.provider.score(request)
                 billed, requests = _told(reply.usage), reply.usage.requests
             except ProviderError as error:

@@ -43,7 +43,7 @@ def read_answer(name: str, answer: HttpAnswer, requests: int) -> Answered:
     if not isinstance(data, dict):
         raise _no_object(name, answer)
     if wrong := error_in(data):
-        raise Refused(answer.status, answer.headers, wrong, answer.text)
+        raise Refused(answer.status, answer.headers, wrong, answer.text, "")
     return Answered(data, rate_hint(answer.headers), requests)
 
 

@@ -98,6 +98,8 @@ class Endpoint:
                 timeout=self._timeout,
                 max_retries=0,
                 default_headers=self._headers,  # type: ignore[arg-type]  # Omit is taken
+                # The SDK follows redirects, and takes the content of a file from anywhere.
+                http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
             )
         return self._client
 
@@ -146,7 +148,7 @@ class Endpoint:
     def read(self, data: Mapping[str, Any]) -> Answered:
         """An answer that came by another way, such as in a batch. Raises ProviderError."""
         if wrong := error_in(data):
-            raise self._meaning.error(Refused(200, {}, wrong, str(wrong)), "")
+            raise self._meaning.error(Refused(200, {}, wrong, str(wrong), ""), "")
         return Answered(data, None)
 
     def useful(self) -> None:
@@ -193,8 +195,9 @@ class Endpoint:
     async def _send(self, method: str, path: str, body: str | None = None) -> HttpAnswer:
         """Raises ProviderUnavailable, BadReply, or Refused."""
         data = None if body is None else body.encode("utf-8", "surrogatepass")
+        url = self._address.of(path)
         try:
-            answer = await self.wire.send(method, self._address.of(path), data)
+            answer = await self.wire.send(method, url, data)
         except TooLate:
             raise self._too_late() from None
         except Garbled as error:
@@ -202,8 +205,10 @@ class Endpoint:
             raise bad_reply(self.name, Cause.NOT_JSON, detail=detail) from None
         except NoAnswer as error:
             raise self._no_answer(str(error), error.reached) from None
-        if answer.status >= 400:
-            raise Refused.of_body(answer.status, answer.headers, answer.text)
+        if answer.status >= 300:
+            raise Refused.of_body(
+                answer.status, answer.headers, answer.text, self._address.of(path)
+            )
         return answer
 
     def _too_late(self) -> ProviderUnavailable:
@@ -248,7 +253,9 @@ class Endpoint:
         return self._fruitless < _MOST_FRUITLESS
 
     async def _refusal(self, refused: Refused, path: str) -> ProviderError:
-        """The error for an HTTP status of 400 and above."""
+        """The error for an HTTP status of 300 and above, or for an error in an answer's place."""
+        if 300 <= refused.status < 400:
+            return self._meaning.redirected(refused, self._address.base)
         named = refused.meant == 404 or "model" in refused.words[:4000].lower()
         if named and refused.meant in (400, 404, 422):
             missing = self._meaning.route_missing(refused, path)

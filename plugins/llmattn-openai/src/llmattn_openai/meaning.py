@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import urljoin
 
 from llmattn.causes import Cause
 from llmattn.errors import (
@@ -14,7 +15,7 @@ from llmattn.errors import (
 )
 from llmattn.providers.prompt import Prompt
 from llmattn.providers.reply import bad_reply, excerpt
-from llmattn.secrets import redact
+from llmattn.secrets import redact, strip_credentials
 
 from llmattn_openai.form import Agreement, Form
 from llmattn_openai.rate import retry_after
@@ -74,6 +75,25 @@ class Meaning:
         """Whether the server seems to lack the Responses API, and not the model."""
         named = "model" in refused.words[:4000].lower() or "model" in refused.param
         return path == _RESPONSES and refused.meant in _NO_ROUTE and not named
+
+    def redirected(self, refused: Refused, base_url: str) -> ProviderRejected:
+        """The error for a redirect, which names the new address and is not followed."""
+        about = f"{self._name}: {self._url} answered {refused.status}"
+        asked = refused.url.partition("?")[0]
+        try:
+            target = urljoin(asked, refused.headers.get("location") or "")
+            target = redact(strip_credentials(target)).partition("?")[0]
+        except ValueError:
+            target = ""
+        if not target or target == asked:
+            return ProviderRejected(f"{about}, and no answer. Is the base URL right?")
+        base = target.removesuffix(asked.removeprefix(base_url))
+        own = f": -o {self._name}.base_url={base}" if base.isprintable() else "."
+        return ProviderRejected(
+            f"{about}: it sends the request on to {excerpt(target)}. Redirects are not followed, "
+            "since your texts and key would go where you have not said. Only if you trust that "
+            f"address, name it yourself{own}"
+        )
 
     def unknown_model(self, model: str, names: Sequence[str]) -> ProviderRejected | None:
         """The error that names the server's models, if ``model`` is not among them."""

@@ -54,11 +54,14 @@ class Refused(Exception):
 
     ``status``: as received, 200 for an error in place of an answer. ``meant``: the status that
     its words name, None for an error in an answer that names none. ``param`` is the part of the
-    request that it names; it may be empty.
+    request that it names; it may be empty. ``url``: what was asked.
     """
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: object, text: str) -> None:
+    def __init__(
+        self, status: int, headers: Mapping[str, str], body: object, text: str, url: str
+    ) -> None:
         self.status = status
+        self.url = url
         self.headers = headers
         self.details = _details(body)
         self.words = _words(self.details) or text or f"HTTP status {status}"
@@ -67,18 +70,19 @@ class Refused(Exception):
         super().__init__(f"{status}: {self.words}")
 
     @classmethod
-    def of_body(cls, status: int, headers: Mapping[str, str], text: str) -> Refused:
+    def of_body(cls, status: int, headers: Mapping[str, str], text: str, url: str) -> Refused:
         """From an answer as it came."""
         try:
             body = json.loads(text)
         except (ValueError, RecursionError):
             body = None
-        return cls(status, headers, body, text)
+        return cls(status, headers, body, text, url)
 
     @classmethod
     def of_sdk(cls, error: openai.APIStatusError) -> Refused:
         """From the SDK's error."""
-        return cls(error.status_code, error.response.headers, error.body, error.response.text)
+        answer = error.response
+        return cls(error.status_code, answer.headers, error.body, answer.text, str(answer.url))
 
     @property
     def filtered(self) -> bool:
@@ -95,7 +99,7 @@ class Refused(Exception):
         if self.status in (400, 422, 500):
             wrong_key = by_kind == 401 or (_KEY.search(words) and by_kind != 404)
             return 401 if wrong_key else self.status
-        if self.status >= 400:
+        if self.status >= 300:
             return self.status
         named = _number(self.details) or _number(body) or by_kind
         if named:
