@@ -44,6 +44,7 @@ def evaluate(
     max_requests: o.MaxRequests = None,
     price_in: o.PriceIn = None,
     price_out: o.PriceOut = None,
+    max_wait: o.MaxWait = 600.0,
 ) -> None:
     """Print a checkpoint's loss, perplexity and bits per byte on a text.
 
@@ -59,7 +60,11 @@ def evaluate(
         cache=cache,
         cache_dir=cache_dir,
         scoring=o.scoring_options(
-            max_cost=max_cost, max_requests=max_requests, price_in=price_in, price_out=price_out
+            max_cost=max_cost,
+            max_requests=max_requests,
+            price_in=price_in,
+            price_out=price_out,
+            max_wait=max_wait,
         ),
     )
     use_threads(threads)

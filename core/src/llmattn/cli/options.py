@@ -29,6 +29,7 @@ __all__ = [
     "MaxCost",
     "MaxDegenerate",
     "MaxRequests",
+    "MaxWait",
     "Method",
     "MinCount",
     "MinPairCount",
@@ -65,6 +66,7 @@ LIMITS = (
     "tpm",
     "requests_at_once",
     "max_degenerate",
+    "max_wait",
 )
 """Names of the options that :func:`scoring_options` takes."""
 
@@ -274,6 +276,15 @@ MaxDegenerate = Annotated[
         rich_help_panel=_LIMITS,
     ),
 ]
+MaxWait = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        metavar="SECONDS",
+        help="End the run, keeping all, if the server asks for a longer wait.",
+        rich_help_panel=_LIMITS,
+    ),
+]
 
 _SHARED = {
     "n_layer": "Layers.",
@@ -305,6 +316,7 @@ def scoring_options(
     tpm: float | None = None,
     requests_at_once: int | None = None,
     max_degenerate: float = 0.5,
+    max_wait: float = 600.0,
     quiet: bool = False,
 ) -> ScoringOptions:
     """The options as one object. Raises ConfigError for a value that makes no sense."""
@@ -318,6 +330,7 @@ def scoring_options(
             tpm=tpm,
             requests_at_once=requests_at_once,
             max_degenerate=max_degenerate,
+            max_wait=max_wait,
             quiet=quiet,
         )
     except ValueError as error:

@@ -74,6 +74,7 @@ def sample(
     max_requests: o.MaxRequests = None,
     price_in: o.PriceIn = None,
     price_out: o.PriceOut = None,
+    max_wait: o.MaxWait = 600.0,
 ) -> None:
     """Continue lines of text with a trained model.
 
@@ -93,7 +94,11 @@ def sample(
         cache=cache,
         cache_dir=cache_dir,
         scoring=o.scoring_options(
-            max_cost=max_cost, max_requests=max_requests, price_in=price_in, price_out=price_out
+            max_cost=max_cost,
+            max_requests=max_requests,
+            price_in=price_in,
+            price_out=price_out,
+            max_wait=max_wait,
         ),
     )
     use_threads(threads)

@@ -81,6 +81,7 @@ def score(
     tpm: o.Tpm = None,
     requests_at_once: o.RequestsAtOnce = None,
     max_degenerate: o.MaxDegenerate = 0.5,
+    max_wait: o.MaxWait = 600.0,
 ) -> None:
     """Ask for the scores that CORPUS needs and the cache lacks, most frequent pairs first.
 
@@ -110,6 +111,7 @@ def score(
         tpm=tpm,
         requests_at_once=requests_at_once,
         max_degenerate=max_degenerate,
+        max_wait=max_wait,
     )
     text = corpus and load_corpus(
         corpus,
@@ -239,6 +241,8 @@ def _batch(source: ScoreSource, needed: _Needed, folder: Path) -> None:
             f"batch {got.batch_id} {got.state}: {got.scored:,} pairs kept, {got.failed:,} "
             f"requests to ask again{cost}"
         )
+        if got.trouble:
+            notify(f"batch {got.batch_id}: of these, for example: {got.trouble}")
     handed = batches.submit(needed.stages(source))
     if handed.pending:
         typer.echo(
