@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 from attrs import asdict
+from numpy.typing import NDArray
 
 from llmattn.cache.transfer import Portion
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
+from llmattn.plain import build, from_json, lines_of
 from llmattn.rows import Row, Scores
 from llmattn.usage import Usage
 
@@ -55,6 +57,8 @@ def read(path: Path) -> Iterator[Portion]:
         yield from reader(path)
     except OSError as error:
         raise CacheError(f"{path} cannot be read ({error.strerror or error}).") from None
+    except MemoryError:
+        raise CacheError(f"{path} holds more at once than the memory has room for.") from None
 
 
 def _form(path: Path) -> tuple[Callable[..., tuple[int, int]], Callable[..., Iterator[Portion]]]:
@@ -89,9 +93,9 @@ def read_description(data: Mapping[str, Any]) -> tuple[Identity, Usage]:
     identity = Identity.from_dict(data["identity"])
     if identity.namespace != data["namespace"]:
         raise ValueError(f"namespace {data['namespace']} does not belong to its identity")
-    usage = Usage(**data["usage"])
-    if not all(isinstance(v, (int, float)) and v >= 0 for v in asdict(usage).values()):
-        raise ValueError("the usage is not made of numbers")
+    usage = build(Usage, data["usage"])
+    if min(asdict(usage).values()) < 0:
+        raise ValueError("the usage is less than nothing")
     return identity, usage
 
 
@@ -106,7 +110,9 @@ def check_format(data: object) -> None:
         )
 
 
-def make_row(query: object, keys: object, context: object, scores: Scores) -> tuple[Row, Scores]:
+def make_row(
+    query: object, keys: object, context: object, scores: NDArray[np.floating[Any]]
+) -> tuple[Row, Scores]:
     """A row from what a file says, with scores ``(C, n)``; raises ValueError if it is none."""
     if not isinstance(query, str) or not isinstance(keys, list) or not isinstance(context, list):
         raise ValueError("a row needs a query, a list of keys and a list as context")
@@ -118,7 +124,7 @@ def make_row(query: object, keys: object, context: object, scores: Scores) -> tu
     outside = (scores < 0) | (scores > 1)
     if outside.any():
         raise ValueError(f"the row of {query!r} has the score {scores[outside][0]}, not in [0, 1]")
-    return row, scores
+    return row, scores.astype(np.float32)
 
 
 def _write_lines(path: Path, portions: Iterable[Portion]) -> tuple[int, int]:
@@ -153,7 +159,7 @@ class _Lines:
     def advance(self) -> None:
         try:
             self.number, text = next(self._lines, (self.number, ""))
-            self.next = json.loads(text) if text else None
+            self.next = from_json(text) if text else None
         except ValueError as error:
             raise self.wrong(error) from None
         if self.next is not None and not isinstance(self.next, dict):
@@ -165,7 +171,7 @@ class _Lines:
 
 def _read_lines(path: Path) -> Iterator[Portion]:
     with open(path, encoding="utf-8") as file:
-        lines = _Lines(path, file)
+        lines = _Lines(path, lines_of(file))
         try:
             check_format(lines.next)
         except ValueError as error:
@@ -184,7 +190,8 @@ def _read_rows(lines: _Lines) -> Iterator[tuple[Row, Scores]]:
     while lines.next is not None and "query" in lines.next:
         data = lines.next
         try:
-            scores = np.array(_numbers(data["scores"]), np.float32)
+            # Doubles, so that a number too large for a float is told as what it is.
+            scores = np.array(_numbers(data["scores"]), np.float64)
             yield make_row(data["query"], data["keys"], data.get("context", []), scores)
         except (KeyError, TypeError, ValueError) as error:
             raise lines.wrong(error) from None

@@ -9,6 +9,7 @@ from attrs import asdict, evolve, frozen
 
 from llmattn.cache.lmdb_store import Store, Transaction
 from llmattn.identity import Identity
+from llmattn.plain import build, from_json
 from llmattn.usage import Usage
 
 __all__ = ["Space", "note_put", "read_space"]
@@ -28,13 +29,14 @@ class Space:
 
     @classmethod
     def from_json(cls, value: bytes) -> Space:
-        data = json.loads(value)
-        return cls(
-            data["id"],
-            Identity.from_dict(data["identity"]),
-            data["created"],
-            data["updated"],
-            Usage(**data["usage"]),
+        data = from_json(value)
+        return build(
+            cls,
+            {
+                **data,
+                "identity": Identity.from_dict(data["identity"]),
+                "usage": build(Usage, data["usage"]),
+            },
         )
 
     def to_json(self) -> bytes:
