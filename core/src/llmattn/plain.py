@@ -82,7 +82,7 @@ def lines_of(file: IO[str], *, most: int = MOST_BYTES) -> Iterator[str]:
         yield line
 
 
-def check_plain(value: object, *, leaves: tuple[type, ...] = (), most: int = 1 << 24) -> None:
+def check_plain(value: Any, *, leaves: tuple[type, ...] = (), most: int = 1 << 24) -> None:
     """Raise ValueError unless ``value`` consists of dicts with strings or whole numbers as keys,
     lists, tuples, strings, numbers, None and objects of the types ``leaves``, is at most MOST_DEPTH
     deep, and counts at most ``most`` values: one that stands in many places counts in each.
@@ -124,14 +124,16 @@ def _containers(value: Any) -> list[Any]:
     return [each for each in inside if isinstance(each, (dict, list))]
 
 
-def build(kind: type[T], data: object) -> T:
-    """An object of an attrs class from plain values, each of the type that its field states.
+def build(kind: type[T], data: object, *, finite: bool = True) -> T:
+    """An object of an attrs class from plain values, each of the type that its field states, and
+    numbers ``finite``.
 
     Raises ValueError or TypeError if ``data`` is no such description, and what the class does.
     """
     if not isinstance(data, Mapping):
         raise TypeError(f"{kind.__name__} is described by names and values")
-    fields = {field.name: str(field.type) for field in attrs.fields(kind)}  # type: ignore[arg-type]
+    described: Any = kind
+    fields = {field.name: str(field.type) for field in attrs.fields(described)}
     for name, value in data.items():
         if name not in fields:
             raise ValueError(f"{kind.__name__} has no {name!r}")
@@ -140,9 +142,9 @@ def build(kind: type[T], data: object) -> T:
             continue
         if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
             raise TypeError(f"{name} is {_shown(value)}, not of the type {fields[name]}")
-        if isinstance(value, float) and not math.isfinite(value):
+        if finite and isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{name} is {value}")
-        if fields[name] == "tuple[str, ...]" and not all(isinstance(v, str) for v in value):
+        if isinstance(value, (list, tuple)) and not all(isinstance(v, str) for v in value):
             raise TypeError(f"{name} holds more than strings")
     return kind(**data)
 

@@ -24,6 +24,6 @@ def printable(text: str, *, keep: str = "\n\t") -> str:
 
 def _escaped(char: str) -> str:
     code = ord(char)
-    if code < 0x100:
+    if code < 0x20:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -35,6 +36,9 @@ SUFFIXES: Mapping[str, str] = {
     "per-layer": "each layer mixes the scores by itself",
     "shuffled": "scores in context that belong to another window",
 }
+
+_NAME = re.compile(r"[^\W_][\w.+ -]*")
+"""Of an arm in a configuration file: it stands in tables and pictures."""
 
 _SHAPE = (
     "attention",
@@ -123,6 +127,12 @@ def parse_arms(names: Sequence[str], tables: Mapping[str, Any]) -> tuple[Arm, ..
 
     Raises ConfigError for a name that means nothing, or stands twice.
     """
+    for name in tables:
+        if not _NAME.fullmatch(name):
+            raise ConfigError(
+                f"[arms.{name}]: the name of an arm consists of letters, digits, spaces and .+-_, "
+                "and begins with a letter or a digit."
+            )
     known = {name: _from_table(name, table, tables) for name, table in tables.items()}
     arms = tuple(known[name] if name in known else _from_name(name, known) for name in names)
     if not arms:

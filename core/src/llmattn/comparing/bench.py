@@ -26,6 +26,7 @@ from llmattn.devices import choose_device
 from llmattn.errors import ConfigError, LlmattnError
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
+from llmattn.plain import from_json
 from llmattn.training.interrupt import StopWish
 from llmattn.training.loop import Trainer
 from llmattn.training.run import Run
@@ -238,5 +239,5 @@ def _nothing() -> None:
 
 def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as JSON reads them back, so that a kept run is found by the same hash."""
-    plain: dict[str, Any] = json.loads(json.dumps(value))
+    plain: dict[str, Any] = from_json(json.dumps(value))
     return plain

@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
+from llmattn.plain import from_json
 from llmattn.providers.criteria import Criterion
 from llmattn.providers.text_prompt import TEXT_SYSTEM, numbered, read_numbered
 from llmattn.rows import Row, Scope
@@ -124,7 +125,7 @@ def read_rows(user: str) -> list[tuple[str, tuple[str, ...]]]:
 
     In context the keys are the numbered words, and the query is the text so far.
     """
-    document = json.loads(user)
+    document = from_json(user)
     if "texts" in document:
         return [(text, read_numbered(text)) for text in document["texts"]]
     return [

@@ -8,16 +8,20 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from attrs import frozen
 
 from llmattn.cache.lmdb_swap import folder_lock
 from llmattn.errors import CacheError
+from llmattn.plain import read_json
 from llmattn.rows import Row
 
 __all__ = ["BatchFolder", "Pending"]
 
 Requests = Sequence[Sequence[Row]]
+_MOST_BYTES = 1 << 30
+"""Of one batch: all the words that it asks about."""
 _INTENT = "submitting.json"
 """Stands in the folder while a batch is being handed over."""
 
@@ -105,15 +109,19 @@ class BatchFolder:
         )
 
 
+def _row(query: Any, keys: Any, context: Any) -> Row:
+    """Raises ValueError unless these are words."""
+    if not all(isinstance(word, str) for word in (query, *keys, *context)):
+        raise ValueError("a word is no string")
+    return Row(query, tuple(keys), tuple(context))
+
+
 def _read(path: Path) -> Pending:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        requests = tuple(
-            tuple(Row(query, keys, context) for query, keys, context in request)
-            for request in data["requests"]
-        )
+        data = read_json(path, most=_MOST_BYTES)
+        requests = tuple(tuple(_row(*row) for row in request) for request in data["requests"])
         return Pending(str(data["batch_id"]), requests, float(data["submitted"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise CacheError(
             f"{path} does not describe a batch ({error}); move it away to go on."
         ) from None

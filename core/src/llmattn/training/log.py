@@ -10,6 +10,7 @@ from pathlib import Path
 import attrs
 
 from llmattn.errors import ConfigError
+from llmattn.plain import from_json
 from llmattn.training.loop import Report
 
 __all__ = ["TrainingLog"]
@@ -52,7 +53,7 @@ class TrainingLog:
             lines = self._path.read_text(encoding="utf-8").splitlines()
             if self._csv:
                 return [line for line in lines[1:] if int(line.split(",")[0]) <= after]
-            return [line for line in lines if json.loads(line)["step"] <= after]
+            return [line for line in lines if from_json(line)["step"] <= after]
         except FileNotFoundError:
             return []
         except (OSError, ValueError, KeyError, TypeError) as error:

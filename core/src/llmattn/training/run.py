@@ -32,6 +32,7 @@ from llmattn.training.choice import SETTINGS, ScoreChoice
 from llmattn.training.config import TrainConfig
 from llmattn.training.distributed import ALONE, Launch, Team
 from llmattn.training.evaluate import split_loss
+from llmattn.training.fitting import check_state
 from llmattn.training.loop import Trainer
 from llmattn.training.reopen import reopen_feeds, settings_in_context
 from llmattn.training.scores import channel_names, in_order, open_feeds, reading_of
@@ -249,6 +250,7 @@ def resume(
     def reload() -> _Reloaded:
         check_writable(out)
         checkpoint = load_checkpoint(out, device=chosen)
+        _check_state(out, checkpoint)
         config = _agreed(checkpoint, given or {})
         corpus = _same_corpus(out, checkpoint, corpus_path)
         feeds = reopen_feeds(checkpoint, corpus, scores or ScoreChoice())
@@ -264,17 +266,17 @@ def resume(
     )
     model = place(AttnGPT(checkpoint.model_config), chosen, team)
     trainer = _trainer(model, corpus, config, feeds, compiled, team)
-    try:
-        trainer.load_state(
-            checkpoint.last, {**checkpoint.best, "weights": dict(checkpoint.weights)}
-        )
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{out} does not hold a whole training state ({type(error).__name__}: {error}); "
-            "train anew without --resume."
-        ) from None
+    trainer.load_state(checkpoint.last, {**checkpoint.best, "weights": dict(checkpoint.weights)})
     path = str(corpus_path or checkpoint.corpus)
     return Run(trainer, out, path, feeds, checkpoint.scored, checkpoint.last.get("asked", {}))
+
+
+def _check_state(out: Path, checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError unless the training of ``out`` can be taken up again."""
+    try:
+        check_state(checkpoint.model_config, checkpoint.train_config, checkpoint.last)
+    except CheckpointError as error:
+        raise CheckpointError(f"{out}: {error}; train anew without --resume.") from None
 
 
 def _from_first(
@@ -304,7 +306,9 @@ def is_of_this_launch(out: Path) -> bool:
     if not launch.name or not out.exists():
         return False
     try:
-        return launch.goes_on(load_checkpoint(out).last.get("launch", {}))
+        checkpoint = load_checkpoint(out)
+        _check_state(out, checkpoint)
+        return launch.goes_on(checkpoint.last["launch"])
     except CheckpointError:
         return False
 
@@ -384,4 +388,4 @@ def _agreed(checkpoint: Checkpoint, given: Mapping[str, Any]) -> TrainConfig:
 def _shown(value: Any) -> str:
     if value is None:
         return "the default"
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
