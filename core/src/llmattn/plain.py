@@ -19,6 +19,9 @@ __all__ = ["build", "check_depth", "check_plain", "from_json", "from_toml", "lin
 
 T = TypeVar("T")
 
+WRONG_DATA = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+"""What data of another shape than expected makes its reader raise."""
+
 MOST_DEPTH = 32
 """What we write is a few levels deep."""
 MOST_BYTES = 1 << 26

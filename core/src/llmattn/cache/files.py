@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from llmattn.cache.transfer import Portion
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
-from llmattn.plain import build, from_json, lines_of
+from llmattn.plain import WRONG_DATA, build, from_json, lines_of
 from llmattn.rows import Row, Scores
 from llmattn.usage import Usage
 
@@ -57,8 +57,6 @@ def read(path: Path) -> Iterator[Portion]:
         yield from reader(path)
     except OSError as error:
         raise CacheError(f"{path} cannot be read ({error.strerror or error}).") from None
-    except MemoryError:
-        raise CacheError(f"{path} holds more at once than the memory has room for.") from None
 
 
 def _form(path: Path) -> tuple[Callable[..., tuple[int, int]], Callable[..., Iterator[Portion]]]:
@@ -160,7 +158,7 @@ class _Lines:
         try:
             self.number, text = next(self._lines, (self.number, ""))
             self.next = from_json(text) if text else None
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise self.wrong(error) from None
         if self.next is not None and not isinstance(self.next, dict):
             raise self.wrong("it is not a JSON object")
@@ -180,7 +178,7 @@ def _read_lines(path: Path) -> Iterator[Portion]:
         while lines.next is not None:
             try:
                 identity, usage = read_description(lines.next)
-            except (KeyError, TypeError, ValueError) as error:
+            except WRONG_DATA as error:
                 raise lines.wrong(f"no namespace can be read here ({error})") from None
             lines.advance()
             yield Portion(identity, usage, _read_rows(lines))
@@ -193,7 +191,7 @@ def _read_rows(lines: _Lines) -> Iterator[tuple[Row, Scores]]:
             # Doubles, so that a number too large for a float is told as what it is.
             scores = np.array(_numbers(data["scores"]), np.float64)
             yield make_row(data["query"], data["keys"], data.get("context", []), scores)
-        except (KeyError, TypeError, ValueError) as error:
+        except WRONG_DATA as error:
             raise lines.wrong(error) from None
         lines.advance()
 

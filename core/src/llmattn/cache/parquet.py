@@ -22,7 +22,7 @@ from llmattn.cache.files import (
 )
 from llmattn.cache.transfer import Portion
 from llmattn.errors import CacheError
-from llmattn.plain import from_json
+from llmattn.plain import WRONG_DATA, from_json
 from llmattn.rows import Row, Scores
 
 __all__ = ["read", "write"]
@@ -35,6 +35,8 @@ _MOST_VALUES = 1 << 27
 """Of a row group: few bytes can stand for any number of equal ones."""
 _MOST_NAMESPACES = 4096
 """For each the file is read once."""
+_DAMAGE = (pa.ArrowException, OSError, *WRONG_DATA)
+"""What a file that is not as it should be makes arrow raise, and us."""
 _FIELDS = [
     ("namespace", pa.string()),
     ("query", pa.string()),
@@ -92,7 +94,7 @@ def read(path: Path) -> Iterator[Portion]:
             described = [read_description(entry) for entry in head["namespaces"]]
             for identity, usage in described:
                 yield Portion(identity, usage, _rows(path, file, identity.namespace))
-    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+    except _DAMAGE as error:
         raise _wrong(path, error) from None
 
 
@@ -105,7 +107,7 @@ def _rows(path: Path, file: pq.ParquetFile, namespace: str) -> Iterator[tuple[Ro
                 for record in batch.to_pylist():
                     if record["namespace"] == namespace:
                         yield _row(record)
-    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+    except _DAMAGE as error:
         raise _wrong(path, error) from None
 
 

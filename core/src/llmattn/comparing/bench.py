@@ -26,6 +26,7 @@ from llmattn.devices import choose_device
 from llmattn.errors import ConfigError, LlmattnError
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
+from llmattn.model.shapes import parameter_count
 from llmattn.plain import from_json
 from llmattn.training.interrupt import StopWish
 from llmattn.training.loop import Trainer
@@ -100,8 +101,7 @@ class Bench:
 
     def parameters(self, arm: Arm) -> int:
         """How many numbers the arm's model learns."""
-        with torch.device("meta"):
-            return AttnGPT(self.model_config(arm)).parameter_count()
+        return parameter_count(self.model_config(arm))
 
     def settings(self, arm: Arm, lr: float, seed: int) -> dict[str, Any]:
         """Everything that the result of a run depends on, as plain data."""

@@ -15,7 +15,7 @@ from attrs import frozen
 
 from llmattn.errors import ConfigError
 from llmattn.notices import notify
-from llmattn.plain import build, read_json
+from llmattn.plain import WRONG_DATA, build, read_json
 
 __all__ = ["FinishedRun", "RunStore", "make_folder", "settings_key"]
 
@@ -83,7 +83,7 @@ class RunStore:
             return _checked(read_json(path, finite=False), settings)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, LookupError) as error:
+        except (OSError, *WRONG_DATA) as error:
             reason = getattr(error, "strerror", None) or error
             notify(f"{path} is damaged ({reason}); this run is made anew.")
             return None

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmattn.errors import CacheError
-from llmattn.plain import MOST_BYTES, from_json
+from llmattn.plain import MOST_BYTES, WRONG_DATA, from_json
 
 __all__ = ["PackedScores", "entries", "key_digest", "open_packed", "write_packed"]
 
@@ -92,7 +92,7 @@ def open_packed(path: Path, key: Mapping[str, Any]) -> PackedScores | None:
         packed = _map(path, description)
         whole = _checksum(path, packed._data.nbytes) == description["crc"]
         return packed if whole and _are_scores(packed._data) else None
-    except (OSError, LookupError, TypeError, ValueError, OverflowError):
+    except (OSError, *WRONG_DATA):
         return None
 
 
@@ -260,7 +260,7 @@ def _reopen(path: Path) -> PackedScores:
         description = _description(path)
         if description is not None:
             return _map(path, description)
-    except (OSError, LookupError, TypeError, ValueError, OverflowError):
+    except (OSError, *WRONG_DATA):
         pass
     raise CacheError(
         f"The packed scores {path}, which another process has made, cannot be read here: give all "

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from llmattn.errors import CacheError, CheckpointError
+from llmattn.plain import WRONG_DATA
 
 __all__ = ["KnownPairs", "ScoreTable", "TableKind", "join_channels"]
 
@@ -268,7 +269,7 @@ class ScoreTable:
             if not all(value is None or 0 <= value <= 1 for value in absent):
                 raise ValueError("what absent pairs are worth is no score")
             return cls(known, vocab_size=vocab_size, channels=names, absent=absent, device=device)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except WRONG_DATA as error:
             raise CheckpointError(f"The checkpoint's score table is damaged: {error}.") from None
 
 

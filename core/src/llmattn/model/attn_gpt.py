@@ -19,6 +19,7 @@ from llmattn.model.attention import LLMAttention
 from llmattn.model.config import ModelConfig
 from llmattn.model.kv_cache import KVCache
 from llmattn.model.loss import head_loss
+from llmattn.model.shapes import parameter_count
 
 __all__ = ["AttnGPT", "match_parameters"]
 
@@ -70,8 +71,7 @@ class AttnGPT(nn.Module):
         self.attention = LLMAttention(config)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.norm = nn.LayerNorm(config.n_embd, bias=False)
-        if not self.token_embedding.weight.is_meta:
-            self._initialise(seed)
+        self._initialise(seed)
 
     @torch.no_grad()
     def _initialise(self, seed: int) -> None:
@@ -220,9 +220,8 @@ def match_parameters(config: ModelConfig, reference: ModelConfig) -> ModelConfig
     The width is a multiple of 8 if one will do: others make products up to 40% slower. Raises
     ConfigError if no width does.
     """
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        wanted = AttnGPT(reference).parameter_count()
-        least = AttnGPT(attrs.evolve(config, mlp_width=1)).parameter_count()
+    wanted = parameter_count(reference)
+    least = parameter_count(attrs.evolve(config, mlp_width=1))
     a_unit = 2 * config.n_embd * config.n_layer
     exact = 1 + (wanted - least) / a_unit
     for width in (8 * round(exact / 8), round(exact)):

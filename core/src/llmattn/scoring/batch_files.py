@@ -14,7 +14,7 @@ from attrs import frozen
 
 from llmattn.cache.lmdb_swap import folder_lock
 from llmattn.errors import CacheError
-from llmattn.plain import read_json
+from llmattn.plain import WRONG_DATA, read_json
 from llmattn.rows import Row
 
 __all__ = ["BatchFolder", "Pending"]
@@ -121,7 +121,7 @@ def _read(path: Path) -> Pending:
         data = read_json(path, most=_MOST_BYTES)
         requests = tuple(tuple(_row(*row) for row in request) for request in data["requests"])
         return Pending(str(data["batch_id"]), requests, float(data["submitted"]))
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, *WRONG_DATA) as error:
         raise CacheError(
             f"{path} does not describe a batch ({error}); move it away to go on."
         ) from None

@@ -18,7 +18,7 @@ from llmattn.errors import CheckpointError, LlmattnError
 from llmattn.identity import Identity
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.model.config import ModelConfig
-from llmattn.plain import build
+from llmattn.plain import WRONG_DATA, build
 from llmattn.rows import Scope
 from llmattn.training.config import TrainConfig
 from llmattn.training.fitting import check_weights
@@ -189,7 +189,7 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkp
         return _checked(data, device)
     except LlmattnError as error:
         raise CheckpointError(f"{path} is damaged: {error}") from None
-    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except WRONG_DATA as error:
         raise CheckpointError(
             f"{path} is damaged or incomplete ({type(error).__name__}: {error}); train again."
         ) from None

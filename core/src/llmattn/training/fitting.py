@@ -10,18 +10,15 @@ import torch
 from torch import Tensor
 
 from llmattn.errors import CheckpointError
-from llmattn.model.attn_gpt import AttnGPT
 from llmattn.model.config import ModelConfig
+from llmattn.model.shapes import parameter_shapes
 from llmattn.plain import check_plain
-from llmattn.training.config import TrainConfig
-from llmattn.training.optimizer import build_optimizer
+from llmattn.training.optimizer import parameter_groups
 
 __all__ = ["check_state", "check_weights"]
 
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
-_MOST_POSITIONS = 1 << 20
-"""A block size that no tensor tells."""
 
 
 def check_weights(config: ModelConfig, weights: object) -> None:
@@ -30,26 +27,19 @@ def check_weights(config: ModelConfig, weights: object) -> None:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
     ):
         raise CheckpointError("its weights are no named tensors")
-    # First, since a model costs time with each layer, though its tensors may have no memory.
     if config.n_layer > len(weights):
         raise _no_fit(f"{config.n_layer:,} layers, and {len(weights)} tensors")
-    if config.block_size > _MOST_POSITIONS:
-        raise CheckpointError(f"its block size is {config.block_size:,}")
-    try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            wanted = {name: value.shape for name, value in AttnGPT(config).state_dict().items()}
-    except (RuntimeError, TypeError, OverflowError) as error:
-        raise _no_fit(str(error).splitlines()[0]) from None
+    wanted = parameter_shapes(config)
     if wrong := sorted(wanted.keys() ^ weights.keys()):
         raise _no_fit(", ".join(wrong[:3]))
     for name, shape in wanted.items():
         value = weights[name]
         if value.shape != shape:
-            raise _no_fit(f"{name} is {tuple(value.shape)}, not {tuple(shape)}")
+            raise _no_fit(f"{name} is {tuple(value.shape)}, not {shape}")
         _check_numbers(name, value)
 
 
-def check_state(config: ModelConfig, train_config: TrainConfig, last: Mapping[str, Any]) -> None:
+def check_state(config: ModelConfig, last: Mapping[str, Any]) -> None:
     """Raise CheckpointError unless ``last`` is the state of a training of such a model."""
     plain = {name: value for name, value in last.items() if name not in ("model", "optimizer")}
     try:
@@ -67,21 +57,20 @@ def check_state(config: ModelConfig, train_config: TrainConfig, last: Mapping[st
         if not isinstance(last.get(name), Mapping):
             raise _no_state(f"{name} is no table")
     check_weights(config, last.get("model"))
-    _check_moments(config, train_config, last["optimizer"].get("state"))
+    _check_moments(config, last["optimizer"].get("state"))
 
 
-def _check_moments(config: ModelConfig, train_config: TrainConfig, moments: object) -> None:
+def _check_moments(config: ModelConfig, moments: object) -> None:
     """What the optimizer remembers of each parameter; nothing before the first step."""
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        groups = build_optimizer(AttnGPT(config), train_config).param_groups
-    shapes = [parameter.shape for group in groups for parameter in group["params"]]
+    shapes = parameter_shapes(config)
+    shapes_in_order = [shapes[name] for group in parameter_groups(shapes) for name in group]
     if not isinstance(moments, Mapping) or (moments and {*moments} != {*range(len(shapes))}):
         raise _no_state("its optimizer is that of another model")
     for number, values in moments.items():
         if not isinstance(values, Mapping) or {*values} != _MOMENTS:
             raise _no_state("its optimizer is another one")
         for name, value in values.items():
-            wanted = () if name == "step" else shapes[number]
+            wanted = () if name == "step" else shapes_in_order[number]
             if not isinstance(value, Tensor) or value.shape != wanted:
                 raise _no_state(f"{name} of a parameter does not fit it")
             _check_numbers(name, value)

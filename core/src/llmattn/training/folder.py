@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from llmattn.errors import CheckpointError
-from llmattn.plain import read_json
+from llmattn.plain import WRONG_DATA, read_json
 
 __all__ = ["CONFIG", "MODEL", "SCORES", "TOKENIZER", "read_folder", "write_folder"]
 
@@ -74,7 +74,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
             f"{folder} is a folder without {name}: name a checkpoint file, or a folder that "
             "`llmattn export` wrote."
         ) from None
-    except (OSError, ValueError, TypeError, LookupError, SafetensorError) as error:
+    except (OSError, SafetensorError, *WRONG_DATA) as error:
         raise CheckpointError(
             f"The exported model in {folder} is damaged ({error}): export it again."
         ) from None

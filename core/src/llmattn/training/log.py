@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 
 from llmattn.errors import ConfigError
-from llmattn.plain import from_json
+from llmattn.plain import WRONG_DATA, from_json
 from llmattn.training.loop import Report
 
 __all__ = ["TrainingLog"]
@@ -56,7 +56,7 @@ class TrainingLog:
             return [line for line in lines if from_json(line)["step"] <= after]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, *WRONG_DATA) as error:
             raise ConfigError(
                 f"--log {self._path} is no log of this run ({error}): name another file."
             ) from None

@@ -274,7 +274,7 @@ def resume(
 def _check_state(out: Path, checkpoint: Checkpoint) -> None:
     """Raise CheckpointError unless the training of ``out`` can be taken up again."""
     try:
-        check_state(checkpoint.model_config, checkpoint.train_config, checkpoint.last)
+        check_state(checkpoint.model_config, checkpoint.last)
     except CheckpointError as error:
         raise CheckpointError(f"{out}: {error}; train anew without --resume.") from None
 
