@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 # Threads do not outlive a fork, and models here are too small for more than one.
@@ -80,13 +81,13 @@ def _cases(
         draw = random.Random(f"{seed} {number}")
         folder = place / f"case{number}"
         command = draw.choice(kind.commands)
-        shutil.rmtree(place / f"case{number - 8}", ignore_errors=True)
 
         def prepare(folder: Path = folder, draw: random.Random = draw) -> None:
             shutil.copytree(whole, folder)
             kind.alter(folder, draw)
 
-        yield Case(f"{number} ({' '.join(command[:2])})", prepare, command, folder)
+        clean = partial(shutil.rmtree, folder, ignore_errors=True)
+        yield Case(f"{number} ({' '.join(command[:2])})", prepare, command, folder, clean)
 
 
 def _parse() -> argparse.Namespace:

@@ -72,7 +72,7 @@ def _strange(random: random.Random, old: Any) -> Any:
     if isinstance(old, int) and choice < 7:
         return random.choice((old + 1, old - 1, -old, old * 1000, old << 40, float(old), str(old)))
     if isinstance(old, float) and choice < 7:
-        return random.choice((-old, old * 1e30, old + 1, math.nan, math.inf, str(old), int(old)))
+        return random.choice((-old, old * 1e30, old + 1, math.nan, math.inf, str(old), 7))
     if isinstance(old, str) and choice < 7:
         return random.choice(
             (old[:-1], old + "\x1b[2J", old[::-1], old * 50, old.upper(), [old], old + "\u202e")

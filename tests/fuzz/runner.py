@@ -24,12 +24,13 @@ MEMORY = 1 << 30
 
 @frozen
 class Case:
-    """``command`` runs in ``folder``, which is made by ``prepare`` just before."""
+    """``command`` runs in ``folder``, which ``prepare`` makes just before; ``clean`` comes after."""
 
     name: str
     prepare: Callable[[], None]
     command: tuple[str, ...]
     folder: Path
+    clean: Callable[[], None] = lambda: None
 
 
 @frozen
@@ -98,6 +99,7 @@ def run_cases(cases: Iterable[Case], main: Callable[[list[str]], object], jobs: 
                 os.waitpid(pid, 0)
             del running[pid]
             tally.outcomes.append(_outcome(case, None if not done else status, said))
+            case.clean()
         time.sleep(0.001)
     return tally
 

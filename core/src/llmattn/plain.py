@@ -42,6 +42,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
     "tuple[str, ...]": (list, tuple),
     "Mapping[str, Any]": (dict,),
+    "str | list[str]": (str, list),
 }
 
 
@@ -136,20 +137,27 @@ def build(kind: type[T], data: object, *, finite: bool = True) -> T:
     if not isinstance(data, Mapping):
         raise TypeError(f"{kind.__name__} is described by names and values")
     described: Any = kind
-    fields = {field.name: str(field.type) for field in attrs.fields(described)}
+    types = {field.name: str(field.type) for field in attrs.fields(described)}
+    check_types(data, types, finite=finite)
+    return kind(**data)
+
+
+def check_types(data: Mapping[str, Any], types: Mapping[str, str], *, finite: bool = True) -> None:
+    """Raise ValueError or TypeError unless each value is of the type with that name, as attrs
+    classes write it; types that are not known here are not looked at.
+    """
     for name, value in data.items():
-        if name not in fields:
-            raise ValueError(f"{kind.__name__} has no {name!r}")
-        wanted = _TYPES.get(fields[name])
+        if name not in types:
+            raise ValueError(f"there is no {name!r}")
+        wanted = _TYPES.get(types[name])
         if wanted is None:
             continue
         if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
-            raise TypeError(f"{name} is {_shown(value)}, not of the type {fields[name]}")
+            raise TypeError(f"{name} is {_shown(value)}, not of the type {types[name]}")
         if finite and isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{name} is {value}")
         if isinstance(value, (list, tuple)) and not all(isinstance(v, str) for v in value):
             raise TypeError(f"{name} holds more than strings")
-    return kind(**data)
 
 
 def _shown(value: object) -> str:

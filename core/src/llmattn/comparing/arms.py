@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from llmattn.errors import ConfigError
 from llmattn.model.config import ModelConfig
+from llmattn.plain import check_types
 
 __all__ = ["ARMS", "SUFFIXES", "Arm", "default_arms", "parse_arms"]
 
@@ -60,6 +61,19 @@ _SCORES = (
     "averaged",
 )
 _OWN = ("like", *_SCORES, "lr")
+_TYPES = {
+    **{field.name: str(field.type) for field in attrs.fields(ModelConfig)},
+    "like": "str",
+    "provider": "str | list[str]",
+    "options": "Mapping[str, Any]",
+    "model": "str",
+    "score_transform": "str",
+    "context_words": "int",
+    "shuffled": "bool",
+    "averaged": "bool",
+    "lr": "float",
+}
+"""Of what a table may say."""
 
 
 @frozen
@@ -208,6 +222,10 @@ def _from_table(name: str, table: Any, tables: Mapping[str, Any], depth: int = 0
                 f"{where}: {key!r} is no setting of an arm; they are: "
                 f"{', '.join(sorted((*_SHAPE, *_OWN)))}."
             )
+    try:
+        check_types(values, _TYPES)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {error}.") from None
     start = Arm(name)
     if "like" not in values:
         with suppress(ConfigError):  # a name that is spelt as an arm means that arm
