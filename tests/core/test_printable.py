@@ -14,9 +14,7 @@ from llmattn.printable import printable
 from rich.table import Table
 
 HARMFUL = "\x1b]0;owned\x07\x9b31m\x7f\u202eback\u2066\u200b\ud800\u2028\r\b"
-WRITTEN_OUT = (
-    r"\x1b]0;owned\x07\u009b31m\u007f\u202eback\u2066\u200b\ud800\u2028\x0d\x08"
-)
+WRITTEN_OUT = r"\x1b]0;owned\x07\u009b31m\u007f\u202eback\u2066\u200b\ud800\u2028\x0d\x08"
 
 
 class Screen(io.StringIO):
@@ -30,7 +28,9 @@ def test_control_characters_are_written_out() -> None:
     assert printable(HARMFUL) == WRITTEN_OUT
 
 
-@pytest.mark.parametrize("text", ["naïve café", "日本語 ไทย", "a\tb\nc", "[bold]x[/]", "🙂 ∎ ⏎", ""])
+@pytest.mark.parametrize(
+    "text", ["naïve café", "日本語 ไทย", "a\tb\nc", "[bold]x[/]", "🙂 ∎ ⏎", ""]
+)
 def test_text_of_any_script_stays_as_it_is(text: str) -> None:
     assert printable(text) == text
 

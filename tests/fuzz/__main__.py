@@ -92,7 +92,7 @@ def _cases(
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser("fuzz", description=__doc__)
-    parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], default=[*KINDS])
+    parser.add_argument("kinds", nargs="*", help=", ".join(KINDS))
     parser.add_argument("--cases", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="run one case again")
@@ -103,4 +103,9 @@ def _parse() -> argparse.Namespace:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     given = _parse()
-    sys.exit(sum(not fuzz(k, given.cases, given.seed, given.only, given.jobs) for k in given.kinds))
+    sys.exit(
+        sum(
+            not fuzz(k, given.cases, given.seed, given.only, given.jobs)
+            for k in given.kinds or KINDS
+        )
+    )

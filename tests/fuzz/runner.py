@@ -24,7 +24,7 @@ MEMORY = 1 << 30
 
 @frozen
 class Case:
-    """``command`` runs in ``folder``, which ``prepare`` makes just before; ``clean`` comes after."""
+    """``command`` runs in ``folder``, which ``prepare`` makes before; ``clean`` comes after."""
 
     name: str
     prepare: Callable[[], None]

@@ -65,7 +65,7 @@ _TYPES = {
     **{field.name: str(field.type) for field in attrs.fields(ModelConfig)},
     "like": "str",
     "provider": "str | list[str]",
-    "options": "Mapping[str, Any]",
+    "options": "table",  # which has a message of its own
     "model": "str",
     "score_transform": "str",
     "context_words": "int",
