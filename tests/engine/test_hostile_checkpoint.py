@@ -255,3 +255,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run(folder, "train", "--corpus", "corpus.txt", "--steps", "2", *small)
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.mark.parametrize("name", ["norm.weight", "attention.tau", "blocks.0.mlp_in.weight"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("sample", "--checkpoint", "checkpoint.pt", "--prompt", "a b"),
+        ("eval", "checkpoint.pt", "corpus.txt"),
+    ],
+)
+def test_weights_that_overflow_end_in_a_message(
+    path: Path, name: str, command: tuple[str, ...]
+) -> None:
+    (path.parent / "corpus.txt").write_text("a b c\n" * 9)
+    altered(path, lambda data: data["weights"][name].fill_(3e38))
+    done = run(path.parent, *command)
+    assert done.returncode == 1
+    assert "too large for a number" in done.stderr

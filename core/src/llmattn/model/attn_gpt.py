@@ -14,14 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from llmattn.data.batches import IGNORED
-from llmattn.errors import ConfigError
+from llmattn.errors import CheckpointError, ConfigError
 from llmattn.model.attention import LLMAttention
 from llmattn.model.config import ModelConfig
 from llmattn.model.kv_cache import KVCache
 from llmattn.model.loss import head_loss
 from llmattn.model.shapes import parameter_count
 
-__all__ = ["AttnGPT", "match_parameters"]
+__all__ = ["AttnGPT", "check_finite", "match_parameters"]
 
 Attend = Callable[[Tensor], Tensor]
 """Attention of one layer: ``(B, n, width)`` values of n new tokens; with query-key attention
@@ -195,6 +195,15 @@ class AttnGPT(nn.Module):
         keep = (targets != IGNORED).flatten()
         x, wanted = x.flatten(0, 1)[keep], targets.flatten()[keep]
         return None, head_loss(x, self.token_embedding.weight, wanted)
+
+
+def check_finite(numbers: Tensor) -> None:
+    """Raise CheckpointError unless what a model has computed are numbers."""
+    if not torch.isfinite(numbers).all():
+        raise CheckpointError(
+            "What the model computes is too large for a number: its weights were damaged, or its "
+            "training went wrong. Take another checkpoint, or train again with a smaller --lr."
+        )
 
 
 def _random_numbers(shape: torch.Size, name: str) -> Tensor:
