@@ -13,7 +13,8 @@ import torch
 from llmattn.identity import Identity
 from llmattn.rows import Scope
 from llmattn.training.checkpoint import export_checkpoint, load_checkpoint, save_checkpoint
-from support_engine import example_checkpoint, run, write_corpus
+from support_cli import run_cli
+from support_engine import example_checkpoint, write_corpus
 
 EVIL = "\x1b]0;owned\x07\x9b2J\u202e[bold]"
 WRITTEN_OUT = r"\x1b]0;owned\x07\u009b2J\u202e[bold]"
@@ -37,7 +38,7 @@ def changed(folder: Path, **changes: Any) -> Path:
 def test_channels_of_a_checkpoint(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     changed(tmp_path, model_config={"channels": [EVIL, "two"]})
-    done = run(tmp_path, "show", "checkpoint.pt", "--corpus", "corpus.txt")
+    done = run_cli(tmp_path, "show", "checkpoint.pt", "--corpus", "corpus.txt")
     assert done.returncode == 0, done.stderr
     assert r"\x1b]0;owned" in done.stdout
     assert_harmless(done.stdout + done.stderr)
@@ -54,7 +55,7 @@ def test_channels_of_a_checkpoint(tmp_path: Path) -> None:
 )
 def test_values_that_an_error_names(tmp_path: Path, changes: dict[str, Any]) -> None:
     changed(tmp_path, **changes)
-    done = run(tmp_path, "sample", "--checkpoint", "checkpoint.pt", "--prompt", "a")
+    done = run_cli(tmp_path, "sample", "--checkpoint", "checkpoint.pt", "--prompt", "a")
     assert done.returncode == 1
     assert r"\x1b" in done.stderr
     assert_harmless(done.stderr)
@@ -62,7 +63,9 @@ def test_values_that_an_error_names(tmp_path: Path, changes: dict[str, Any]) -> 
 
 def test_words_that_a_checkpoint_does_not_know(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "checkpoint.pt", example_checkpoint())
-    done = run(tmp_path, "sample", "--checkpoint", "checkpoint.pt", "--prompt", f"a \x9b {EVIL}")
+    done = run_cli(
+        tmp_path, "sample", "--checkpoint", "checkpoint.pt", "--prompt", f"a \x9b {EVIL}"
+    )
     assert done.returncode == 0, done.stderr
     assert_harmless(done.stderr)
 
@@ -73,7 +76,7 @@ def test_settings_of_an_export(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["model_config"]["attention"] = EVIL
     (folder / "config.json").write_text(json.dumps(config))
-    done = run(tmp_path, "eval", "model", "corpus.txt")
+    done = run_cli(tmp_path, "eval", "model", "corpus.txt")
     assert done.returncode == 1
     assert_harmless(done.stderr)
 
@@ -82,15 +85,15 @@ def test_names_and_words_of_imported_scores(tmp_path: Path) -> None:
     identity = Identity(EVIL, 1, Scope.PAIR, (EVIL,), {"model": EVIL, EVIL: EVIL})
     usage = {"requests": 1, "prompt_tokens": 1, "completion_tokens": 1, "cost": 0.5}
     about = {"namespace": identity.namespace, "identity": identity.to_dict(), "usage": usage}
-    row = {"query": "cat", "keys": [EVIL, "dog"], "scores": [[0.5, 0.25]]}
+    row: dict[str, Any] = {"query": "cat", "keys": [EVIL, "dog"], "scores": [[0.5, 0.25]]}
     lines = [{"format": "llmattn-scores", "version": 1}, about, row]
     path = tmp_path / "scores.jsonl"
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    assert run(tmp_path, "cache", "import", "scores.jsonl").returncode == 0
-    lines[2]["scores"] = [[0.75, 0.25]]
+    assert run_cli(tmp_path, "cache", "import", "scores.jsonl").returncode == 0
+    row["scores"] = [[0.75, 0.25]]
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     shown = [
-        run(tmp_path, "cache", *command)
+        run_cli(tmp_path, "cache", *command)
         for command in (
             ("import", "scores.jsonl"),
             ("ls",),
@@ -112,10 +115,10 @@ def test_configuration(tmp_path: Path, line: str) -> None:
     write_corpus(tmp_path)
     text = line.replace("\x1b", "\\u001b").replace("\x07", "\\u0007")
     (tmp_path / "x.toml").write_text(text)
-    done = run(tmp_path, "train", "--config", "x.toml", "--corpus", "corpus.txt")
+    done = run_cli(tmp_path, "train", "--config", "x.toml", "--corpus", "corpus.txt")
     assert done.returncode in (1, 2)
     assert_harmless(done.stderr)
-    printed = run(tmp_path, "train", "--config", "x.toml", "--print-config")
+    printed = run_cli(tmp_path, "train", "--config", "x.toml", "--print-config")
     assert_harmless(printed.stdout + printed.stderr)
 
 
@@ -135,7 +138,7 @@ def test_configuration(tmp_path: Path, line: str) -> None:
     ],
 )
 def test_names_on_the_command_line(tmp_path: Path, command: tuple[str, ...]) -> None:
-    done = run(tmp_path, *command)
+    done = run_cli(tmp_path, *command)
     assert done.returncode in (1, 2)
     assert r"\x1b" in done.stderr
     assert_harmless(done.stdout + done.stderr)

@@ -15,8 +15,9 @@ import torch
 from llmattn.errors import CheckpointError
 from llmattn.training.checkpoint import load_checkpoint, save_checkpoint
 from llmattn.training.torch_file import read_torch_file
+from support_cli import run_cli
 from support_engine import example_checkpoint as example
-from support_engine import run, write_corpus
+from support_engine import write_corpus
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def altered(path: Path, change: Callable[[Data], None]) -> Path:
     return path
 
 
-def put(part: str, name: str, value: Any) -> Callable[[Data], None]:
+def put(part: str, name: str | int, value: Any) -> Callable[[Data], None]:
     def change(data: Data) -> None:
         data[part][name] = value
 
@@ -241,7 +242,7 @@ def test_altered_state_of_training_is_not_taken_up(
     file = tmp_path / "checkpoint.pt"
     file.write_bytes((trained / "checkpoint.pt").read_bytes())
     altered(file, change)
-    done = run(tmp_path, "train", "--resume", "--corpus", "corpus.txt")
+    done = run_cli(tmp_path, "train", "--resume", "--corpus", "corpus.txt")
     assert done.returncode == 1
     assert "error: checkpoint.pt: it" in done.stderr
     assert "train anew without --resume" in done.stderr
@@ -252,7 +253,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     write_corpus(folder)
     small = ("--n-layer", "1", "--n-head", "1", "--n-embd", "8", "--attention", "learned")
-    done = run(folder, "train", "--corpus", "corpus.txt", "--steps", "2", *small)
+    done = run_cli(folder, "train", "--corpus", "corpus.txt", "--steps", "2", *small)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -270,6 +271,6 @@ def test_weights_that_overflow_end_in_a_message(
 ) -> None:
     (path.parent / "corpus.txt").write_text("a b c\n" * 9)
     altered(path, lambda data: data["weights"][name].fill_(3e38))
-    done = run(path.parent, *command)
+    done = run_cli(path.parent, *command)
     assert done.returncode == 1
     assert "too large for a number" in done.stderr

@@ -9,8 +9,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from llmattn.plain import build
 from llmattn.rows import Scope
+from llmattn.untrusted import build
 
 __all__ = ["Identity"]
 

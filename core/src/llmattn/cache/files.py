@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from llmattn.cache.transfer import Portion
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
-from llmattn.plain import WRONG_DATA, build, from_json, lines_of
 from llmattn.rows import Row, Scores
+from llmattn.untrusted import WRONG_DATA, build, from_json, lines_of
 from llmattn.usage import Usage
 
 __all__ = ["FORMAT", "VERSION", "check_format", "describe_portion", "make_row", "read", "write"]

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmattn.cache.batch import Half
+from llmattn.untrusted import from_json
 
 __all__ = [
     "CHUNK_KEY",
@@ -160,5 +161,5 @@ def pack_words(words: Sequence[str]) -> bytes:
 
 def unpack_words(value: bytes) -> list[str]:
     """The words of a sealed value."""
-    words: list[str] = json.loads(value[SEALED:])
+    words: list[str] = from_json(value[SEALED:])
     return words

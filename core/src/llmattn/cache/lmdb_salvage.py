@@ -6,7 +6,6 @@ scores that were purged; never one of another namespace, whose number is not use
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from llmattn.cache.lmdb_chunks import unpack_chunk
 from llmattn.cache.lmdb_layout import CHUNK_KEY, ID_KEY, LAYOUT, PAIR_KEY, PREFIX_HASH, check
 from llmattn.cache.lmdb_swap import Contents
+from llmattn.untrusted import from_json
 
 __all__ = ["salvage"]
 
@@ -106,13 +106,13 @@ def _page_size(data: bytes) -> int:
 
 def _updated(value: bytes) -> float:
     try:
-        return float(json.loads(value)["updated"])
+        return float(from_json(value)["updated"])
     except (KeyError, TypeError, ValueError):
         return -1.0
 
 
 def _number(value: bytes) -> int:
     try:
-        return int(json.loads(value)["id"])
+        return int(from_json(value)["id"])
     except (KeyError, TypeError, ValueError):
         return -1

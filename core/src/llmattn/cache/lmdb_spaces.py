@@ -9,7 +9,7 @@ from attrs import asdict, evolve, frozen
 
 from llmattn.cache.lmdb_store import Store, Transaction
 from llmattn.identity import Identity
-from llmattn.plain import build, from_json
+from llmattn.untrusted import build, from_json
 from llmattn.usage import Usage
 
 __all__ = ["Space", "note_put", "read_space"]

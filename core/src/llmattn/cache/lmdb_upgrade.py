@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from llmattn.cache.lmdb_chunks import chunked
 from llmattn.cache.lmdb_layout import DATABASES, ID_BYTES, ID_KEY, LAYOUT, SEALED, check
+from llmattn.untrusted import from_json
 
 __all__ = ["upgrade"]
 
@@ -27,7 +27,7 @@ def upgrade(env: lmdb.Environment) -> bytes:
             return layout  # another process was faster
         channels = {}
         for _, value in txn.cursor(tables[b"namespaces"]):
-            space = json.loads(value)
+            space = from_json(value)
             channels[space["id"]] = len(space["identity"]["channels"])
         rows = sorted(_rows(txn, tables[b"prefixes"], channels))
         txn.drop(tables[b"prefixes"], delete=False)

@@ -22,8 +22,8 @@ from llmattn.cache.files import (
 )
 from llmattn.cache.transfer import Portion
 from llmattn.errors import CacheError
-from llmattn.plain import WRONG_DATA, from_json
 from llmattn.rows import Row, Scores
+from llmattn.untrusted import WRONG_DATA, from_json
 
 __all__ = ["read", "write"]
 

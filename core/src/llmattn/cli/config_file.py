@@ -11,7 +11,7 @@ import typer
 from llmattn.cli.output import echo
 from llmattn.cli.secret_options import without_secrets
 from llmattn.errors import ConfigError
-from llmattn.plain import from_toml
+from llmattn.untrusted import from_toml
 
 __all__ = ["arms_read", "print_config", "read_config", "read_config_and_arms"]
 

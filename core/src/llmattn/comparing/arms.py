@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from llmattn.errors import ConfigError
 from llmattn.model.config import ModelConfig
-from llmattn.plain import check_types
+from llmattn.untrusted import check_types
 
 __all__ = ["ARMS", "SUFFIXES", "Arm", "default_arms", "parse_arms"]
 

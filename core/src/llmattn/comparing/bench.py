@@ -27,10 +27,11 @@ from llmattn.errors import ConfigError, LlmattnError
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
 from llmattn.model.shapes import parameter_count
-from llmattn.plain import from_json
+from llmattn.reading.files import is_pipe
 from llmattn.training.interrupt import StopWish
 from llmattn.training.loop import Trainer
 from llmattn.training.run import Run
+from llmattn.untrusted import from_json
 
 __all__ = ["Bench"]
 
@@ -51,6 +52,11 @@ class Bench:
             make_folder(config.out / "checkpoints")
         train = config.train
         self.path = config.corpus
+        if is_pipe(self.path):
+            raise ConfigError(
+                f"{self.path} is a pipe, which can be read once, and a comparison reads its text "
+                "more often: write it to a file, and name that."
+            )
         if config.limit_words is not None:
             self.path = first_words(
                 self.path, config.limit_words, config.out, preset=train.tokenizer
@@ -63,6 +69,7 @@ class Bench:
             val_fraction=train.val_fraction,
             test_fraction=train.test_fraction,
             stream=train.stream,
+            hint=alone,
         )
         if self.corpus.test is None:
             raise ConfigError(

@@ -15,7 +15,7 @@ from attrs import frozen
 
 from llmattn.errors import ConfigError
 from llmattn.notices import notify
-from llmattn.plain import WRONG_DATA, build, read_json
+from llmattn.untrusted import WRONG_DATA, build, read_json
 
 __all__ = ["FinishedRun", "RunStore", "make_folder", "settings_key"]
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmattn.errors import CacheError
-from llmattn.plain import MOST_BYTES, WRONG_DATA, from_json
+from llmattn.untrusted import MOST_BYTES, WRONG_DATA, from_json
 
 __all__ = ["PackedScores", "entries", "key_digest", "open_packed", "write_packed"]
 

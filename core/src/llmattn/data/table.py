@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from llmattn.errors import CacheError, CheckpointError
-from llmattn.plain import WRONG_DATA
+from llmattn.untrusted import WRONG_DATA
 
 __all__ = ["KnownPairs", "ScoreTable", "TableKind", "join_channels"]
 

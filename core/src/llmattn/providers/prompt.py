@@ -11,10 +11,10 @@ from typing import Any
 
 from attrs import frozen
 
-from llmattn.plain import from_json
 from llmattn.providers.criteria import Criterion
 from llmattn.providers.text_prompt import TEXT_SYSTEM, numbered, read_numbered
 from llmattn.rows import Row, Scope
+from llmattn.untrusted import from_json
 
 __all__ = ["LAYOUT", "REPLY_FORMS", "Prompt", "build_prompt", "read_rows", "system_text"]
 

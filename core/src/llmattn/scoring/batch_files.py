@@ -14,8 +14,8 @@ from attrs import frozen
 
 from llmattn.cache.lmdb_swap import folder_lock
 from llmattn.errors import CacheError
-from llmattn.plain import WRONG_DATA, read_json
 from llmattn.rows import Row
+from llmattn.untrusted import WRONG_DATA, read_json
 
 __all__ = ["BatchFolder", "Pending"]
 

@@ -18,12 +18,12 @@ from llmattn.errors import CheckpointError, LlmattnError
 from llmattn.identity import Identity
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.model.config import ModelConfig
-from llmattn.plain import WRONG_DATA, build
 from llmattn.rows import Scope
 from llmattn.training.config import TrainConfig
 from llmattn.training.fitting import check_weights
 from llmattn.training.folder import read_folder, write_folder
 from llmattn.training.torch_file import read_torch_file
+from llmattn.untrusted import WRONG_DATA, build
 
 __all__ = [
     "Checkpoint",

@@ -12,8 +12,8 @@ from torch import Tensor
 from llmattn.errors import CheckpointError
 from llmattn.model.config import ModelConfig
 from llmattn.model.shapes import parameter_shapes
-from llmattn.plain import check_plain
 from llmattn.training.optimizer import parameter_groups
+from llmattn.untrusted import check_plain
 
 __all__ = ["check_state", "check_weights"]
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from llmattn.errors import CheckpointError
-from llmattn.plain import WRONG_DATA, read_json
+from llmattn.untrusted import WRONG_DATA, read_json
 
 __all__ = ["CONFIG", "MODEL", "SCORES", "TOKENIZER", "read_folder", "write_folder"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import attrs
 
 from llmattn.errors import ConfigError
-from llmattn.plain import WRONG_DATA, from_json
 from llmattn.training.loop import Report
+from llmattn.untrusted import WRONG_DATA, from_json
 
 __all__ = ["TrainingLog"]
 

@@ -24,7 +24,7 @@ from attrs import frozen
 from torch import Tensor
 
 from llmattn.errors import CheckpointError
-from llmattn.plain import check_plain
+from llmattn.untrusted import check_plain
 
 __all__ = ["read_torch_file"]
 

@@ -13,6 +13,7 @@ from llmattn.data.corpus import Corpus, encode_lines
 from llmattn.data.feed import window_words
 from llmattn.errors import ConfigError
 from llmattn.model.attn_gpt import AttnGPT, check_finite
+from llmattn.reading.plain import plain_line
 from llmattn.training.checkpoint import Checkpoint
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.reopen import reopen_feeds
@@ -180,10 +181,11 @@ class _Sums:
 def text_weights(checkpoint: Checkpoint, text: str, choice: ScoreChoice) -> TextWeights:
     """The weights with which the checkpoint's best model reads ``text``, as if it were a line.
 
-    Raises ConfigError for a text without a token, and what ``reopen_feeds`` raises.
+    Raises ConfigError for a text without a token, CorpusError for one with too long a word, and
+    what ``reopen_feeds`` raises.
     """
     tokenizer = checkpoint.tokenizer
-    split = encode_lines([text], tokenizer)
+    split = encode_lines([plain_line(text, "The text")], tokenizer)
     if not len(split):
         raise ConfigError(f"The text {text!r} holds no token to look at.")
     model = checkpoint.model()

@@ -26,6 +26,7 @@ from llmattn.errors import (
 from llmattn.providers.protocol import RateHint
 from llmattn.providers.reply import excerpt
 from llmattn.secrets import Secret, redact, strip_credentials
+from llmattn.untrusted import from_json
 
 from llmattn_openai.form import Agreement, Form
 from llmattn_openai.rate import rate_hint, retry_after
@@ -163,7 +164,7 @@ class Endpoint:
         answer = await self._send("POST", path, json.dumps(body, ensure_ascii=False))
         log.debug("%s: %d %s", self.name, answer.status, _Redacted(answer))
         try:
-            data = json.loads(answer.body)
+            data = from_json(answer.body)
         except ValueError:
             data = None
         if not isinstance(data, dict):
@@ -239,7 +240,7 @@ class Endpoint:
     async def _unknown_model(self) -> ProviderRejected | None:
         """The error that names the server's models, if ours is not among them."""
         try:
-            listed = json.loads((await self._send("GET", "/models")).body)
+            listed = from_json((await self._send("GET", "/models")).body)
             names = sorted(str(model["id"]) for model in listed["data"])
         except (ProviderError, Refused, ValueError, KeyError, TypeError):
             return None

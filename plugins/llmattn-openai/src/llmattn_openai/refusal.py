@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import openai
+from llmattn.untrusted import from_json
 
 __all__ = ["Refused"]
 
@@ -31,7 +31,7 @@ class Refused(Exception):
     def of_body(cls, status: int, headers: Mapping[str, str], text: str) -> Refused:
         """From an answer as it came."""
         try:
-            body = json.loads(text)
+            body = from_json(text)
         except ValueError:
             body = None
         return cls(status, headers, body, text)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from attrs import frozen
-from llmattn.plain import build, check_plain, from_json, from_toml, lines_of, read_json
+from llmattn.untrusted import build, check_plain, from_json, from_toml, lines_of, read_json
 
 
 @pytest.mark.parametrize(
