@@ -66,7 +66,7 @@ def _deep(levels: int, kind: type) -> Any:
 def _strange(random: random.Random, old: Any) -> Any:
     choice = random.randrange(12)
     if choice == 0:
-        return _deep(random.choice((3, 40, 900)), random.choice((list, dict)))
+        return _deep(random.choice((3, 40, 150)), random.choice((list, dict)))
     if isinstance(old, bool):
         return random.choice((not old, int(old), str(old), None))
     if isinstance(old, int) and choice < 7:
@@ -189,7 +189,7 @@ def alter_bytes(data: bytes, random: random.Random) -> bytes:
             break
         place = random.randrange(len(found))
         length = random.choice((1, 2, 8, 64, 1000))
-        action = random.randrange(8)
+        action = random.randrange(9)
         if action <= 1:
             found[place] ^= 1 << random.randrange(8)
         elif action == 2:
@@ -203,6 +203,8 @@ def alter_bytes(data: bytes, random: random.Random) -> bytes:
             found[place : place + length] = found[other : other + length]
         elif action == 6:
             found[place : place + length] = random.randbytes(len(found[place : place + length]))
+        elif action == 7:
+            found[place:place] = random.choice((b"[", b'{"a":')) * 5000
         else:
             found[place : place + length] = b"\xff" * len(found[place : place + length])
     return bytes(found)
