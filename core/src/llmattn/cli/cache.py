@@ -10,12 +10,11 @@ import typer
 from rich.filesize import decimal
 from rich.table import Table
 
-from llmattn.cache.lmdb_file import cache_file
-from llmattn.cache.names import describe, find_namespace
+from llmattn.cache.open import locate_cache
 from llmattn.cache.packed_folder import forget_packed
-from llmattn.cache.protocol import NamespaceInfo, ScoreCache
+from llmattn.cache.protocol import FileCache, NamespaceInfo, ScoreCache
 from llmattn.cli import cache_files
-from llmattn.cli.cache_options import CacheDir, CacheName, Json, opened
+from llmattn.cli.cache_options import CacheDir, CacheName, Json, describe, find_namespace, opened
 from llmattn.cli.output import echo, echo_json
 from llmattn.console import make_console
 from llmattn.errors import CacheError, ConfigError
@@ -29,9 +28,9 @@ app = typer.Typer(
 
 
 @app.command()
-def path(cache_dir: CacheDir = None, as_json: Json = False) -> None:
-    """Print where the LMDB cache keeps its file."""
-    file = cache_file(cache_dir)
+def path(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json = False) -> None:
+    """Print where the cache keeps its file."""
+    file = locate_cache(cache, cache_dir=cache_dir)
     if as_json:
         echo_json({"path": str(file), "exists": file.exists()})
     else:
@@ -70,7 +69,7 @@ def stats(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json =
     """Tell what each namespace holds, where its scores come from and what they cost."""
     with opened(cache, cache_dir) as store:
         listed = store.namespaces()
-    file = cache_file(cache_dir) if cache == "lmdb" else None
+        file = store.path if isinstance(store, FileCache) else None
     size = file.stat().st_size if file else sum(info.bytes for info in listed)
     totals = {
         "cache": str(file or cache),
@@ -152,7 +151,7 @@ def purge(
         echo_json({"purged": info.namespace, "pairs": info.pairs})
     else:
         echo(f"Forgot {info.pairs:,} scores of {describe(info)}.")
-        if cache == "lmdb":
+        if isinstance(store, FileCache):
             echo("The file keeps its size until: llmattn cache compact")
 
 

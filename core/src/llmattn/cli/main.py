@@ -16,7 +16,7 @@ from llmattn import __version__
 from llmattn.cli import cache, compare, evaluate, export, plan, plugins, sample, score, show, train
 from llmattn.cli.output import echo
 from llmattn.errors import LlmattnError
-from llmattn.notices import notify
+from llmattn.notices import forget_told, notify
 from llmattn.printable import printable
 from llmattn.secrets import RedactingFilter
 
@@ -80,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             # A letter that the terminal's encoding lacks is no reason to stop.
             stream.reconfigure(errors="backslashreplace")
     debug = _take_debug(arguments)
+    forget_told()
     try:
         # Not standalone: typer would print what was typed as it is.
         code = app(args=arguments, prog_name="llmattn", standalone_mode=False)

@@ -62,15 +62,13 @@ def sample(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Threads of the processor.")] = None,
-    ask: Annotated[
-        bool,
-        typer.Option(
-            "--ask",
-            help="Let the checkpoint's provider score what it has not scored yet (may cost money).",
-            rich_help_panel="Where the scores come from",
-        ),
-    ] = False,
+    ask: o.Ask = False,
+    model: o.Model = None,
     option: o.Option = None,
+    criteria: o.Criteria = None,
+    scope: o.ScoreScope = None,
+    channels: o.Channels = None,
+    method: o.Method = None,
     cache: o.CacheName = "lmdb",
     cache_dir: o.CacheDir = None,
     max_cost: o.MaxCost = None,
@@ -82,13 +80,17 @@ def sample(
 
     With --prompt, prints the samples and ends; else asks for one start of a line after
     another. A rule stands between samples of several lines. Works offline: a pair of words that
-    was never scored counts as the mean of its row.
+    was never scored counts as the mean of its row. Scores in context need the options of the
+    provider with which the model was trained; `train` prints the command.
     """
     if prompt is not None:
         check_utf8(prompt, "--prompt")
     options = SampleOptions(max_new, temperature, top_k, top_p, num, lines)
     choice = ScoreChoice(
-        options=parse_options(option or ()),
+        options=parse_options(
+            option or (), criteria=criteria, scope=scope, channels=channels, method=method
+        ),
+        model=model,
         cache=cache,
         cache_dir=cache_dir,
         scoring=o.scoring_options(
@@ -102,6 +104,7 @@ def sample(
     from llmattn.devices import choose_device
     from llmattn.sampling.sampler import Sampler
     from llmattn.training.checkpoint import load_checkpoint
+    from llmattn.training.reopen import is_local
 
     where = choose_device(device)
     loaded = load_checkpoint(checkpoint, device=where)
@@ -113,7 +116,7 @@ def sample(
         if threads is None and not sampler.asks and numbers < _FOR_ONE_THREAD:
             # Waking the others takes longer than what they would do for a small model.
             torch.set_num_threads(1)
-        told = _Notices(sampler, [s.identity.provider for s in loaded.scored if not s.local])
+        told = _Notices(sampler, [s.identity.provider for s in loaded.scored if not is_local(s)])
         prompts = [prompt] if prompt is not None else _prompts()
         for place, text in enumerate(prompts):
             told.unknown_words(text)

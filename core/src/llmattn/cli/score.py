@@ -18,6 +18,7 @@ from llmattn.rows import Scope
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from llmattn.cache.protocol import ScoreCache
     from llmattn.data.corpus import Corpus
     from llmattn.data.pairs import PairCounts
     from llmattn.rows import Row
@@ -142,7 +143,7 @@ def score(
             assert text  # without a corpus there is --probe
             needed = _Needed(text, block_size, coverage, min_pair_count, context_words)
             if batch:
-                _batch(source, needed, _folder(options, cache_dir))
+                _batch(source, needed, _folder(source.cache, options, cache_dir))
             else:
                 who = f"[{shard.rank + 1} of {shard.world}] " if shard.world > 1 else ""
                 echo(who + source.summary(needed.fill(source, shard)))
@@ -206,16 +207,16 @@ def _probe(source: ScoreSource) -> None:
         )
 
 
-def _folder(options: Mapping[str, str], cache_dir: Path | None) -> Path:
-    """Where batches are remembered: the folder of the LMDB cache, also beside another cache."""
-    from llmattn.cache.settings import LmdbSettings
+def _folder(cache: ScoreCache, options: Mapping[str, str], cache_dir: Path | None) -> Path:
+    """Where batches are remembered: beside the cache's file, or where the default one has its."""
+    from llmattn.cache.open import locate_cache
+    from llmattn.cache.protocol import FileCache
     from llmattn.scoring.choose import options_of
-    from llmattn.settings import environment, resolve
 
+    if isinstance(cache, FileCache):
+        return cache.path.parent
     given = options_of("lmdb", options, default_owner=False)
-    if cache_dir is not None:
-        given["dir"] = str(cache_dir)
-    return resolve(LmdbSettings, owner="lmdb", options=given, environ=environment()).dir
+    return locate_cache(cache_dir=cache_dir, options=given).parent
 
 
 def _batch(source: ScoreSource, needed: _Needed, folder: Path) -> None:

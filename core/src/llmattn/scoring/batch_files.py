@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -9,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from attrs import frozen
 
-from llmattn.cache.lmdb_swap import folder_lock
 from llmattn.errors import CacheError
+from llmattn.locks import folder_lock
 from llmattn.rows import Row
 from llmattn.untrusted import WRONG_DATA, read_json
 
@@ -22,6 +24,7 @@ __all__ = ["BatchFolder", "Pending"]
 Requests = Sequence[Sequence[Row]]
 _MOST_BYTES = 1 << 30
 """Of one batch: all the words that it asks about."""
+_LONGEST_NAME = 200
 _INTENT = "submitting.json"
 """Stands in the folder while a batch is being handed over."""
 
@@ -78,13 +81,13 @@ class BatchFolder:
 
     def add(self, batch_id: str, requests: Requests) -> Pending:
         """Remember a batch that was handed over after :meth:`begin`."""
-        submitted = self._write(f"{batch_id}.json", batch_id, requests)
+        submitted = self._write(_name(batch_id), batch_id, requests)
         self.give_up()
         return Pending(batch_id, tuple(map(tuple, requests)), submitted)
 
     def forget(self, pending: Pending) -> None:
         """The batch was collected."""
-        (self._folder / f"{pending.batch_id}.json").unlink()
+        (self._folder / _name(pending.batch_id)).unlink()
 
     def _write(self, name: str, batch_id: str, requests: Requests) -> float:
         """Write JSON so that the file is whole or not there; gives the time written."""
@@ -116,9 +119,19 @@ def _row(query: Any, keys: Any, context: Any) -> Row:
     return Row(query, tuple(keys), tuple(context))
 
 
+def _name(batch_id: str) -> str:
+    """The name of a batch's file. The server chose the id, and must not choose a place by it."""
+    plain = quote(batch_id, safe="")
+    if len(plain) > _LONGEST_NAME or f"{plain}.json" == _INTENT:
+        plain = hashlib.sha256(batch_id.encode()).hexdigest()
+    return f"{plain}.json"
+
+
 def _read(path: Path) -> Pending:
     try:
         data = read_json(path, most=_MOST_BYTES)
+        if _name(str(data["batch_id"])) != path.name:
+            raise ValueError("it names another batch than the file's name does")
         requests = tuple(tuple(_row(*row) for row in request) for request in data["requests"])
         return Pending(str(data["batch_id"]), requests, float(data["submitted"]))
     except (OSError, *WRONG_DATA) as error:

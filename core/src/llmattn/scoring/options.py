@@ -12,7 +12,7 @@ _not_negative = validators.optional(validators.ge(0))
 
 @frozen
 class ScoringOptions:
-    """Limits in money, requests and speed; None leaves a limit to the provider."""
+    """Whether to ask, and limits in money, requests and speed; None leaves one to the provider."""
 
     max_cost: float | None = field(default=None, validator=_not_negative)
     """US dollars."""
@@ -32,3 +32,5 @@ class ScoringOptions:
     """Share of rows that may carry nothing in the first 20 requests."""
     quiet: bool = False
     """No progress bar."""
+    ask: bool = True
+    """False: the cache alone is read, and nothing is sent to anybody."""

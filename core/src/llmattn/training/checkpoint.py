@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ __all__ = [
     "check_writable",
     "export_checkpoint",
     "load_checkpoint",
+    "reads_texts",
     "save_checkpoint",
 ]
 
@@ -40,14 +41,13 @@ VERSION = 1
 
 @frozen
 class Scored:
-    """One provider whose scores a model reads. ``local``: asking it costs nothing.
+    """One provider whose scores a model reads: what a run said of it, to be compared.
 
     ``transform`` and ``context_words``: how PREFIX scores are read, see
     ``llmattn.data.packed_fill.Reading``.
     """
 
     identity: Identity
-    local: bool = False
     transform: str = "identity"
     context_words: int = 0
 
@@ -63,7 +63,13 @@ class Scored:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Scored:
         """Raises KeyError, TypeError or ValueError if ``data`` is no such description."""
-        return build(cls, {**data, "identity": Identity.from_dict(data["identity"])})
+        read = {name: data[name] for name in ("transform", "context_words")}
+        return build(cls, {**read, "identity": Identity.from_dict(data["identity"])})
+
+
+def reads_texts(scored: Sequence[Scored]) -> bool:
+    """Whether any of the scores are in context, which no checkpoint holds."""
+    return any(each.identity.scope is Scope.PREFIX for each in scored)
 
 
 @frozen(eq=False)
