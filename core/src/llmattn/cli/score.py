@@ -9,6 +9,7 @@ import typer
 from attrs import frozen
 
 from llmattn.cli import options as o
+from llmattn.cli.output import echo
 from llmattn.cli.parsing import parse_options
 from llmattn.errors import ConfigError
 from llmattn.notices import notify
@@ -147,7 +148,7 @@ def score(
                 _batch(source, needed, _folder(source.cache, options, cache_dir))
             else:
                 who = f"[{shard.rank + 1} of {shard.world}] " if shard.world > 1 else ""
-                typer.echo(who + source.summary(needed.fill(source, shard)))
+                echo(who + source.summary(needed.fill(source, shard)))
     finally:
         for source in sources:
             source.close()
@@ -202,7 +203,7 @@ def _probe(source: ScoreSource) -> None:
 
     for found in probe(source):
         low, high = found.chance
-        typer.echo(
+        echo(
             f"{source.name}, {found.channel}: {found.agreed:g} of {found.triples} triples in "
             f"order ({found.share:.0%}); chance is {low:.0%} to {high:.0%}: {found.verdict}."
         )
@@ -229,7 +230,7 @@ def _batch(source: ScoreSource, needed: _Needed, folder: Path) -> None:
         status = batches.status(pending)
         if status.state == "running":
             running += 1
-            typer.echo(
+            echo(
                 f"batch {pending.batch_id}: {status.completed:,} of {status.total:,} requests done"
             )
             continue
@@ -237,7 +238,7 @@ def _batch(source: ScoreSource, needed: _Needed, folder: Path) -> None:
             notify(f"batch {pending.batch_id}: {status.message}")
         got = batches.collect(pending)
         cost = f", ${got.usage.cost:.4f}" if source.price else ""
-        typer.echo(
+        echo(
             f"batch {got.batch_id} {got.state}: {got.scored:,} pairs kept, {got.failed:,} "
             f"requests to ask again{cost}"
         )
@@ -245,16 +246,16 @@ def _batch(source: ScoreSource, needed: _Needed, folder: Path) -> None:
             notify(f"batch {got.batch_id}: of these, for example: {got.trouble}")
     handed = batches.submit(needed.stages(source))
     if handed.pending:
-        typer.echo(
+        echo(
             f"batch {handed.pending.batch_id}: {len(handed.pending.requests):,} requests handed "
             "over. Run the same command later to collect it."
         )
     if handed.left:
         why = handed.stopped or "a batch takes no more; the same command hands them over later."
-        typer.echo(f"{handed.left:,} requests are not handed over: {why}")
+        echo(f"{handed.left:,} requests are not handed over: {why}")
     elif handed.pending:
         pass
     elif running:
-        typer.echo("Run the same command later to collect it.")
+        echo("Run the same command later to collect it.")
     else:
-        typer.echo("Everything is scored.")
+        echo("Everything is scored.")
