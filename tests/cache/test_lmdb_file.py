@@ -10,6 +10,7 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
+from llmattn.cache.lmdb.layout import seal
 from llmattn.errors import CacheError
 from support_cache import PAIR, lmdb_cache, many_rows, scored, verify
 from support_cli import run_process
@@ -70,7 +71,7 @@ def test_a_file_of_lmdb_1_is_refused(tmp_path: Path) -> None:
     assert "LMDB 1.0" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("layout", [b"1", b"3", b"\xff"])
+@pytest.mark.parametrize("layout", [b"2", seal(b"layout", b"4"), seal(b"layout", b"\xff")])
 def test_another_layout_is_refused_with_a_way_out(folder: Path, layout: bytes) -> None:
     with lmdb.open(str(folder / "scores.mdb"), subdir=False, max_dbs=8) as env:
         meta = env.open_db(b"meta")

@@ -15,10 +15,19 @@ from attrs import evolve
 from numpy.typing import NDArray
 
 from llmattn.cache.checks import Half, checked_halves, key_counts, nothing_known, where_positions
-from llmattn.cache.lmdb.layout import ID_KEY, LAST_SPACE, PAIR_KEY, PLACE, SEALED, Space
+from llmattn.cache.lmdb.layout import (
+    ID_KEY,
+    LAST_SPACE,
+    PAIR_KEY,
+    PLACE,
+    SEALED,
+    Space,
+    last_number,
+    seal,
+)
 from llmattn.cache.lmdb.opening import FILE_NAME, Contents, prepare_folder
 from llmattn.cache.lmdb.pairs import get_pairs, load_pairs, put_pairs, scan_pairs
-from llmattn.cache.lmdb.store import Replaced, Store, Transaction, acquire, release
+from llmattn.cache.lmdb.store import Replaced, Store, Transaction, acquire, damaged, release
 from llmattn.cache.lmdb.texts import chunked, get_texts, live_texts, put_texts, scan_texts
 from llmattn.cache.lmdb.verify import verify_file
 from llmattn.cache.lmdb.vocabulary import Interning, word_lists
@@ -122,8 +131,7 @@ class LmdbCache:
         """See ``ScoreCache.namespaces``."""
 
         def work(txn: Transaction, store: Store) -> list[NamespaceInfo]:
-            records = [value for _, value in txn.cursor(store.namespaces)]
-            return [_measured(txn, store, Space.from_json(bytes(value))) for value in records]
+            return [_measured(txn, store, space) for space in _spaces(txn, store)]
 
         listed = self._current().read(work, words=False, views=True)
         return sorted(listed, key=lambda info: (info.created, info.namespace))
@@ -215,9 +223,29 @@ def _any_in_row(known: NDArray[np.bool_], counts: NDArray[np.int64]) -> NDArray[
     return np.logical_or.reduceat(known, starts)
 
 
+def _spaces(txn: Transaction, store: Store) -> Iterator[Space]:
+    """The records of all namespaces. Raises CacheError if one is damaged."""
+    for key, value in txn.cursor(store.namespaces):
+        yield _space(bytes(key), bytes(value))
+
+
+def _space(key: bytes, value: bytes) -> Space:
+    try:
+        space = Space.from_value(value)
+    except ValueError as error:
+        raise damaged(f"that of the namespace {key.decode('ascii', 'replace')}: {error}") from None
+    if space.key != key:
+        raise damaged(f"that of the namespace {space.key.decode()}, which has another's key")
+    return space
+
+
 def _read_space(txn: Transaction, store: Store, namespace: str) -> Space | None:
-    value = txn.get(namespace.encode(), db=store.namespaces)
-    return None if value is None else Space.from_json(value)
+    key = namespace.encode()
+    value = txn.get(key, db=store.namespaces)
+    if value is None:
+        list(_spaces(txn, store))  # raises if the record is here, under a damaged key
+        return None
+    return _space(key, bytes(value))
 
 
 def _note_put(txn: Transaction, store: Store, identity: Identity, usage: Usage) -> Space:
@@ -225,11 +253,15 @@ def _note_put(txn: Transaction, store: Store, identity: Identity, usage: Usage) 
     now = time.time()
     space = _read_space(txn, store, identity.namespace)
     if space is None:
-        number = int(txn.get(LAST_SPACE, b"0", db=store.meta)) + 1  # no number serves twice
-        txn.put(LAST_SPACE, str(number).encode(), db=store.meta)
+        try:
+            last = last_number(txn.get(LAST_SPACE, db=store.meta))
+        except ValueError as error:
+            raise damaged(str(error)) from None
+        number = max([last, *(other.id for other in _spaces(txn, store))]) + 1  # none serves twice
+        txn.put(LAST_SPACE, seal(LAST_SPACE, b"%d" % number), db=store.meta)
         space = Space(number, identity, now, now, Usage())
     space = evolve(space, updated=now, usage=space.usage + usage)
-    txn.put(identity.namespace.encode(), space.to_json(), db=store.namespaces)
+    txn.put(space.key, space.to_value(), db=store.namespaces)
     return space
 
 

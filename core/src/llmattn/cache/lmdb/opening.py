@@ -14,7 +14,7 @@ from typing import Any
 
 import lmdb
 
-from llmattn.cache.lmdb.layout import DATABASES, LAYOUT
+from llmattn.cache.lmdb.layout import DATABASES, LAYOUT, LAYOUT_KEY, LAYOUT_VALUE, SEALED, seal
 from llmattn.cache.lmdb.pages import ELSEWHERE, check_head, damaged_file, structure_problems
 from llmattn.errors import CacheError
 from llmattn.locks import folder_lock
@@ -139,19 +139,22 @@ def open_tables(env: lmdb.Environment, path: Path) -> list[Any]:
     if env.stat()["entries"] == 0:
         with env.begin(write=True) as txn:
             tables: list[Any] = [env.open_db(name, txn=txn) for name in DATABASES]
-            txn.put(b"layout", LAYOUT, db=tables[0], overwrite=False)
+            txn.put(LAYOUT_KEY, LAYOUT_VALUE, db=tables[0], overwrite=False)
         return tables
     try:
         meta = env.open_db(b"meta", create=False)
         with env.begin() as txn:
-            layout = txn.get(b"layout", db=meta)
+            layout = txn.get(LAYOUT_KEY, db=meta)
         tables = [env.open_db(name, create=False) for name in DATABASES]
     except lmdb.NotFoundError:
         layout = None
     if layout is None:
         raise CacheError(f"{path} is another program's LMDB file; move it away, or {ELSEWHERE}.")
-    if bytes(layout) != LAYOUT:
-        shown = bytes(layout).decode("ascii", "replace")
+    if bytes(layout) != LAYOUT_VALUE:
+        body = bytes(layout)[SEALED:]
+        if seal(LAYOUT_KEY, body) != layout and not layout.isdigit():  # digits alone: layout 2
+            raise damaged_file(path, "the number of its layout has a wrong checksum")
+        shown = (body or bytes(layout)).decode("ascii", "replace")
         raise CacheError(
             f"{path} has the layout {shown}, and this llmattn reads layout {LAYOUT.decode()}: move "
             f"the file away, upgrade llmattn-core if the layout is a later one, or {ELSEWHERE}."

@@ -1,14 +1,15 @@
 """PAIR rows in and out of a transaction, as array code: nothing here runs once a pair.
 
 A value holds the pairs of one query with up to 65,536 keys whose ids have the same high half:
-checksum, then for each pair the low half of the key's id (u16) and C scores (f16), by key id.
+checksum (of the record's key too), then for each pair the low half of the key's id (u16) and C
+scores (f16), by key id.
 In memory a pair is ``query << 32 | key``.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 
 import numpy as np
@@ -78,7 +79,7 @@ def _write(txn: Transaction, store: Store, space: Space, pairs: PairIds, records
     fields["space"], fields["query"], fields["block"] = space.id, segments >> 16, segments & 0xFFFF
     keys = _cut(fields.tobytes(), np.arange(len(starts)) * PAIR_KEY.size)
     bodies = _cut(records.tobytes(), starts * (records.itemsize * records.shape[1]))
-    sums = np.fromiter(map(zlib.crc32, bodies), "<u4", len(bodies)).tobytes()
+    sums = np.fromiter(_checksums(keys, bodies), "<u4", len(bodies)).tobytes()
     seals = _cut(sums, np.arange(len(bodies)) * SEALED)
     values = [head + body for head, body in zip(seals, bodies, strict=True)]
     table = store.pairs
@@ -90,6 +91,11 @@ def _write(txn: Transaction, store: Store, space: Space, pairs: PairIds, records
     for key, value in zip(keys, values, strict=True):
         if get(key, db=table) != value:  # an equal value would only make the file grow
             put(key, value, db=table)
+
+
+def _checksums(keys: Iterable[bytes], bodies: Iterable[bytes]) -> Iterator[int]:
+    """What ``layout.seal`` writes before each body."""
+    return map(zlib.crc32, bodies, map(zlib.crc32, keys))
 
 
 def _cut(data: bytes, starts: NDArray[np.int64]) -> list[bytes]:
@@ -196,7 +202,7 @@ def _unpacked(
     width = 2 + 2 * space.channels
     bodies = [value[SEALED:] for value in values]
     lengths = np.fromiter(map(len, bodies), np.int64, len(bodies))
-    sums = np.fromiter(map(zlib.crc32, bodies), "<u4", len(bodies))
+    sums = np.fromiter(_checksums(keys, bodies), "<u4", len(bodies))
     kept = b"".join([value[:SEALED] for value in values])
     if sums.tobytes() != kept or (lengths % width).any():
         raise damaged()

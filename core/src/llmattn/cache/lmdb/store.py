@@ -192,9 +192,12 @@ def records_of(txn: Transaction, table: Any, space: int, start: bytes = b"") -> 
     return takewhile((ID_KEY.pack(space + 1),).__gt__, cursor)  # of tuples the keys come first
 
 
-def damaged() -> CacheError:
-    """For a record whose checksum is wrong."""
-    return CacheError("The cache has a damaged record. Give it up by: llmattn cache verify --drop")
+def damaged(what: str = "") -> CacheError:
+    """For a record whose checksum is wrong; ``what`` tells which one it is."""
+    shown = f" ({what})" if what else ""
+    return CacheError(
+        f"The cache has a damaged record{shown}. Save what is good by: llmattn cache verify --drop"
+    )
 
 
 def _file_id(path: Path) -> tuple[int, int] | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import struct
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,15 @@ from llmattn.cache.lmdb.layout import (
     ID_BYTES,
     ID_KEY,
     LAST_SPACE,
-    LAYOUT,
+    LAYOUT_KEY,
+    LAYOUT_VALUE,
     PAIR_KEY,
     PREFIX_HASH,
     SEALED,
     Space,
     check,
-    prefix_key,
+    last_number,
+    seal,
     unpack_words,
 )
 from llmattn.cache.lmdb.opening import Contents, Records, check_file, swap_in, translated
@@ -44,11 +47,11 @@ __all__ = ["verify_file"]
 _NAMESPACE = 32
 """Length of a namespace's name."""
 _TEXT_KEY = ID_KEY.size + PREFIX_HASH
-_GOOD: dict[int, Callable[[bytes], object]] = {
+_GOOD: dict[int, Callable[[bytes, bytes], object]] = {
     ID_KEY.size: check,
     PAIR_KEY.size: check,
-    CHUNK_KEY.size: lambda value: unpack_chunk(value) is not None,
-    _TEXT_KEY: lambda value: value,
+    CHUNK_KEY.size: lambda key, value: unpack_chunk(key, value) is not None,
+    _TEXT_KEY: lambda key, value: value,
 }
 """By the length of a table's keys, which of two versions of a record to believe."""
 
@@ -64,7 +67,20 @@ def verify_file(path: Path, settings: LmdbSettings, *, drop: bool) -> VerifyRepo
             report.kept_copy = _copy(path)
             swap_in(path, _good(_salvaged(report.kept_copy), report))
         return report
-    store = acquire(path, evolve(settings, check_mb=0))
+    try:
+        store = acquire(path, evolve(settings, check_mb=0))
+    except CacheError as error:
+        # Its layout or the name of a table is not what it should be: ours, damaged, or another's.
+        contents = _salvaged(path)
+        first = next(contents[b"namespaces"], None)
+        if first is None:
+            raise
+        report.problems.append(str(error))
+        if drop:
+            report.kept_copy = _copy(path)
+            contents[b"namespaces"] = chain([first], contents[b"namespaces"])
+            swap_in(path, _good(contents, report))
+        return report
     try:
         store.read(lambda txn, _: _use_up(_good(store.contents(txn), report)), words=False)
         if drop and report.problems:
@@ -126,22 +142,48 @@ class _Checker:
             else:
                 yield key, value
 
-    def namespace(self, key: bytes, value: bytes) -> str:
+    def meta(self, items: Records) -> Records:
+        """The layout and the highest number, which is made anew from the namespaces if need be."""
+        found = dict(items)
+        self._report.records += len(found)
         try:
-            space = Space.from_json(value)
-        except (KeyError, TypeError, ValueError) as error:
-            return f"namespace {key.decode('ascii', 'replace')}: cannot be read ({error})"
-        if space.identity.namespace.encode() != key:
-            return f"namespace {key.decode('ascii', 'replace')}: is not that of its identity"
-        self._spaces[space.id] = space
-        return ""
+            last = last_number(found.pop(LAST_SPACE, None))
+        except ValueError as error:
+            self._report.problems.append(f"meta: {error}")
+            last = 0
+        found.pop(LAYOUT_KEY, None)  # whoever opened the file has read it
+        self._report.problems += [f"meta: {key!r} is no key" for key in found]
+        highest = max([last, *self._spaces])
+        if highest != last and not found:
+            self._report.problems.append("meta: the highest number of a namespace is missing")
+        yield LAST_SPACE, seal(LAST_SPACE, b"%d" % highest)
+        yield LAYOUT_KEY, LAYOUT_VALUE
+
+    def namespaces(self, items: Records) -> Records:
+        """Descriptions of which at least one copy is whole, under their own keys."""
+        good: dict[bytes, bytes] = {}
+        for key, value in items:
+            self._report.records += 1
+            name = f"namespace {key.decode('ascii', 'replace')}"
+            try:
+                space = Space.from_value(value)
+            except ValueError as error:
+                self._report.problems.append(f"{name}: its description is damaged, {error}")
+                continue
+            if space.key != key:
+                self._report.problems.append(f"{name}: is the key of {space.key.decode()}")
+            elif space.to_value() != value:
+                self._report.problems.append(f"{name}: a copy of its description is damaged")
+            self._spaces[space.id] = space
+            good[space.key] = space.to_value()
+        yield from sorted(good.items())
 
     def words(self, items: Records) -> Records:
         """The word lists; gaps are filled, so that the ids of other words stay."""
         for key, value in items:
             self._report.records += 1
             try:
-                words = unpack_words(value) if check(value) else None
+                words = unpack_words(value) if check(key, value) else None
                 first = ID_KEY.unpack(key)[0]
             except (ValueError, struct.error):
                 words, first = None, 0
@@ -167,7 +209,7 @@ class _Checker:
             return f"pairs: {key.hex()} belongs to no namespace"
         name = self._name(space, query)
         width = 2 + 2 * space.channels
-        if not check(value) or (len(value) - SEALED) % width or len(value) == SEALED:
+        if not check(key, value) or (len(value) - SEALED) % width or len(value) == SEALED:
             return f"{name}: its checksum is wrong"
         records = np.frombuffer(value, "<u2", offset=SEALED).reshape(-1, width // 2)
         ids = records[:, 0].astype(np.int64) + (block << 16)
@@ -182,7 +224,7 @@ class _Checker:
         """Space, token ids and scores of the good rows in the chunks."""
         for key, value in items:
             space = self._spaces.get(ID_KEY.unpack(key[:4])[0]) if len(key) == 8 else None
-            rows = unpack_chunk(value)
+            rows = unpack_chunk(key, value)
             if space is None or rows is None:
                 what = "belongs to no namespace" if space is None else "its checksum is wrong"
                 self._report.problems.append(f"texts: chunk {key.hex()}: {what}")
@@ -190,8 +232,7 @@ class _Checker:
             _, number = CHUNK_KEY.unpack(key)
             for row in rows:
                 self._report.records += 1
-                name = prefix_key(space.id, row.ids)
-                self._places.setdefault(name, []).append(row.place(number))
+                self._places.setdefault(row.key, []).append(row.place(number))
                 problem = self._text_row(space, row)
                 if problem:
                     self._report.problems.append(problem)
@@ -235,8 +276,8 @@ def _good(contents: Contents, report: VerifyReport) -> Contents:
     checker = _Checker(report)
     texts, index = chunked(checker.texts(contents[b"texts"]))
     return {
-        b"meta": contents[b"meta"],
-        b"namespaces": checker.filtered(contents[b"namespaces"], checker.namespace),
+        b"namespaces": checker.namespaces(contents[b"namespaces"]),
+        b"meta": checker.meta(contents[b"meta"]),
         b"tokens": checker.words(contents[b"tokens"]),
         b"pairs": checker.filtered(contents[b"pairs"], checker.pair_row),
         b"texts": texts,
@@ -255,10 +296,9 @@ def _salvaged(path: Path) -> Contents:
         elif len(key) in others:
             table = others[len(key)]
             good, old = _GOOD[len(key)], table.get(key, b"")
-            if (good(value), len(value)) > (good(old), len(old)):
+            if (good(key, value), len(value)) > (good(key, old), len(old)):
                 table[key] = value
     spaces = {space.id for space in map(_space, namespaces.values()) if space}
-    meta = {b"layout": LAYOUT, LAST_SPACE: str(max(spaces, default=0)).encode()}
 
     def kept(size: int) -> Records:
         for key, value in sorted(others[size].items()):
@@ -266,7 +306,7 @@ def _salvaged(path: Path) -> Contents:
                 yield key, value
 
     return {
-        b"meta": iter(sorted(meta.items())),
+        b"meta": iter(()),
         b"namespaces": iter(sorted(namespaces.items())),
         b"tokens": iter(sorted(others[ID_KEY.size].items())),
         b"pairs": kept(PAIR_KEY.size),
@@ -282,6 +322,6 @@ def _updated(value: bytes) -> float:
 
 def _space(value: bytes) -> Space | None:
     try:
-        return Space.from_json(value)
-    except (KeyError, TypeError, ValueError):
+        return Space.from_value(value)
+    except ValueError:
         return None

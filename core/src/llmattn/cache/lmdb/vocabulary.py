@@ -50,7 +50,7 @@ class Vocabulary:
                 return
             for key, value in cursor:
                 first = ID_KEY.unpack(key)[0]
-                if first != len(self.words) or not check(value):
+                if first != len(self.words) or not check(key, value):
                     raise CacheError(
                         "The cache's word list is damaged. Save what is good in the cache by: "
                         "llmattn cache verify --drop"
@@ -177,4 +177,5 @@ def _key_ids(ids: dict[str, bytes], rows: Sequence[Row]) -> Iterator[bytes]:
 def word_lists(words: Sequence[str], first: int) -> Iterator[tuple[bytes, bytes]]:
     """Records for ``words``, numbered from ``first`` on. Lists are short: a damaged one is lost."""
     for start in range(0, len(words), _WORDS_A_LIST):
-        yield ID_KEY.pack(first + start), pack_words(words[start : start + _WORDS_A_LIST])
+        key = ID_KEY.pack(first + start)
+        yield key, pack_words(key, words[start : start + _WORDS_A_LIST])
