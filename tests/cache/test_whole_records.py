@@ -48,14 +48,14 @@ def flip_key(folder: Path, table: bytes, key: bytes, place: int, bit: int = 1) -
     def work(txn: lmdb.Transaction) -> None:
         other = bytearray(key)
         other[place] ^= bit
-        txn.put(bytes(other), txn.pop(key))
+        txn.put(bytes(other), txn.pop(key) or b"")
 
     alter(folder, table, work)
 
 
 def flip_value(folder: Path, table: bytes, key: bytes, place: int) -> None:
     def work(txn: lmdb.Transaction) -> None:
-        value = bytearray(txn.get(key))
+        value = bytearray(txn.get(key) or b"")
         value[place] ^= 1
         txn.put(key, bytes(value))
 
@@ -98,7 +98,7 @@ def test_the_scores_of_one_word_are_not_taken_for_anothers(folder: Path) -> None
     first, second = PAIR_KEY.pack(1, 0, 0), PAIR_KEY.pack(1, 2, 0)
 
     def work(txn: lmdb.Transaction) -> None:
-        txn.put(first, txn.get(second))
+        txn.put(first, txn.get(second) or b"")
 
     cache.close()
     alter(folder, b"pairs", work)

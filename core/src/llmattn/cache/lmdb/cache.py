@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -11,23 +10,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from attrs import evolve
 from numpy.typing import NDArray
 
 from llmattn.cache.checks import Half, checked_halves, key_counts, nothing_known, where_positions
 from llmattn.cache.lmdb.layout import (
     ID_KEY,
-    LAST_SPACE,
     PAIR_KEY,
     PLACE,
     SEALED,
     Space,
-    last_number,
-    seal,
 )
 from llmattn.cache.lmdb.opening import FILE_NAME, Contents, prepare_folder
 from llmattn.cache.lmdb.pairs import get_pairs, load_pairs, put_pairs, scan_pairs
-from llmattn.cache.lmdb.store import Replaced, Store, Transaction, acquire, damaged, release
+from llmattn.cache.lmdb.spaces import note_put, read_space, spaces
+from llmattn.cache.lmdb.store import Replaced, Store, Transaction, acquire, release
 from llmattn.cache.lmdb.texts import chunked, get_texts, live_texts, put_texts, scan_texts
 from llmattn.cache.lmdb.verify import verify_file
 from llmattn.cache.lmdb.vocabulary import Interning, word_lists
@@ -104,7 +100,7 @@ class LmdbCache:
                 jobs.append((put, part, halves[np.repeat(chosen, counts)]))
 
         def work(txn: Transaction, store: Store, interning: Interning) -> None:
-            space = _note_put(txn, store, identity, usage)
+            space = note_put(txn, store, identity, usage)
             for put, part, values in jobs:
                 put(txn, store, interning, space, part, values)
 
@@ -131,7 +127,7 @@ class LmdbCache:
         """See ``ScoreCache.namespaces``."""
 
         def work(txn: Transaction, store: Store) -> list[NamespaceInfo]:
-            return [_measured(txn, store, space) for space in _spaces(txn, store)]
+            return [_measured(txn, store, space) for space in spaces(txn, store)]
 
         listed = self._current().read(work, words=False, views=True)
         return sorted(listed, key=lambda info: (info.created, info.namespace))
@@ -140,7 +136,7 @@ class LmdbCache:
         """See ``ScoreCache.purge``. The file keeps its size until it is compacted."""
 
         def work(txn: Transaction, store: Store, _: Interning) -> None:
-            space = _read_space(txn, store, namespace)
+            space = read_space(txn, store, namespace)
             if space is None:
                 return
             prefix = ID_KEY.pack(space.id)
@@ -197,7 +193,7 @@ class LmdbCache:
         """What ``work`` finds of a namespace; None if that is not there."""
 
         def reading(txn: Transaction, store: Store) -> T | None:
-            space = _read_space(txn, store, namespace)
+            space = read_space(txn, store, namespace)
             return None if space is None else work(txn, store, space)
 
         return self._current().read(reading)
@@ -221,48 +217,6 @@ def _any_in_row(known: NDArray[np.bool_], counts: NDArray[np.int64]) -> NDArray[
         return np.zeros(0, bool)
     starts = np.cumsum(counts) - counts
     return np.logical_or.reduceat(known, starts)
-
-
-def _spaces(txn: Transaction, store: Store) -> Iterator[Space]:
-    """The records of all namespaces. Raises CacheError if one is damaged."""
-    for key, value in txn.cursor(store.namespaces):
-        yield _space(bytes(key), bytes(value))
-
-
-def _space(key: bytes, value: bytes) -> Space:
-    try:
-        space = Space.from_value(value)
-    except ValueError as error:
-        raise damaged(f"that of the namespace {key.decode('ascii', 'replace')}: {error}") from None
-    if space.key != key:
-        raise damaged(f"that of the namespace {space.key.decode()}, which has another's key")
-    return space
-
-
-def _read_space(txn: Transaction, store: Store, namespace: str) -> Space | None:
-    key = namespace.encode()
-    value = txn.get(key, db=store.namespaces)
-    if value is None:
-        list(_spaces(txn, store))  # raises if the record is here, under a damaged key
-        return None
-    return _space(key, bytes(value))
-
-
-def _note_put(txn: Transaction, store: Store, identity: Identity, usage: Usage) -> Space:
-    """Note a put in the namespace's record, made if it is not there."""
-    now = time.time()
-    space = _read_space(txn, store, identity.namespace)
-    if space is None:
-        try:
-            last = last_number(txn.get(LAST_SPACE, db=store.meta))
-        except ValueError as error:
-            raise damaged(str(error)) from None
-        number = max([last, *(other.id for other in _spaces(txn, store))]) + 1  # none serves twice
-        txn.put(LAST_SPACE, seal(LAST_SPACE, b"%d" % number), db=store.meta)
-        space = Space(number, identity, now, now, Usage())
-    space = evolve(space, updated=now, usage=space.usage + usage)
-    txn.put(space.key, space.to_value(), db=store.namespaces)
-    return space
 
 
 def _measured(txn: Transaction, store: Store, space: Space) -> NamespaceInfo:

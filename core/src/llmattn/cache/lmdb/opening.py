@@ -15,8 +15,8 @@ from typing import Any
 import lmdb
 
 from llmattn.cache.lmdb.layout import DATABASES, LAYOUT, LAYOUT_KEY, LAYOUT_VALUE, SEALED, seal
-from llmattn.cache.lmdb.pages import ELSEWHERE, check_head, damaged_file, structure_problems
-from llmattn.errors import CacheError
+from llmattn.cache.lmdb.pages import ELSEWHERE, check_head, damaged_file
+from llmattn.errors import CacheDamaged, CacheError
 from llmattn.locks import folder_lock
 from llmattn.notices import notify
 
@@ -70,13 +70,11 @@ def prepare_folder(folder: Path) -> Path:
     return folder / FILE_NAME
 
 
-def check_file(path: Path, walked: float) -> bool:
+def check_file(path: Path) -> bool:
     """Whether ``path`` holds a cache already; False if LMDB may make a new one there.
 
-    All pages are looked at if the file has at most ``walked`` bytes, else the first two: LMDB
-    ends the process when it meets a page of zeros, such as a failing disk may leave.
     Raises CacheError for a link, something else than a file, a file that LMDB cannot open
-    safely (another format, damaged pages, shorter than its head says), or one not writable.
+    safely (another format, a damaged head, shorter than its head says), or one not writable.
     """
     for part in (path, path.with_name(path.name + "-lock")):
         try:
@@ -100,8 +98,6 @@ def check_file(path: Path, walked: float) -> bool:
     if not path.exists() or path.stat().st_size == 0:
         return False
     check_head(path)
-    if path.stat().st_size <= walked and (problems := structure_problems(path)):
-        raise damaged_file(path, problems[0])
     return True
 
 
@@ -149,7 +145,7 @@ def open_tables(env: lmdb.Environment, path: Path) -> list[Any]:
     except lmdb.NotFoundError:
         layout = None
     if layout is None:
-        raise CacheError(f"{path} is another program's LMDB file; move it away, or {ELSEWHERE}.")
+        raise CacheDamaged(f"{path} is another program's LMDB file; move it away, or {ELSEWHERE}.")
     if bytes(layout) != LAYOUT_VALUE:
         body = bytes(layout)[SEALED:]
         if seal(LAYOUT_KEY, body) != layout and not layout.isdigit():  # digits alone: layout 2
@@ -181,9 +177,7 @@ def translated(path: Path) -> Iterator[None]:
         lmdb.InvalidError,
         lmdb.PanicError,
     ) as error:
-        raise CacheError(
-            f"{path} is damaged ({error}). Run: llmattn cache verify --cache-dir {path.parent}"
-        ) from None
+        raise damaged_file(path, str(error)) from None
     except (lmdb.Error, OSError) as error:
         if "Input/output error" in str(error) and shutil.disk_usage(path.parent).free < _TIGHT:
             raise _disk_full(path) from None  # LMDB's word for a write that was cut short

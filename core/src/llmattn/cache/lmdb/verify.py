@@ -1,16 +1,10 @@
-"""Reads every record of a cache file, and can write a new file of the good ones.
-
-Of a file that LMDB cannot read, records are collected from its pages. Some of those are no longer
-in use, so an old version of a row may come back, or scores that were purged; never one of another
-namespace, whose number is not used again.
-"""
+"""Reads every record of a cache file, and can write a new file of the good ones."""
 
 from __future__ import annotations
 
 import shutil
 import struct
 from collections.abc import Callable, Iterator
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +18,6 @@ from llmattn.cache.lmdb.layout import (
     LAYOUT_KEY,
     LAYOUT_VALUE,
     PAIR_KEY,
-    PREFIX_HASH,
     SEALED,
     Space,
     check,
@@ -32,28 +25,17 @@ from llmattn.cache.lmdb.layout import (
     seal,
     unpack_words,
 )
-from llmattn.cache.lmdb.opening import Contents, Records, check_file, swap_in, translated
-from llmattn.cache.lmdb.pages import page_records, structure_problems
+from llmattn.cache.lmdb.opening import Contents, Records, swap_in, translated
+from llmattn.cache.lmdb.pages import ELSEWHERE, structure_problems
+from llmattn.cache.lmdb.salvage import salvaged
 from llmattn.cache.lmdb.store import acquire, release
 from llmattn.cache.lmdb.texts import ChunkRow, chunked, unpack_chunk
 from llmattn.cache.lmdb.vocabulary import word_lists
 from llmattn.cache.protocol import VerifyReport
 from llmattn.cache.settings import LmdbSettings
-from llmattn.errors import CacheError
-from llmattn.locks import folder_lock
+from llmattn.errors import CacheDamaged, CacheError
 
 __all__ = ["verify_file"]
-
-_NAMESPACE = 32
-"""Length of a namespace's name."""
-_TEXT_KEY = ID_KEY.size + PREFIX_HASH
-_GOOD: dict[int, Callable[[bytes, bytes], object]] = {
-    ID_KEY.size: check,
-    PAIR_KEY.size: check,
-    CHUNK_KEY.size: lambda key, value: unpack_chunk(key, value) is not None,
-    _TEXT_KEY: lambda key, value: value,
-}
-"""By the length of a table's keys, which of two versions of a record to believe."""
 
 
 def verify_file(path: Path, settings: LmdbSettings, *, drop: bool) -> VerifyReport:
@@ -61,27 +43,13 @@ def verify_file(path: Path, settings: LmdbSettings, *, drop: bool) -> VerifyRepo
     if not path.exists():
         raise CacheError(f"There is no cache in {path.parent}.")
     report = VerifyReport(path)
-    report.problems += _structure(path)
-    if report.problems:
-        if drop:
-            report.kept_copy = _copy(path)
-            swap_in(path, _good(_salvaged(report.kept_copy), report))
-        return report
     try:
-        store = acquire(path, evolve(settings, check_mb=0))
-    except CacheError as error:
-        # Its layout or the name of a table is not what it should be: ours, damaged, or another's.
-        contents = _salvaged(path)
-        first = next(contents[b"namespaces"], None)
-        if first is None:
-            raise
-        report.problems.append(str(error))
-        if drop:
-            report.kept_copy = _copy(path)
-            contents[b"namespaces"] = chain([first], contents[b"namespaces"])
-            swap_in(path, _good(contents, report))
-        return report
+        store = acquire(path, settings)
+    except CacheDamaged as error:
+        return _saved(path, structure_problems(path) or [str(error)], report, drop)
     try:
+        if problems := store.page_problems():
+            return _saved(path, problems, report, drop)
         store.read(lambda txn, _: _use_up(_good(store.contents(txn), report)), words=False)
         if drop and report.problems:
             report.kept_copy = _copy(path)
@@ -92,18 +60,22 @@ def verify_file(path: Path, settings: LmdbSettings, *, drop: bool) -> VerifyRepo
     return report
 
 
-def _structure(path: Path) -> list[str]:
-    """What is wrong with the tree of pages; LMDB itself is not trusted with the file before."""
-    try:
-        with folder_lock(path.parent):
-            check_file(path, walked=0)
-    except CacheError as error:
-        found = [str(error)] if path.is_symlink() else structure_problems(path)
-        return found or [str(error)]
-    problems = structure_problems(path)
-    if problems is None:
-        raise CacheError(f"{path} is being written all the time; verify it when that has ended.")
-    return problems
+def _saved(path: Path, problems: list[str], report: VerifyReport, drop: bool) -> VerifyReport:
+    """The report of a file that LMDB cannot be given; ``drop``: save what its pages hold.
+
+    Raises CacheDamaged if they hold nothing of ours.
+    """
+    report.problems += problems
+    if drop:
+        found = salvaged(path)
+        if found is None:
+            raise CacheDamaged(
+                f"{path} holds no scores that can be saved ({problems[0]}): move it away, or "
+                f"{ELSEWHERE}."
+            )
+        report.kept_copy = _copy(path)
+        swap_in(path, _good(found, report))
+    return report
 
 
 def _copy(path: Path) -> Path:
@@ -283,45 +255,3 @@ def _good(contents: Contents, report: VerifyReport) -> Contents:
         b"texts": texts,
         b"prefixes": checker.index(contents[b"prefixes"], index),
     }
-
-
-def _salvaged(path: Path) -> Contents:
-    """The records of our databases that can be found in ``path``, bad ones among them."""
-    namespaces: dict[bytes, bytes] = {}
-    others: dict[int, dict[bytes, bytes]] = {size: {} for size in _GOOD}
-    for key, value in page_records(path.read_bytes()):
-        if len(key) == _NAMESPACE:
-            if _updated(value) >= _updated(namespaces.get(key, b"")):
-                namespaces[key] = value
-        elif len(key) in others:
-            table = others[len(key)]
-            good, old = _GOOD[len(key)], table.get(key, b"")
-            if (good(key, value), len(value)) > (good(key, old), len(old)):
-                table[key] = value
-    spaces = {space.id for space in map(_space, namespaces.values()) if space}
-
-    def kept(size: int) -> Records:
-        for key, value in sorted(others[size].items()):
-            if ID_KEY.unpack(key[:4])[0] in spaces:
-                yield key, value
-
-    return {
-        b"meta": iter(()),
-        b"namespaces": iter(sorted(namespaces.items())),
-        b"tokens": iter(sorted(others[ID_KEY.size].items())),
-        b"pairs": kept(PAIR_KEY.size),
-        b"texts": kept(CHUNK_KEY.size),
-        b"prefixes": kept(_TEXT_KEY),
-    }
-
-
-def _updated(value: bytes) -> float:
-    space = _space(value)
-    return space.updated if space else -1.0
-
-
-def _space(value: bytes) -> Space | None:
-    try:
-        return Space.from_value(value)
-    except ValueError:
-        return None

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmattn.cache.lmdb.layout import ID_KEY, check, pack_words, unpack_words
-from llmattn.errors import CacheError
+from llmattn.errors import CacheDamaged
 from llmattn.rows import Row
 
 __all__ = ["Interning", "Vocabulary", "word_lists"]
@@ -40,7 +40,7 @@ class Vocabulary:
     def refresh(self, txn: Any, table: Any) -> None:
         """Read the words that other processes have added.
 
-        Raises CacheError if the word list is damaged.
+        Raises CacheDamaged if the word list is damaged.
         """
         cursor = txn.cursor(table)
         if not cursor.last() or ID_KEY.unpack(cursor.key())[0] < len(self.words):
@@ -51,7 +51,7 @@ class Vocabulary:
             for key, value in cursor:
                 first = ID_KEY.unpack(key)[0]
                 if first != len(self.words) or not check(key, value):
-                    raise CacheError(
+                    raise CacheDamaged(
                         "The cache's word list is damaged. Save what is good in the cache by: "
                         "llmattn cache verify --drop"
                     )
