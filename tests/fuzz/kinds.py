@@ -308,7 +308,8 @@ def _alter_lines(folder: Path, random: random.Random) -> None:
     if random.random() < 0.25:
         target.write_bytes(alter_bytes(data, random))
         return
-    lines = data.decode().splitlines()[:200]
+    lines = data.decode().splitlines()[:200]  # without its end, which is past these
+    lines[0] = json.dumps({k: v for k, v in json.loads(lines[0]).items() if k != "digest"})
     spaces = [n for n, line in enumerate(lines) if n == 0 or '"namespace"' in line[:20]]
     chosen = random.choice(spaces) if random.random() < 0.4 else random.randrange(len(lines))
     if random.random() < 0.1:
@@ -339,7 +340,7 @@ def _alter_parquet(folder: Path, random: random.Random) -> None:
     table = pq.read_table(source, use_threads=False).slice(0, 50)
     action = random.random()
     if action < 0.5:
-        head = alter_values(json.loads(table.schema.metadata[b"llmattn"]), random)
+        head = alter_values(_undigested(table), random)
         if isinstance(head, dict) and isinstance(head.get("namespaces"), list):
             for about in head["namespaces"]:
                 if isinstance(about, dict) and isinstance(about.get("identity"), dict):
@@ -355,7 +356,15 @@ def _alter_parquet(folder: Path, random: random.Random) -> None:
             table = pa.Table.from_pylist(records).replace_schema_metadata(table.schema.metadata)
         except Exception:  # arrow cannot hold all of them
             table = table.slice(0, 0)
+    if action >= 0.5:
+        table = table.replace_schema_metadata({b"llmattn": json.dumps(_undigested(table)).encode()})
     pq.write_table(table, target)
+
+
+def _undigested(table: Any) -> dict[str, Any]:
+    """The head of a file that announces no digest, as one of another program's does."""
+    head = json.loads((table.schema.metadata or {}).get(b"llmattn", b"{}"))
+    return {name: value for name, value in head.items() if name != "digest"}
 
 
 _LOOK = ("--cache-dir", "fresh")
