@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import attrs
 from dotenv import dotenv_values, find_dotenv
 
 from llmattn.errors import ConfigError, MissingSetting
+from llmattn.paths import user_path
 from llmattn.secrets import Secret, redact, strip_credentials
 
 __all__ = [
@@ -105,7 +107,7 @@ def _convert(kind: Any, text: str, owner: str, source: str) -> Any:
             if text.lower() in _TRUE | _FALSE:
                 return text.lower() in _TRUE
             raise ValueError
-        return convert(text)
+        return user_path(text) if convert is Path else convert(text)
     except ValueError:
         shown = "its value" if convert is Secret else repr(text)
         name = getattr(convert, "__name__", str(convert))

@@ -13,6 +13,7 @@ import lmdb.verify
 from llmattn.cache.settings import LmdbSettings
 from llmattn.errors import CacheError
 from llmattn.notices import notify
+from llmattn.paths import user_path
 from llmattn.settings import environment, resolve
 
 __all__ = [
@@ -43,7 +44,7 @@ def cache_file(folder: Path | None = None) -> Path:
     """Where the LMDB cache keeps its file, by folder, environment or default; it need not exist."""
     options = {"dir": str(folder)} if folder else {}
     settings = resolve(LmdbSettings, owner="lmdb", options=options, environ=environment())
-    return settings.dir.expanduser() / FILE_NAME
+    return settings.dir / FILE_NAME
 
 
 def prepare_folder(folder: Path) -> Path:
@@ -52,7 +53,7 @@ def prepare_folder(folder: Path) -> Path:
     A folder that is a link, or belongs to another user, is announced.
     Raises CacheError if it cannot be made or written.
     """
-    folder = folder.expanduser()
+    folder = user_path(folder)
     try:
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
     except FileExistsError:

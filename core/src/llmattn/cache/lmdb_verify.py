@@ -30,6 +30,7 @@ from llmattn.cache.lmdb_store import acquire, release
 from llmattn.cache.lmdb_swap import Contents, folder_lock, swap_in
 from llmattn.cache.vocabulary import word_lists
 from llmattn.errors import CacheError
+from llmattn.paths import user_path
 
 __all__ = ["VerifyReport", "verify"]
 
@@ -53,7 +54,7 @@ def verify(folder: Path, *, drop: bool = False) -> VerifyReport:
     ``drop``: if something is wrong, keep a copy of the file and go on with its good records.
     Raises CacheError if there is no cache, or a copy cannot be made.
     """
-    path = folder.expanduser().resolve() / FILE_NAME
+    path = user_path(folder).resolve() / FILE_NAME
     if not path.exists():
         raise CacheError(f"There is no cache in {folder}.")
     report = VerifyReport(path)

@@ -12,6 +12,7 @@ import typer
 
 from llmattn.cli.secret_options import without_secrets
 from llmattn.errors import ConfigError
+from llmattn.paths import user_path
 
 __all__ = ["arms_read", "print_config", "read_config", "read_config_and_arms"]
 
@@ -41,6 +42,7 @@ def arms_read(ctx: typer.Context) -> dict[str, Any]:
 def _read(ctx: typer.Context, path: Path | None, tables: str = "") -> Path | None:
     if path is None:
         return None
+    path = user_path(path)
     toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
         found: dict[str, Any] = toml.loads(path.read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from attrs import field, frozen, validators
 
+from llmattn.paths import user_path
 from llmattn.rows import Scope
 
 __all__ = ["BUILT_IN", "Criterion", "read_criteria"]
@@ -81,7 +82,7 @@ def read_criteria(text: str, scope: Scope = Scope.PAIR) -> tuple[Criterion, ...]
     if names and all(name in built_in for name in names):
         found = [built_in[name] for name in names]
     else:
-        path = Path(text).expanduser()
+        path = user_path(text)
         if not path.is_file():
             raise ValueError(
                 f"criteria {text!r} are neither among {', '.join(BUILT_IN)} nor a file with "
