@@ -14,6 +14,7 @@ LlmattnError
     ├── ProviderUnavailable  no answer, or a server fault; tried again
     ├── ProviderRejected   the provider will not do this; not tried again
     ├── BadReply           an answer that holds no usable scores; asked again
+    ├── Forgotten          the server no longer has what was handed over to it
     └── DegenerateReplies  answers that are in shape but say nothing
 
 A message says what was wrong, where, and what to do next.
@@ -31,6 +32,7 @@ __all__ = [
     "ConfigError",
     "CorpusError",
     "DegenerateReplies",
+    "Forgotten",
     "LlmattnError",
     "MissingSetting",
     "PluginError",
@@ -132,6 +134,10 @@ class ProviderRejected(ProviderError):
 
 class BadReply(ProviderError):
     """The provider answered, but no scores can be read from the answer."""
+
+
+class Forgotten(ProviderError):
+    """The server no longer has a batch, or its answers; what they have cost is not known."""
 
 
 class DegenerateReplies(ProviderError):

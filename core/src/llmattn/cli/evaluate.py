@@ -39,6 +39,7 @@ def evaluate(
     max_requests: o.MaxRequests = None,
     price_in: o.PriceIn = None,
     price_out: o.PriceOut = None,
+    ask_batched: o.AskBatched = False,
 ) -> None:
     """Print a checkpoint's loss, perplexity and bits per byte on a text.
 
@@ -52,7 +53,11 @@ def evaluate(
         cache=cache,
         cache_dir=cache_dir,
         scoring=o.scoring_options(
-            max_cost=max_cost, max_requests=max_requests, price_in=price_in, price_out=price_out
+            max_cost=max_cost,
+            max_requests=max_requests,
+            price_in=price_in,
+            price_out=price_out,
+            ask_batched=ask_batched,
         ),
     )
     use_threads(threads)

@@ -17,6 +17,7 @@ from llmattn.training.config import PRECISIONS
 __all__ = [
     "LIMITS",
     "SCORE_PANELS",
+    "AskBatched",
     "BlockSize",
     "CacheDir",
     "CacheName",
@@ -64,6 +65,7 @@ LIMITS = (
     "tpm",
     "requests_at_once",
     "max_degenerate",
+    "ask_batched",
 )
 """Names of the options that :func:`scoring_options` takes."""
 
@@ -264,6 +266,14 @@ MaxDegenerate = Annotated[
         rich_help_panel=_LIMITS,
     ),
 ]
+AskBatched = Annotated[
+    bool,
+    typer.Option(
+        "--ask-batched",
+        help="Ask also for what a batch under way will answer: it is then paid twice.",
+        rich_help_panel=_LIMITS,
+    ),
+]
 
 _SHARED = {
     "n_layer": "Layers.",
@@ -295,6 +305,7 @@ def scoring_options(
     tpm: float | None = None,
     requests_at_once: int | None = None,
     max_degenerate: float = 0.5,
+    ask_batched: bool = False,
     quiet: bool = False,
 ) -> ScoringOptions:
     """The options as one object. Raises ConfigError for a value that makes no sense."""
@@ -308,6 +319,7 @@ def scoring_options(
             tpm=tpm,
             requests_at_once=requests_at_once,
             max_degenerate=max_degenerate,
+            ask_batched=ask_batched,
             quiet=quiet,
         )
     except ValueError as error:

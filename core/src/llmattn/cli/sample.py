@@ -73,6 +73,7 @@ def sample(
     max_requests: o.MaxRequests = None,
     price_in: o.PriceIn = None,
     price_out: o.PriceOut = None,
+    ask_batched: o.AskBatched = False,
 ) -> None:
     """Continue lines of text with a trained model.
 
@@ -88,7 +89,11 @@ def sample(
         cache=cache,
         cache_dir=cache_dir,
         scoring=o.scoring_options(
-            max_cost=max_cost, max_requests=max_requests, price_in=price_in, price_out=price_out
+            max_cost=max_cost,
+            max_requests=max_requests,
+            price_in=price_in,
+            price_out=price_out,
+            ask_batched=ask_batched,
         ),
     )
     use_threads(threads)

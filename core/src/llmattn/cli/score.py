@@ -10,22 +10,26 @@ from attrs import frozen
 
 from llmattn.cli import options as o
 from llmattn.cli.parsing import parse_options
-from llmattn.errors import ConfigError
+from llmattn.errors import ConfigError, DegenerateReplies
 from llmattn.notices import notify
 from llmattn.rows import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from llmattn.data.corpus import Corpus
     from llmattn.data.pairs import PairCounts
     from llmattn.rows import Row
+    from llmattn.scoring.batch import Batches
     from llmattn.scoring.report import FillReport
     from llmattn.scoring.shard import Shard
     from llmattn.scoring.source import ScoreSource
 
 __all__ = ["score"]
 
+_LOST = (
+    "{} What its {:,} requests cost is not known, and they are free to be asked again: the same "
+    "command hands them over anew. If it was handed over with another key, set that one first: "
+    "each call with --batch looks for it."
+)
 _HOW = "How to ask"
 
 
@@ -80,6 +84,7 @@ def score(
     tpm: o.Tpm = None,
     requests_at_once: o.RequestsAtOnce = None,
     max_degenerate: o.MaxDegenerate = 0.5,
+    ask_batched: o.AskBatched = False,
 ) -> None:
     """Ask for the scores that CORPUS needs and the cache lacks, most frequent pairs first.
 
@@ -109,6 +114,7 @@ def score(
         tpm=tpm,
         requests_at_once=requests_at_once,
         max_degenerate=max_degenerate,
+        ask_batched=ask_batched,
     )
     text = corpus and load_corpus(
         corpus,
@@ -141,7 +147,7 @@ def score(
             assert text  # without a corpus there is --probe
             needed = _Needed(text, block_size, coverage, min_pair_count, context_words)
             if batch:
-                _batch(source, needed, _folder(options, cache_dir))
+                _batch(source, needed)
             else:
                 who = f"[{shard.rank + 1} of {shard.world}] " if shard.world > 1 else ""
                 typer.echo(who + source.summary(needed.fill(source, shard)))
@@ -205,40 +211,17 @@ def _probe(source: ScoreSource) -> None:
         )
 
 
-def _folder(options: Mapping[str, str], cache_dir: Path | None) -> Path:
-    """Where batches are remembered: the folder of the LMDB cache, also beside another cache."""
-    from llmattn.cache.settings import LmdbSettings
-    from llmattn.scoring.choose import options_of
-    from llmattn.settings import environment, resolve
-
-    given = options_of("lmdb", options, default_owner=False)
-    if cache_dir is not None:
-        given["dir"] = str(cache_dir)
-    return resolve(LmdbSettings, owner="lmdb", options=given, environ=environment()).dir
-
-
-def _batch(source: ScoreSource, needed: _Needed, folder: Path) -> None:
+def _batch(source: ScoreSource, needed: _Needed) -> None:
+    """Collect the batches that are done, and hand over what is still wanted."""
     from llmattn.scoring.batch import Batches
 
-    batches = Batches(source, folder)
-    running = 0
-    for pending in batches.pending():
-        status = batches.status(pending)
-        if status.state == "running":
-            running += 1
-            typer.echo(
-                f"batch {pending.batch_id}: {status.completed:,} of {status.total:,} requests done"
-            )
-            continue
-        if status.message:
-            notify(f"batch {pending.batch_id}: {status.message}")
-        got = batches.collect(pending)
-        cost = f", ${got.usage.cost:.4f}" if source.price else ""
-        typer.echo(
-            f"batch {got.batch_id} {got.state}: {got.scored:,} pairs kept, {got.failed:,} "
-            f"requests to ask again{cost}"
-        )
-    handed = batches.submit(needed.stages(source))
+    batches = Batches(source)
+    with batches.alone():
+        batches.recover()
+        if _collect(source, batches):
+            return
+        handed = batches.submit(needed.stages(source))
+        under_way = batches.pending()
     if handed.pending:
         typer.echo(
             f"batch {handed.pending.batch_id}: {len(handed.pending.requests):,} requests handed "
@@ -249,7 +232,45 @@ def _batch(source: ScoreSource, needed: _Needed, folder: Path) -> None:
         typer.echo(f"{handed.left:,} requests are not handed over: {why}")
     elif handed.pending:
         pass
-    elif running:
+    elif under_way:
         typer.echo("Run the same command later to collect it.")
     else:
         typer.echo("Everything is scored.")
+
+
+def _collect(source: ScoreSource, batches: Batches) -> bool:
+    """Keep what is there of each batch; whether the server has just forgotten one: the user may
+    have a way to it, so that nothing is handed over anew in the same breath.
+    """
+    forgotten = False
+    degenerate: DegenerateReplies | None = None
+    for pending in [*batches.lost(), *batches.pending()]:
+        name, status = f"batch {pending.batch_id}", batches.status(pending)
+        if status.state == "lost":
+            forgotten = forgotten or not pending.lost
+            if not pending.lost:
+                typer.echo(f"{name} is lost: {_LOST.format(status.message, len(pending.requests))}")
+            continue
+        if status.state == "running":
+            typer.echo(f"{name}: {status.completed:,} of {status.total:,} requests done")
+            continue
+        if status.message:
+            notify(f"{name}: {status.message}")
+        try:
+            got = batches.collect(pending)
+        except DegenerateReplies as error:
+            degenerate = degenerate or error
+            continue
+        cost = f", ${got.usage.cost:.4f}" if source.price else ""
+        typer.echo(
+            f"{name} {got.state}: {got.scored:,} pairs kept, {got.failed:,} requests to ask "
+            f"again{cost}"
+        )
+        if got.gone:
+            typer.echo(
+                f"{name}: the server no longer has the answers to {got.gone:,} of these requests; "
+                "what they cost is not known."
+            )
+    if degenerate:
+        raise degenerate
+    return forgotten

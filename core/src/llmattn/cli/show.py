@@ -59,6 +59,7 @@ def show(
     max_requests: o.MaxRequests = None,
     price_in: o.PriceIn = None,
     price_out: o.PriceOut = None,
+    ask_batched: o.AskBatched = False,
 ) -> None:
     """Show what each head of a trained model listens to, or how a provider scores a text.
 
@@ -78,7 +79,11 @@ def show(
         cache=cache,
         cache_dir=cache_dir,
         scoring=o.scoring_options(
-            max_cost=max_cost, max_requests=max_requests, price_in=price_in, price_out=price_out
+            max_cost=max_cost,
+            max_requests=max_requests,
+            price_in=price_in,
+            price_out=price_out,
+            ask_batched=ask_batched,
         ),
     )
     if out:

@@ -30,5 +30,7 @@ class ScoringOptions:
         default=0.5, validator=validators.and_(validators.ge(0), validators.le(1))
     )
     """Share of rows that may carry nothing in the first 20 requests."""
+    ask_batched: bool = False
+    """Ask also for what a batch under way will answer: it is then paid twice."""
     quiet: bool = False
     """No progress bar."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
 from llmattn.errors import BadReply, ProviderUnavailable, RateLimited
@@ -61,27 +61,22 @@ class Patience:
         return self._failures[kind] >= most
 
 
-async def patiently(call: Callable[[], Awaitable[T]], *, repeatable: bool) -> T:
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
     """Await ``call()``, again after rate limits and server faults, waiting as long as told.
 
-    ``repeatable``: doing it twice does no harm; else a call whose answer was lost is final.
+    Doing it twice does no harm.
     """
     patience = Patience()
 
     async def once() -> T:
         return await call()
 
-    def again(error: BaseException) -> bool:
-        if isinstance(error, ProviderUnavailable):
-            return repeatable or not error.billed
-        return isinstance(error, RateLimited)
-
     def wait(state: RetryCallState) -> float:
         told: float | None = getattr(_error(state), "retry_after", None)
         return max(_backoff(state), told or 0.0)
 
     retrying = AsyncRetrying(
-        retry=retry_if_exception(again),
+        retry=retry_if_exception_type((RateLimited, ProviderUnavailable)),
         wait=wait,
         stop=lambda state: patience.ends(state, answered=False),
         reraise=True,

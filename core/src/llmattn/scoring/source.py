@@ -11,15 +11,22 @@ from typing import Any, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from llmattn.cache.open import open_cache
+from llmattn.cache.open import cache_folder, open_cache
 from llmattn.cache.protocol import ScoreCache
 from llmattn.errors import ConfigError, LlmattnError, PluginError
 from llmattn.identity import Identity
 from llmattn.notices import notify
 from llmattn.plugins import load_plugins
 from llmattn.providers.prices import Price, price_of
-from llmattn.providers.protocol import AttentionProvider, Estimator, LocalProvider, NeedsText
+from llmattn.providers.protocol import (
+    AttentionProvider,
+    BatchProvider,
+    Estimator,
+    LocalProvider,
+    NeedsText,
+)
 from llmattn.rows import Row, Scores
+from llmattn.scoring.batch_files import BatchFolder
 from llmattn.scoring.budget import Budget
 from llmattn.scoring.choose import (
     build_provider,
@@ -30,10 +37,12 @@ from llmattn.scoring.choose import (
 )
 from llmattn.scoring.limiter import AdaptiveLimiter
 from llmattn.scoring.options import ScoringOptions
+from llmattn.scoring.planner import merge_rows
 from llmattn.scoring.progress import ScoringProgress, describe
 from llmattn.scoring.quality import Trial
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.scorer import Scorer
+from llmattn.scoring.under_way import UnderWay, handed_over
 from llmattn.scoring.unknown import missing_rows
 from llmattn.settings import environment
 
@@ -49,7 +58,8 @@ class ScoreSource:
     """One provider with its cache. A context manager; may be used from several threads.
 
     The provider lives on one event loop of its own for as long as the source is open, so its
-    connections are reused by every call.
+    connections are reused by every call. ``batches``: the folder in which batches of all
+    namespaces are remembered; what one of them will answer is not asked for meanwhile.
     """
 
     def __init__(
@@ -58,6 +68,7 @@ class ScoreSource:
         provider: AttentionProvider,
         cache: ScoreCache,
         options: ScoringOptions = ScoringOptions(),
+        batches: Path | None = None,
     ) -> None:
         self.name = name
         self.provider = provider
@@ -67,6 +78,11 @@ class ScoreSource:
         self.local = isinstance(provider, LocalProvider) and provider.local
         self.absent_score = provider.absent_score if isinstance(provider, LocalProvider) else None
         self.price = self._find_price()
+        self.batches: BatchFolder | None = None
+        if batches is not None and isinstance(provider, BatchProvider):
+            self.batches = BatchFolder(batches / self.identity.namespace)
+        self._under_way = UnderWay(self.batches) if self.batches else None
+        self._told: set[str] = set()
         self._closed = False
         self._starting = threading.Lock()
         self._portal_manager: Any = None
@@ -78,6 +94,23 @@ class ScoreSource:
         """What the cache lacks of ``rows``; asks nothing."""
         return missing_rows(self.cache, self.provider, rows)
 
+    def unbatched(self, missing: Sequence[Row]) -> list[Row]:
+        """Of rows that the cache lacks, what no batch under way will answer, unless the options
+        say to ask all the same. Such a batch is told, once.
+        """
+        if self.options.ask_batched or not self._under_way:
+            return list(missing)
+        free, holders = self._under_way.apart(missing)
+        for pending in holders:
+            if pending.mark not in self._told and self.options.max_requests != 0:
+                self._told.add(pending.mark)
+                notify(
+                    f"{self.name}: {pending.pairs:,} pairs are with {handed_over(pending)}; they "
+                    "are not asked, and paid, a second time. `llmattn score --batch` collects its "
+                    "answers; --ask-batched asks for them all the same."
+                )
+        return free
+
     def fill(self, rows: Sequence[Row], beside: FillReport | None = None) -> FillReport:
         """Ask for what the cache lacks, in the order of ``rows``, and keep it.
 
@@ -86,6 +119,10 @@ class ScoreSource:
         answers under way are awaited for 5 seconds and kept, a summary is printed, and
         KeyboardInterrupt is raised.
         """
+        rows, batched = self._without_batched(rows)
+        if batched.batched and not rows:
+            return batched
+        beside = beside + batched if beside else batched
         portal, scorer = self._start()
         report = FillReport()
         priced = self.price is not None and not self.local
@@ -98,12 +135,31 @@ class ScoreSource:
                 notify("Stopping: answers under way are awaited for 5 seconds.")
                 portal.call(scorer.stop, "interrupted", _GRACE)
                 future.result()
-                self._tell_end(beside + report if beside else report)
+                self._tell_end(beside + report)
                 raise
             except LlmattnError:
-                self._tell_end(beside + report if beside else report)
+                self._tell_end(beside + report)
                 raise
-        return report
+        return report + batched
+
+    def _without_batched(self, rows: Sequence[Row]) -> tuple[Sequence[Row], FillReport]:
+        """What is to be asked, where batches under way will answer some of ``rows``, and a report
+        of the others.
+        """
+        if self.options.ask_batched or not self._under_way:
+            return rows, FillReport()
+        wanted = merge_rows(rows)
+        missing = self.missing(wanted)
+        free = self.unbatched(missing)
+        pairs, lacking, left = (sum(len(row.keys) for row in r) for r in (wanted, missing, free))
+        if left == lacking:
+            return rows, FillReport()
+        return free, FillReport(
+            rows=len(wanted) - len(free),
+            pairs=pairs - left,
+            cached=pairs - lacking,
+            batched=lacking - left,
+        )
 
     def _tell_end(self, whole: FillReport) -> None:
         """Say what a run that was broken off has done, if it has asked for anything."""
@@ -126,6 +182,8 @@ class ScoreSource:
         """One line on what a run did and cost."""
         text = f"{self.name}: {report.pairs:,} pairs, {report.cached:,} cached, "
         text += f"{report.scored:,} scored now"
+        if report.batched:
+            text += f", {report.batched:,} with a batch under way"
         if report.left:
             text += f", {report.left:,} left"
         if report.usage.requests and not self.local:
@@ -255,14 +313,11 @@ def open_source(
         if text is None:
             raise ConfigError(f"The provider {provider!r} counts words in a text; give it one.")
         built.read_text(text)
-    store = open_cache(
-        cache,
-        cache_dir=cache_dir,
-        options=options_of(cache, options, default_owner=False),
-        plugins=plugins,
-    )
+    own = options_of(cache, options, default_owner=False)
+    folder = cache_folder(cache, cache_dir=cache_dir, options=own, plugins=plugins)
+    store = open_cache(cache, cache_dir=cache_dir, options=own, plugins=plugins)
     try:
-        return ScoreSource(provider, built, store, scoring)
+        return ScoreSource(provider, built, store, scoring, folder / "batches")
     except BaseException:
         store.close()
         raise

@@ -194,10 +194,11 @@ def _table(
     parts: list[KnownPairs] = []
     absent: list[float | None] = []
     for source in sources:
-        notify(source.summary(fill_pairs(source, wanted, vocabulary)))
+        report = fill_pairs(source, wanted, vocabulary)
+        notify(source.summary(report))
         query_ids, key_ids, scores = load_pairs(source.cache, source.identity, vocabulary)
         if not len(query_ids) and len(wanted):
-            raise _nothing(source, "pair")
+            raise _nothing(source, "pair", report)
         parts.append(KnownPairs.of(query_ids, key_ids, scores))
         absent.extend([source.absent_score] * len(source.identity.channels))
     table = ScoreTable(
@@ -232,14 +233,19 @@ def _packed(
 
     train = feed(corpus.train)
     if not train.packed.coverage:
-        raise _nothing(source, "window")
+        raise _nothing(source, "window", total)
     val = feed(corpus.val)
     test = None if corpus.test is None else feed(corpus.test)
     notify(source.summary(total))
     return _Part(train, val, test, train.packed.coverage)
 
 
-def _nothing(source: ScoreSource, what: str) -> ProviderError:
+def _nothing(source: ScoreSource, what: str, report: FillReport) -> ProviderError:
+    if report.batched:
+        return ProviderError(
+            f"The scores of {source.name!r} for this corpus are with a batch under way: collect it "
+            "first (llmattn score --batch), or pass --ask-batched."
+        )
     return ProviderError(
         f"The provider {source.name!r} gave no score for any {what} of this corpus, so "
         "there is nothing to train with."
