@@ -13,12 +13,15 @@ def user_path(written: str | Path) -> Path:
     """``written`` with ``~`` and ``~name`` as the shell reads them; else as it is.
 
     A shell leaves ``~`` alone in ``--out=~/x``, and a file or a variable knows no shell.
-    Raises ConfigError for a user who has no home folder here.
+    Raises ConfigError for a folder of a user who has no home here, which would else be made in
+    the working directory; a file by itself may have such a name.
     """
+    path = Path(written)
     try:
-        return Path(written).expanduser()
+        return path.expanduser()
     except RuntimeError:
+        if len(path.parts) == 1 and path.name != "~":
+            return path
         raise ConfigError(
-            f"{written}: there is no home folder of that name; write the whole path, or ./~... for "
-            "a name that begins so."
+            f"{written}: there is no home folder {path.parts[0]}; write the whole path."
         ) from None
