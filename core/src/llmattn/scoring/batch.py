@@ -114,6 +114,11 @@ class Batches:
             found = self._call(lambda: self._provider.batch_status(pending.batch_id))
         except Forgotten as error:
             found = BatchStatus("lost", message=str(error))
+        except ProviderRejected as error:
+            raise ProviderRejected(
+                f"{error} (Asked about batch {pending.batch_id}; to give that one up, remove "
+                f"{self._files.path(pending)}.)"
+            ) from None
         lost = found.state == "lost"
         if lost != pending.lost:
             with self.alone():

@@ -148,7 +148,7 @@ async def _retrieve(endpoint: Endpoint, batch_id: str) -> Batch:
             await client.batches.list(limit=1)
             return None
 
-    batch = await endpoint.call(use)
+    batch = await endpoint.call(use) if _in_path(batch_id) else None
     if batch is None:
         raise Forgotten(
             f"{endpoint.name}: {endpoint.shown_url} has no batch {excerpt(batch_id)} (any more)."
