@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from llmattn.rows import Row
 from llmattn.scoring.batch import Batches, Handed
@@ -66,7 +67,7 @@ def command(folder: Path, server: ScoreServer, *arguments: str, **environ: str) 
     return run_cli(folder, *arguments, **setup(server), **environ)
 
 
-def setup(server: ScoreServer) -> dict[str, str]:
+def setup(server: ScoreServer) -> dict[str, Any]:
     """The environment in which a command asks the server."""
     return {
         "LLM_PROVIDER": "openai",

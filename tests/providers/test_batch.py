@@ -33,8 +33,8 @@ def run(server: ScoreServer, use: Callable[[Any], Awaitable[T]]) -> T:
     return asyncio.run(inside())
 
 
-def submit(server: ScoreServer) -> str:
-    batch_id: str = run(server, lambda provider: provider.submit_batch(REQUESTS, MARK))
+def submit(server: ScoreServer, mark: str = MARK) -> str:
+    batch_id: str = run(server, lambda provider: provider.submit_batch(REQUESTS, mark))
     return batch_id
 
 
@@ -141,8 +141,7 @@ def test_a_batch_is_found_by_its_mark_on_whatever_page_it_is() -> None:
     with ScoreServer(batch_page=2) as server:
         batch_id = submit(server)
         for number in range(5):
-            other = f"other{number}"
-            run(server, lambda provider, mark=other: provider.submit_batch(REQUESTS, mark))
+            submit(server, f"other{number}")
         assert run(server, lambda provider: provider.find_batch(MARK)) == batch_id
         assert run(server, lambda provider: provider.find_batch("other3")) == "batch_4"
 
@@ -150,7 +149,7 @@ def test_a_batch_is_found_by_its_mark_on_whatever_page_it_is() -> None:
 def test_where_no_batch_is_found_none_can_come_of_the_file_that_was_sent() -> None:
     with ScoreServer(batch_page=2) as server:
         for number in range(3):
-            run(server, lambda provider, n=number: provider.submit_batch(REQUESTS, f"other{n}"))
+            submit(server, f"other{number}")
         batch_id = submit(server)
         del server.batches.batches[batch_id]  # the request to begin it is still on its way
         (sent,) = (name for name, called in server.batches.names.items() if MARK in called)

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +45,16 @@ def test_two_that_hand_over_at_once_hand_over_each_pair_once(tmp_path: Path) -> 
 def test_several_that_collect_at_once_keep_a_batch_and_count_its_cost_once(
     tmp_path: Path,
 ) -> None:
-    with ScoreServer() as server, opened(server, tmp_path) as (source, batches):
+    with ExitStack() as stack:
+        server = stack.enter_context(ScoreServer())
+        many = [stack.enter_context(opened(server, tmp_path)) for _ in range(4)]
+        source, batches = many[0]
         pending = hand_over(batches)
-        until_ended(batches, pending)
-
-        def collect(_: int) -> int:
-            with opened(server, tmp_path) as (_, mine):
-                return mine.collect(pending).scored
-
+        for _, one in many:
+            until_ended(one, pending)
         with ThreadPoolExecutor(4) as threads:
-            assert sorted(threads.map(collect, range(4))) == [0, 0, 0, 47]
+            got = threads.map(lambda each: each[1].collect(pending).scored, many)
+            assert sorted(got) == [0, 0, 0, 47]
         assert_scored(source, ROWS)
         assert spent(source).requests == 13
 
@@ -135,7 +136,7 @@ class Dies:
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("others", [0, 5])
+@pytest.mark.parametrize("others", [0, 20])
 def test_a_cost_is_counted_once_wherever_a_collector_dies(
     tmp_path: Path, after: bool, others: int
 ) -> None:
@@ -155,13 +156,16 @@ def test_a_cost_is_counted_once_wherever_a_collector_dies(
             assert not batches.pending()
 
 
-def test_the_cost_of_a_batch_without_any_usable_answer_is_counted_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("after", [False, True])
+def test_the_cost_of_a_batch_without_any_usable_answer_is_counted_once(
+    tmp_path: Path, after: bool
+) -> None:
     with ScoreServer() as server:
         with opened(server, tmp_path) as (source, batches):
             pending = hand_over(batches)
             server.change(answers=lambda query, keys, criterion: [])
             until_ended(batches, pending)
-            source.cache = Dies(source.cache, after=True)
+            source.cache = Dies(source.cache, after=after)
             with pytest.raises(KeyboardInterrupt):
                 batches.collect(pending)
         with opened(server, tmp_path) as (source, batches):
