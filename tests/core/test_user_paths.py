@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from llmattn.cache.open import cache_folder
+from llmattn.cache.open import cache_folder, locate_cache, open_cache
 from llmattn.errors import ConfigError
 from llmattn.paths import user_path
 from llmattn.testing.server import ScoreServer
@@ -63,12 +63,24 @@ def test_a_dotenv_knows_the_home_folder(
 ) -> None:
     (tmp_path / ".env").write_text("LLMATTN_CACHE_DIR=~/kept\n")
     monkeypatch.chdir(tmp_path)
-    assert cache_folder() == home / "kept"
+    assert locate_cache().parent == home / "kept"
+
+
+def test_a_relative_folder_in_a_dotenv_lies_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "deep" / "deeper").mkdir(parents=True)
+    (tmp_path / ".env").write_text("LLMATTN_CACHE_DIR=kept\n")
+    for folder in (tmp_path, tmp_path / "deep" / "deeper"):
+        monkeypatch.chdir(folder)
+        assert locate_cache().parent == tmp_path / "kept"
 
 
 def test_the_folder_of_a_cache_is_where_the_cache_is(tmp_path: Path, home: Path) -> None:
-    assert cache_folder(cache_dir=Path("~/kept")) == home / "kept"
-    assert cache_folder("memory", cache_dir=Path("~/kept")) == home / "kept"
+    for name in ("lmdb", "memory"):
+        cache = open_cache(name, cache_dir=Path("~/kept"))
+        assert cache_folder(cache, cache_dir=Path("~/kept")) == home / "kept"
+        cache.close()
 
 
 def test_what_train_writes_goes_to_the_home_folder(tmp_path: Path, home: Path) -> None:

@@ -32,22 +32,29 @@ class Registered:
     help: str
     distribution: str
 
+    def load(self) -> Any:
+        """The factory itself. This is where heavy imports happen.
+
+        Raises PluginError if it cannot be imported.
+        """
+        if not isinstance(self.factory, str):
+            return self.factory
+        module, _, attribute = self.factory.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise PluginError(
+                f"{self.name!r} from {self.distribution} cannot be loaded: {error}. "
+                f"Reinstall {self.distribution}, or remove it."
+            ) from error
+
     def build(self, settings: object) -> Any:
-        """The provider or cache. This is where heavy imports happen.
+        """The provider or cache.
 
         Raises PluginError if the factory cannot be imported, or fails with an error that is
         none of llmattn's.
         """
-        factory = self.factory
-        if isinstance(factory, str):
-            module, _, attribute = factory.partition(":")
-            try:
-                factory = getattr(importlib.import_module(module), attribute)
-            except (ImportError, AttributeError) as error:
-                raise PluginError(
-                    f"{self.name!r} from {self.distribution} cannot be loaded: {error}. "
-                    f"Reinstall {self.distribution}, or remove it."
-                ) from error
+        factory = self.load()
         try:
             return factory(settings)
         except LlmattnError:
@@ -57,6 +64,14 @@ class Registered:
                 f"{self.name!r} from {self.distribution} cannot be made: {type(error).__name__}: "
                 f"{error}. That is a fault of {self.distribution}; --debug shows where."
             ) from error
+
+    @property
+    def local(self) -> bool:
+        """Whether the class that it builds says that it costs nothing and needs no network: a fact
+        of the installed plugin, known before anything is built. False for a factory that is a
+        function. Raises PluginError if the class cannot be imported.
+        """
+        return bool(getattr(self.load(), "local", False))
 
 
 @frozen

@@ -31,8 +31,13 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Threads of the processor.")] = None,
+    ask: o.Ask = False,
     model: o.Model = None,
     option: o.Option = None,
+    criteria: o.Criteria = None,
+    scope: o.ScoreScope = None,
+    channels: o.Channels = None,
+    method: o.Method = None,
     cache: o.CacheName = "lmdb",
     cache_dir: o.CacheDir = None,
     max_cost: o.MaxCost = None,
@@ -45,10 +50,12 @@ def evaluate(
 
     Bits per byte compare models of different tokenizers: they write the text to the byte, with
     unknown words, case and spaces. A pair of words that was never scored counts as the mean of
-    its row; scores in context are asked for if they are not cached.
+    its row; so does one in context that is not cached, unless --ask has the provider score it.
     """
     choice = ScoreChoice(
-        options=parse_options(option or ()),
+        options=parse_options(
+            option or (), criteria=criteria, scope=scope, channels=channels, method=method
+        ),
         model=model,
         cache=cache,
         cache_dir=cache_dir,
@@ -62,25 +69,20 @@ def evaluate(
     )
     use_threads(threads)
 
-    from llmattn.data.corpus import read_lines, text_digest
     from llmattn.devices import choose_device
     from llmattn.training.checkpoint import load_checkpoint
     from llmattn.training.measure import measure
 
     where = choose_device(device)
     loaded = load_checkpoint(checkpoint, device=where)
-    found = measure(loaded, corpus, part=split, choice=choice, device=where)
+    found = measure(loaded, corpus, part=split, choice=choice, ask=ask, device=where)
     if as_json:
         about = {"checkpoint": str(checkpoint), "corpus": str(corpus), "split": split}
         typer.echo(json.dumps({**about, **found.to_dict()}))
     else:
         _show(found)
-    if split == "all":
-        lines = read_lines(corpus, keep_blank=loaded.train_config.stream)
-        if text_digest(lines) == loaded.corpus_digest:
-            notify(
-                "The model was trained on most of this text: --split val is what it has not seen."
-            )
+    if split == "all" and found.trained:
+        notify("The model was trained on most of this text: --split val is what it has not seen.")
 
 
 def _show(found: Measure) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -15,7 +16,7 @@ from llmattn import __version__
 from llmattn.cli import cache, compare, evaluate, export, plan, plugins, sample, score, show, train
 from llmattn.cli.user_paths import user_paths
 from llmattn.errors import LlmattnError
-from llmattn.notices import notify
+from llmattn.notices import forget_told, notify
 from llmattn.secrets import RedactingFilter
 
 __all__ = ["app", "main", "run_command"]
@@ -60,7 +61,12 @@ app.add_typer(cache.app, name="cache")
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 wrongly called, 130 interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A letter that the terminal's encoding lacks is no reason to stop.
+            stream.reconfigure(errors="backslashreplace")
     debug = _take_debug(arguments)
+    forget_told()
     try:
         app(args=arguments, prog_name="llmattn")
     except LlmattnError as error:

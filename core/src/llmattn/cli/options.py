@@ -17,6 +17,7 @@ from llmattn.training.config import PRECISIONS
 __all__ = [
     "LIMITS",
     "SCORE_PANELS",
+    "Ask",
     "AskBatched",
     "BlockSize",
     "CacheDir",
@@ -137,6 +138,15 @@ Option = Annotated[
         "-o",
         metavar="NAME.KEY=VALUE",
         help="A setting of a provider or cache (see: llmattn plugins --options).",
+        rich_help_panel=_SCORES,
+    ),
+]
+Ask = Annotated[
+    bool,
+    typer.Option(
+        "--ask",
+        help="Let the checkpoint's provider score what it has not scored yet (may cost money). It "
+        "is asked as you have set it up here; the checkpoint decides nothing.",
         rich_help_panel=_SCORES,
     ),
 ]

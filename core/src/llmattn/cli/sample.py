@@ -13,8 +13,9 @@ import typer
 
 from llmattn.cli import options as o
 from llmattn.cli.parsing import check_utf8, parse_options, use_threads
-from llmattn.errors import ConfigError
+from llmattn.errors import CorpusError
 from llmattn.notices import notify
+from llmattn.reading.files import decode
 from llmattn.sampling.options import SampleOptions
 from llmattn.training.choice import ScoreChoice
 
@@ -26,6 +27,8 @@ __all__ = ["sample"]
 _D = SampleOptions()
 _FOR_ONE_THREAD = 64_000_000
 """Samples times parameters up to which one thread samples faster than two (measured)."""
+_LONGEST_LINE = 1 << 20
+"""Bytes of a prompt from stdin."""
 _RULE = "---"
 """Between samples of several lines; not an empty line, which a model can make."""
 
@@ -58,15 +61,13 @@ def sample(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Threads of the processor.")] = None,
-    ask: Annotated[
-        bool,
-        typer.Option(
-            "--ask",
-            help="Let the checkpoint's provider score what it has not scored yet (may cost money).",
-            rich_help_panel="Where the scores come from",
-        ),
-    ] = False,
+    ask: o.Ask = False,
+    model: o.Model = None,
     option: o.Option = None,
+    criteria: o.Criteria = None,
+    scope: o.ScoreScope = None,
+    channels: o.Channels = None,
+    method: o.Method = None,
     cache: o.CacheName = "lmdb",
     cache_dir: o.CacheDir = None,
     max_cost: o.MaxCost = None,
@@ -79,13 +80,17 @@ def sample(
 
     With --prompt, prints the samples and ends; else asks for one start of a line after
     another. A rule stands between samples of several lines. Works offline: a pair of words that
-    was never scored counts as the mean of its row.
+    was never scored counts as the mean of its row. Scores in context need the options of the
+    provider with which the model was trained; `train` prints the command.
     """
     if prompt is not None:
         check_utf8(prompt, "--prompt")
     options = SampleOptions(max_new, temperature, top_k, top_p, num, lines)
     choice = ScoreChoice(
-        options=parse_options(option or ()),
+        options=parse_options(
+            option or (), criteria=criteria, scope=scope, channels=channels, method=method
+        ),
+        model=model,
         cache=cache,
         cache_dir=cache_dir,
         scoring=o.scoring_options(
@@ -103,6 +108,7 @@ def sample(
     from llmattn.devices import choose_device
     from llmattn.sampling.sampler import Sampler
     from llmattn.training.checkpoint import load_checkpoint
+    from llmattn.training.reopen import is_local
 
     where = choose_device(device)
     loaded = load_checkpoint(checkpoint, device=where)
@@ -114,7 +120,7 @@ def sample(
         if threads is None and not sampler.asks and numbers < _FOR_ONE_THREAD:
             # Waking the others takes longer than what they would do for a small model.
             torch.set_num_threads(1)
-        told = _Notices(sampler, [s.identity.provider for s in loaded.scored if not s.local])
+        told = _Notices(sampler, [s.identity.provider for s in loaded.scored if not is_local(s)])
         prompts = [prompt] if prompt is not None else _prompts()
         for place, text in enumerate(prompts):
             told.unknown_words(text)
@@ -167,15 +173,19 @@ def _prompts() -> Iterator[str]:
 
 
 def _piped() -> Iterator[str]:
-    """The lines of stdin. Raises ConfigError for one that is not UTF-8."""
-    try:
-        for line in sys.stdin:
-            check_utf8(line, "A line of stdin")
-            yield line.rstrip("\n")
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"stdin is no text in UTF-8 ({error}): convert it (iconv -t utf-8)."
-        ) from None
+    """The lines of stdin, each as soon as it is there. Raises CorpusError for what is no text."""
+    raw = getattr(sys.stdin, "buffer", sys.stdin)  # what stands in for stdin may have text alone
+    number = 0
+    while line := raw.readline(_LONGEST_LINE + 1):
+        line = line if isinstance(line, bytes) else line.encode("utf-8", "surrogateescape")
+        number += 1
+        name = f"Line {number} of stdin"
+        text = decode(line, name)
+        if len(line) > _LONGEST_LINE:
+            raise CorpusError(
+                f"{name} has more than {_LONGEST_LINE:,} bytes: give prompts of one line each."
+            )
+        yield from text.removesuffix("\n").split("\n")
 
 
 class _Notices:

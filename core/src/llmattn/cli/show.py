@@ -47,6 +47,7 @@ def show(
             rich_help_panel="Where the scores come from",
         ),
     ] = None,
+    ask: o.Ask = False,
     model: o.Model = None,
     option: o.Option = None,
     criteria: o.Criteria = None,
@@ -100,6 +101,6 @@ def show(
     if channel:
         raise ConfigError("--channel chooses channels of a --provider; a checkpoint shows all.")
     if text is None:
-        printing.show_heads(checkpoint, choice, corpus, out, as_json=as_json)
+        printing.show_heads(checkpoint, choice, corpus, out, ask=ask, as_json=as_json)
     else:
-        printing.show_weights(checkpoint, text, choice, out, as_json=as_json)
+        printing.show_weights(checkpoint, text, choice, out, ask=ask, as_json=as_json)

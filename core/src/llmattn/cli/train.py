@@ -10,12 +10,13 @@ import attrs
 import typer
 
 from llmattn.cli import options as o
+from llmattn.cli.again import Again
 from llmattn.cli.config_file import print_config as show_config
 from llmattn.cli.config_file import read_config
 from llmattn.cli.parsing import explicit_options, use_threads
 from llmattn.cli.unused import refuse_scores
 from llmattn.errors import ConfigError
-from llmattn.model.config import ModelConfig
+from llmattn.model.config import ATTENTION, ModelConfig, variants_with
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.config import TrainConfig
 
@@ -67,9 +68,9 @@ def train(
     attention: Annotated[
         str,
         typer.Option(
-            help="Where the weights come from: external (scores and distance), hybrid (learned "
-            "and external), learned (queries and keys), position (distance alone), pure (scores "
-            "alone), uniform (nothing).",
+            help="Where the weights come from: "
+            + ", ".join(f"{name} ({variant.meaning})" for name, variant in ATTENTION.items())
+            + ".",
             rich_help_panel=MODEL,
         ),
     ] = _M.attention,
@@ -244,8 +245,8 @@ def train(
         refuse_scores(
             ctx,
             "attention",
-            f"--attention {attention} reads none: leave it out, or choose external, hybrid or "
-            "pure.",
+            f"--attention {attention} reads none: leave it out, or choose "
+            f"{variants_with('scores')}.",
         )
     if max_time is not None and max_time <= 0:
         raise ConfigError(f"--max-time must be above 0 minutes, not {max_time:g}.")
@@ -287,7 +288,12 @@ def train(
                 team=team,
             )
         outcome = run_and_show(
-            run, max_time=max_time, save_every=save_every, log=log, tensorboard=tensorboard
+            run,
+            Again.of(ctx, values),
+            max_time=max_time,
+            save_every=save_every,
+            log=log,
+            tensorboard=tensorboard,
         )
     if outcome == "interrupted":
         raise typer.Exit(130)

@@ -26,6 +26,7 @@ from llmattn.devices import choose_device
 from llmattn.errors import ConfigError, LlmattnError
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
+from llmattn.reading.files import is_pipe
 from llmattn.training.interrupt import StopWish
 from llmattn.training.loop import Trainer
 from llmattn.training.run import Run
@@ -49,6 +50,11 @@ class Bench:
             make_folder(config.out / "checkpoints")
         train = config.train
         self.path = config.corpus
+        if is_pipe(self.path):
+            raise ConfigError(
+                f"{self.path} is a pipe, which can be read once, and a comparison reads its text "
+                "more often: write it to a file, and name that."
+            )
         if config.limit_words is not None:
             self.path = first_words(
                 self.path, config.limit_words, config.out, preset=train.tokenizer
@@ -61,6 +67,7 @@ class Bench:
             val_fraction=train.val_fraction,
             test_fraction=train.test_fraction,
             stream=train.stream,
+            hint=alone,
         )
         if self.corpus.test is None:
             raise ConfigError(

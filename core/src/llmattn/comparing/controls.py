@@ -90,7 +90,7 @@ def _kind_of(chosen: ScoreSet) -> _Kind:
                 options=options_of(found.name, options, default_owner=True),
                 model=chosen.model,
                 environ=environ,
-            )
+            ).provider
             stack.callback(give_back, provider)
             built.append(provider)
         in_context = any(provider.scope is Scope.PREFIX for provider in built)

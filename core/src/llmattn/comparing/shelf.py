@@ -105,7 +105,7 @@ class ScoreShelf:
 
     def _sources(self, stack: ExitStack, chosen: ScoreSet) -> list[ScoreSource]:
         scores = self._config.scores
-        only_read = ScoringOptions(max_requests=0, quiet=True)
+        only_read = ScoringOptions(ask=False, quiet=True)
         opened = open_sources(
             chosen.providers,
             options=dict(chosen.options),
@@ -205,4 +205,4 @@ def _scored(source: ScoreSource, about_kinds: dict[str, Any]) -> Scored:
         transform=about_kinds["transform"],
         context_words=about_kinds["context_words"],
     )
-    return Scored(source.identity, source.local, reading.transform, reading.context_words)
+    return Scored(source.identity, reading.transform, reading.context_words)

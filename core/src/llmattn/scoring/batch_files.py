@@ -14,8 +14,8 @@ from typing import Any
 from attrs import evolve, frozen
 
 from llmattn.errors import CacheError
+from llmattn.locks import OwnedLock
 from llmattn.notices import notify
-from llmattn.owned_lock import OwnedLock
 from llmattn.rows import Row
 
 __all__ = ["BatchFolder", "Pending"]

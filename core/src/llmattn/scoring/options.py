@@ -12,7 +12,7 @@ _not_negative = validators.optional(validators.ge(0))
 
 @frozen
 class ScoringOptions:
-    """Limits in money, requests and speed; None leaves a limit to the provider."""
+    """Whether to ask, and limits in money, requests and speed; None leaves one to the provider."""
 
     max_cost: float | None = field(default=None, validator=_not_negative)
     """US dollars."""
@@ -34,3 +34,5 @@ class ScoringOptions:
     """Ask also for what a batch under way will answer: it is then paid twice."""
     quiet: bool = False
     """No progress bar."""
+    ask: bool = True
+    """False: the cache alone is read, and nothing is sent to anybody."""

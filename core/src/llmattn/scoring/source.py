@@ -15,7 +15,7 @@ from llmattn.cache.open import cache_folder, open_cache
 from llmattn.cache.protocol import ScoreCache
 from llmattn.errors import ConfigError, LlmattnError, PluginError
 from llmattn.identity import Identity
-from llmattn.notices import notify
+from llmattn.notices import notify, notify_once
 from llmattn.plugins import load_plugins
 from llmattn.providers.prices import Price, price_of
 from llmattn.providers.protocol import (
@@ -46,9 +46,12 @@ from llmattn.scoring.under_way import UnderWay, handed_over
 from llmattn.scoring.unknown import missing_rows
 from llmattn.settings import environment
 
-__all__ = ["ScoreSource", "give_back", "open_source", "open_sources"]
+__all__ = ["NOT_ASKED", "ScoreSource", "give_back", "open_source", "open_sources"]
 
 T = TypeVar("T")
+
+NOT_ASKED = "nobody was asked; --ask (train --resume: --provider NAME) has"
+"""Beginning of what is said of scores that are lacking and may not be asked for."""
 
 _GRACE = 5.0
 """Seconds that answers under way are awaited after Ctrl-C."""
@@ -57,6 +60,8 @@ _GRACE = 5.0
 class ScoreSource:
     """One provider with its cache. A context manager; may be used from several threads.
 
+    ``addresses``: those that the provider asks and that are not its own defaults, each with where
+    it comes from; they are told before the first request.
     The provider lives on one event loop of its own for as long as the source is open, so its
     connections are reused by every call. ``batches``: the folder in which batches of all
     namespaces are remembered; what one of them will answer is not asked for meanwhile.
@@ -68,9 +73,11 @@ class ScoreSource:
         provider: AttentionProvider,
         cache: ScoreCache,
         options: ScoringOptions = ScoringOptions(),
+        addresses: Sequence[tuple[str, str]] = (),
         batches: Path | None = None,
     ) -> None:
         self.name = name
+        self._addresses = tuple(addresses)
         self.provider = provider
         self.cache = cache
         self.options = options
@@ -112,13 +119,16 @@ class ScoreSource:
         return free
 
     def fill(self, rows: Sequence[Row], beside: FillReport | None = None) -> FillReport:
-        """Ask for what the cache lacks, in the order of ``rows``, and keep it.
+        """Ask for what the cache lacks, in the order of ``rows``, and keep it; or only tell what
+        it lacks, if the options say not to ask.
 
         ``beside``: the rest of a larger run, for the summary if it ends here.
         Raises ProviderError, PluginError or CacheError when going on is useless. Ctrl-C:
         answers under way are awaited for 5 seconds and kept, a summary is printed, and
         KeyboardInterrupt is raised.
         """
+        if not self.options.ask:
+            return self._only_read(rows)
         rows, batched = self._without_batched(rows)
         if batched.batched and not rows:
             return batched
@@ -161,6 +171,17 @@ class ScoreSource:
             batched=lacking - left,
         )
 
+    def _only_read(self, rows: Sequence[Row]) -> FillReport:
+        """What a fill that asks nobody comes to."""
+        wanted = merge_rows(rows)
+        pairs, lacking = (
+            sum(len(row.keys) for row in each) for each in (wanted, self.missing(wanted))
+        )
+        report = FillReport(rows=len(wanted), pairs=pairs, cached=pairs - lacking)
+        if lacking:
+            report.stopped = f"{NOT_ASKED} {self.name} score them, which may cost money."
+        return report
+
     def _tell_end(self, whole: FillReport) -> None:
         """Say what a run that was broken off has done, if it has asked for anything."""
         if whole.usage.requests:
@@ -176,6 +197,7 @@ class ScoreSource:
     def call(self, function: Callable[..., Awaitable[T]], *arguments: object) -> T:
         """Await ``function(*arguments)`` on the provider's event loop."""
         portal, _ = self._start()
+        self._tell_addresses()
         return portal.call(function, *arguments)
 
     def summary(self, report: FillReport) -> str:
@@ -236,8 +258,14 @@ class ScoreSource:
             limiter=AdaptiveLimiter(most, rpm=options.rpm, tpm=options.tpm),
             trial=None if self.local else Trial(options.max_degenerate),
             on_progress=self._show,
+            before_asking=self._tell_addresses,
             notify=notify,
         )
+
+    def _tell_addresses(self) -> None:
+        """Say whom the next request goes to, if that is the user's choice: once."""
+        for address, origin in self._addresses:
+            notify_once(f"asking {address}, from {origin}")
 
     def _show(self, report: FillReport) -> None:
         if self._progress is not None:
@@ -309,15 +337,19 @@ def open_source(
         model=model,
         environ=environ,
     )
-    if isinstance(built, NeedsText):
+    if isinstance(built.provider, NeedsText):
         if text is None:
             raise ConfigError(f"The provider {provider!r} counts words in a text; give it one.")
-        built.read_text(text)
-    own = options_of(cache, options, default_owner=False)
-    folder = cache_folder(cache, cache_dir=cache_dir, options=own, plugins=plugins)
-    store = open_cache(cache, cache_dir=cache_dir, options=own, plugins=plugins)
+        built.provider.read_text(text)
+    store = open_cache(
+        cache,
+        cache_dir=cache_dir,
+        options=options_of(cache, options, default_owner=False),
+        plugins=plugins,
+    )
     try:
-        return ScoreSource(provider, built, store, scoring, folder / "batches")
+        batches = cache_folder(store, cache_dir=cache_dir) / "batches"
+        return ScoreSource(provider, built.provider, store, scoring, built.addresses, batches)
     except BaseException:
         store.close()
         raise

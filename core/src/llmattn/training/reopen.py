@@ -1,42 +1,68 @@
-"""The scores of a checkpoint, opened again: its providers, set up as they were."""
+"""The scores of a checkpoint, opened again: its providers, as the user has set them up.
+
+What the checkpoint says of them is compared with that, and decides nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 
 import attrs
 
 from llmattn.data.corpus import Corpus
 from llmattn.data.feed import Feeds
-from llmattn.errors import ConfigError
-from llmattn.identity import Identity
+from llmattn.errors import ConfigError, LlmattnError
 from llmattn.plugins import load_plugins
 from llmattn.rows import Scope
-from llmattn.scoring.choose import settle_options
+from llmattn.scoring.choose import choose_provider, options_of, settle_options, with_model
 from llmattn.scoring.source import ScoreSource, open_source
+from llmattn.settings import environment
+from llmattn.training.agreement import UserSetup
 from llmattn.training.checkpoint import Checkpoint, Scored
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.scores import join_feeds, reading_of
 
-__all__ = ["reopen_feeds", "reopen_source", "settings_in_context", "with_owners"]
+__all__ = [
+    "is_local",
+    "reopen_feeds",
+    "reopen_source",
+    "settings_in_context",
+    "with_owners",
+    "with_users_provider",
+]
 
 
-def reopen_feeds(checkpoint: Checkpoint, corpus: Corpus, choice: ScoreChoice) -> Feeds:
+def is_local(scored: Scored) -> bool:
+    """Whether the installed plugin says of the provider's class that it costs nothing and needs
+    no network. False if there is no such plugin.
+    """
+    try:
+        return load_plugins().provider(scored.identity.provider).local
+    except LlmattnError:
+        return False
+
+
+def reopen_feeds(
+    checkpoint: Checkpoint, corpus: Corpus, choice: ScoreChoice, *, ask: bool = False
+) -> Feeds:
     """The scores of ``corpus`` for the checkpoint's model.
 
-    Those of pairs are in the checkpoint. Those in context come from the files beside the cache,
-    or are asked for as in training. Raises ConfigError for a provider that would give others,
-    CheckpointError if no provider gives them.
+    Those of pairs are in the checkpoint. Those in context come from the files beside the cache;
+    what is not there is asked of local providers, of those that ``choice`` names, and with ``ask``
+    of any. Raises ConfigError for a provider that would give others, CheckpointError if no provider
+    gives them.
     """
     checkpoint.check_scores()
     choice = with_owners(choice, checkpoint)
+    silent = attrs.evolve(choice.scoring, ask=False)
     config = checkpoint.model_config
     with ExitStack() as stack:
         readings = []
         for scored in checkpoint.scored:
             if scored.identity.scope is Scope.PREFIX:
-                source = stack.enter_context(reopen_source(scored, choice))
+                may_ask = ask or is_local(scored) or scored.identity.provider in choice.providers
+                own = choice if may_ask else attrs.evolve(choice, scoring=silent)
+                source = stack.enter_context(reopen_source(scored, own))
                 reading = reading_of(
                     source, transform=scored.transforms, context_words=scored.context_words
                 )
@@ -64,6 +90,13 @@ def settings_in_context(checkpoint: Checkpoint) -> set[str]:
     }
 
 
+def with_users_provider(choice: ScoreChoice) -> ScoreChoice:
+    """``choice`` with the provider that the user's environment names, if it names none itself."""
+    if choice.providers:
+        return choice
+    return attrs.evolve(choice, providers=choose_provider(load_plugins(), environment())[:1])
+
+
 def with_owners(choice: ScoreChoice, checkpoint: Checkpoint) -> ScoreChoice:
     """``choice`` with each option that names no provider given to those of the checkpoint's that
     have it. Raises ConfigError if there are several, and none has it.
@@ -78,39 +111,36 @@ def with_owners(choice: ScoreChoice, checkpoint: Checkpoint) -> ScoreChoice:
 
 
 def reopen_source(scored: Scored, choice: ScoreChoice) -> ScoreSource:
-    """The source of a checkpoint's provider with the checkpoint's settings.
+    """The source of a checkpoint's provider with the user's settings: those of ``choice``, the
+    environment and the defaults. The checkpoint sets nothing.
 
-    ``choice`` adds what they need besides: keys, limits, the cache. Raises ConfigError if the
-    provider would now give other scores, and what ``open_source`` raises.
+    Raises ConfigError, which names both sides, if the provider would then give other scores than
+    the checkpoint was trained on, and what ``open_source`` raises.
     """
     wanted = scored.identity
-    settings = attrs.fields_dict(load_plugins().provider(wanted.provider).settings)
-    details = {**dict(wanted.details), "scope": wanted.scope.value}
-    options: Mapping[str, str] = {
-        f"{wanted.provider}.{name}": str(value)
-        for name, value in details.items()
-        if name in settings and value is not None
-    }
-    source = open_source(
-        wanted.provider,
-        options={**options, **choice.options},
-        model=choice.model,
-        cache=choice.cache,
-        cache_dir=None if choice.cache == "memory" else choice.cache_dir,
-        scoring=choice.scoring,
-    )
+    registered = load_plugins().provider(wanted.provider)
+    options = options_of(wanted.provider, choice.options, default_owner=True)
+    options = with_model(registered, options, choice.model)
+    setup = UserSetup(registered, options, environment())
+    try:
+        source = open_source(
+            wanted.provider,
+            options=choice.options,
+            model=choice.model,
+            cache=choice.cache,
+            cache_dir=None if choice.cache == "memory" else choice.cache_dir,
+            scoring=choice.scoring,
+        )
+    except ConfigError as error:
+        remedy = setup.remedy(wanted)
+        if not remedy:
+            raise
+        raise type(error)(f"{error} {remedy}") from None
     if source.identity != wanted:
+        told = setup.differences(wanted, source.identity)
         source.close()
         raise ConfigError(
-            f"The provider {wanted.provider!r} would now give other scores than the checkpoint "
-            f"was trained on ({_difference(wanted, source.identity)}): set it up as it was "
-            "then."
+            f"The provider {wanted.provider!r} would give other scores here than the checkpoint "
+            f"was trained on: {told}"
         )
     return source
-
-
-def _difference(then: Identity, now: Identity) -> str:
-    """What changed between two identities, in words."""
-    a, b = ({**i.to_dict(), **dict(i.details)} for i in (then, now))
-    changed = sorted(name for name in {*a, *b} - {"details"} if a.get(name) != b.get(name))
-    return "; ".join(f"{name} was {a.get(name)!r}, is {b.get(name)!r}" for name in changed)

@@ -23,12 +23,12 @@ from llmattn.data.packed_fill import Reading, pack_split
 from llmattn.data.selection import check_selection, select_pairs
 from llmattn.data.table import KnownPairs, ScoreTable, join_channels
 from llmattn.data.transform import choose_transform
-from llmattn.errors import ConfigError, PluginError, ProviderError
+from llmattn.errors import ConfigError, LlmattnError, PluginError, ProviderError
 from llmattn.notices import notify
 from llmattn.providers.protocol import MapProvider
 from llmattn.rows import Scope
 from llmattn.scoring.report import FillReport
-from llmattn.scoring.source import ScoreSource
+from llmattn.scoring.source import NOT_ASKED, ScoreSource
 
 __all__ = ["channel_names", "check_kinds", "in_order", "join_feeds", "open_feeds", "reading_of"]
 
@@ -240,7 +240,12 @@ def _packed(
     return _Part(train, val, test, train.packed.coverage)
 
 
-def _nothing(source: ScoreSource, what: str, report: FillReport) -> ProviderError:
+def _nothing(source: ScoreSource, what: str, report: FillReport) -> LlmattnError:
+    if not source.options.ask:
+        return ConfigError(
+            f"The cache holds no score of {source.name} for this text, and {NOT_ASKED} it score "
+            "the text, which may cost money."
+        )
     if report.batched:
         return ProviderError(
             f"The scores of {source.name!r} for this corpus are with a batch under way: collect it "

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import redis
-from llmattn.cache.batch import Half, checked_halves, has_positions, key_counts
+from llmattn.cache.checks import Half, checked_halves, has_positions, key_counts
 from llmattn.cache.protocol import NamespaceInfo
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
@@ -46,8 +46,8 @@ class RedisCache:
     """
 
     def __init__(self, settings: RedisSettings) -> None:
-        self._where = strip_credentials(settings.url)
         try:
+            self._where = strip_credentials(settings.url)
             self._client: Any = redis.Redis.from_url(
                 settings.url,
                 socket_timeout=settings.timeout,

@@ -1,0 +1,101 @@
+"""Scores as Parquet: one record a row, ``keys`` beside ``scores`` (one list a key)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+from llmattn.cache.exchange.portions import (
+    HEAD,
+    Portion,
+    check_head,
+    describe_portion,
+    make_row,
+    read_description,
+)
+from llmattn.errors import CacheError
+from llmattn.rows import Row, Scores
+
+__all__ = ["read", "write"]
+
+_METADATA = b"llmattn"
+_ROWS = 2048
+_FIELDS = [
+    ("namespace", pa.string()),
+    ("query", pa.string()),
+    ("context", pa.list_(pa.string())),
+    ("keys", pa.list_(pa.string())),
+    ("scores", pa.list_(pa.list_(pa.float32()))),
+]
+
+
+def write(path: Path, portions: Iterable[Portion]) -> tuple[int, int]:
+    """Write ``portions``; returns rows and pairs."""
+    portions = list(portions)
+    head = {**HEAD, "namespaces": [describe_portion(portion) for portion in portions]}
+    schema = pa.schema(_FIELDS, metadata={_METADATA: json.dumps(head).encode()})
+    rows = pairs = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for portion in portions:
+            while batch := list(islice(portion.rows, _ROWS)):
+                writer.write_table(_table(portion.identity.namespace, batch, schema))
+                rows += len(batch)
+                pairs += sum(len(row.keys) for row, _ in batch)
+    return rows, pairs
+
+
+def _table(namespace: str, batch: list[tuple[Row, Scores]], schema: pa.Schema) -> pa.Table:
+    channels = batch[0][1].shape[0]
+    lengths = [len(row.keys) for row, _ in batch]
+    flat = np.concatenate([scores.T for _, scores in batch]).astype(np.float32)
+    offsets = np.arange(0, flat.size + 1, channels, dtype=np.int32)
+    inner = pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat.ravel()))
+    outer = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    columns = [
+        pa.array([namespace] * len(batch)),
+        pa.array([row.query for row, _ in batch]),
+        pa.array([row.context for row, _ in batch], pa.list_(pa.string())),
+        pa.array([row.keys for row, _ in batch], pa.list_(pa.string())),
+        pa.ListArray.from_arrays(pa.array(outer), inner),
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def read(path: Path) -> Iterator[Portion]:
+    """What ``path`` holds; raises CacheError if it is no score file."""
+    try:
+        with pq.ParquetFile(path) as file:
+            metadata = file.schema_arrow.metadata or {}
+            head = json.loads(metadata.get(_METADATA, b"null"))
+            check_head(head)
+            described = [read_description(entry) for entry in head["namespaces"]]
+            for identity, usage in described:
+                yield Portion(identity, usage, _rows(path, file, identity.namespace))
+    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise _wrong(path, error) from None
+
+
+def _rows(path: Path, file: pq.ParquetFile, namespace: str) -> Iterator[tuple[Row, Scores]]:
+    try:
+        for batch in file.iter_batches(_ROWS, columns=[name for name, _ in _FIELDS]):
+            for record in batch.to_pylist():
+                if record["namespace"] == namespace:
+                    yield _row(record)
+    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise _wrong(path, error) from None
+
+
+def _row(record: dict[str, Any]) -> tuple[Row, Scores]:
+    scores = np.array(record["scores"], np.float32).T
+    return make_row(record["query"], record["keys"], record["context"], scores)
+
+
+def _wrong(path: Path, error: Exception) -> CacheError:
+    return CacheError(f"{path} cannot be imported: {str(error).rstrip('.')}.")

@@ -1,0 +1,266 @@
+"""One LMDB environment a file and process: transactions, growth, fork, sharing, swapping."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lmdb
+
+from llmattn.cache.lmdb.layout import DATABASES, ID_KEY
+from llmattn.cache.lmdb.opening import (
+    Contents,
+    Records,
+    check_file,
+    open_environment,
+    open_tables,
+    swap_in,
+    translated,
+)
+from llmattn.cache.lmdb.vocabulary import Interning, Vocabulary
+from llmattn.cache.settings import LmdbSettings
+from llmattn.errors import CacheError
+from llmattn.locks import folder_lock
+
+__all__ = [
+    "Replaced",
+    "Store",
+    "Transaction",
+    "acquire",
+    "damaged",
+    "records_of",
+    "release",
+]
+
+T = TypeVar("T")
+Transaction = Any
+"""``lmdb.Transaction``, whose type stubs cannot be written down at run time."""
+
+
+class Replaced(Exception):
+    """The file was swapped for another (compacting does so): open it and do the work there."""
+
+
+class Store:
+    """An open environment, shared by every cache object of this process on the same file."""
+
+    def __init__(self, path: Path, settings: LmdbSettings) -> None:
+        self.path = path
+        self.users = 0
+        self.closed = False
+        self.vocabulary = Vocabulary()
+        self._gate = _Gate()
+        with translated(path):
+            # Not longer than this: a process that swaps the file waits for the lock, and
+            # making the tables waits for that process.
+            with folder_lock(path.parent):
+                exists = check_file(path, settings.check_mb * 2**20)
+                size = int(settings.map_size_gb * 2**30)
+                self._env = open_environment(path, size, sync=settings.sync, exists=exists)
+                self._file = _file_id(path)
+            try:
+                tables = open_tables(self._env, path)
+                self._env.reader_check()
+            except BaseException:
+                self._env.close()
+                raise
+        self._tables = tables
+        self.meta, self.namespaces, self.tokens, self.pairs, self.texts, self.prefixes = tables
+
+    def is_current(self) -> bool:
+        """Whether it is open, and its path still names the same file (compacting swaps it)."""
+        return not self.closed and _file_id(self.path) == self._file
+
+    def read(
+        self, work: Callable[[Transaction, Store], T], *, words: bool = True, views: bool = False
+    ) -> T:
+        """``work`` in a read transaction that ends with it.
+
+        ``words``: know all words before. ``views``: the transaction gives views of the file
+        instead of copies, for those who only look.
+        """
+        while True:
+            with translated(self.path):
+                try:
+                    with self._gate.shared(), self._begin(views) as txn:
+                        if words:
+                            self.vocabulary.refresh(txn, self.tokens)
+                        return work(txn, self)
+                except lmdb.MapResizedError:
+                    self._resize(0)
+
+    def _begin(self, views: bool) -> Transaction:
+        return self._env.begin(buffers=True) if views else self._env.begin()
+
+    def write(self, work: Callable[[Transaction, Store, Interning], T]) -> T:
+        """``work`` with ids for new words, in a write transaction, durable on return.
+
+        It is done anew in a larger map if the map is full, so it may run more than once.
+        Raises Replaced if the file was swapped while waiting for its turn.
+        """
+        vocabulary = self.vocabulary
+        while True:
+            with translated(self.path):
+                try:
+                    with self._gate.shared():
+                        size = self._env.info()["map_size"]
+                        with self._env.begin(write=True) as txn:
+                            if not self.is_current():
+                                raise Replaced
+                            vocabulary.refresh(txn, self.tokens)
+                            interning = vocabulary.begin()
+                            answer = work(txn, self, interning)
+                            vocabulary.save(txn, self.tokens, interning)
+                        vocabulary.commit(interning)
+                        return answer
+                except lmdb.MapFullError:
+                    self._resize(2 * size)
+                except lmdb.MapResizedError:
+                    self._resize(0)
+
+    def rewrite(self, contents: Callable[[Transaction, Store], Contents]) -> None:
+        """Put a new file with ``contents`` in the place of this one, which ends its use.
+
+        Other processes go on reading the old file, and open the new one at their next call;
+        their writes wait until the swap is done. Raises Replaced like :meth:`write`.
+        """
+        with translated(self.path), self._gate.shared(), self._env.begin(write=True) as txn:
+            try:
+                if not self.is_current():
+                    raise Replaced
+                swap_in(self.path, contents(txn, self))
+            finally:
+                txn.abort()
+
+    def contents(self, txn: Transaction) -> Contents:
+        """Every record of the file, in order, by database."""
+        return {
+            name: txn.cursor(table).iternext()
+            for name, table in zip(DATABASES, self._tables, strict=True)
+        }
+
+    def _resize(self, size: int) -> None:
+        """Grow the map to ``size`` bytes while no transaction is open; 0 takes what another
+        process has set.
+        """
+        with self._gate.exclusive():
+            if size == 0 or self._env.info()["map_size"] < size:
+                self._env.set_mapsize(size)
+
+    def close(self) -> None:
+        """Close the environment once no transaction of this process is open."""
+        with self._gate.exclusive():
+            self.closed = True
+            self._env.close()
+
+
+class _Gate:
+    """Transactions share it; growing, closing and forking have it alone."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._inside = 0
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        with self._condition:
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._inside -= 1
+                self._condition.notify_all()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        with self._condition:
+            self._condition.wait_for(lambda: not self._inside)
+            yield
+
+
+def records_of(txn: Transaction, table: Any, space: int, start: bytes = b"") -> Records:
+    """What ``table`` holds of a namespace, from the key ``start`` on."""
+    cursor = txn.cursor(table)
+    if not cursor.set_range(start or ID_KEY.pack(space)):
+        return iter(())
+    return takewhile((ID_KEY.pack(space + 1),).__gt__, cursor)  # of tuples the keys come first
+
+
+def damaged() -> CacheError:
+    """For a record whose checksum is wrong."""
+    return CacheError("The cache has a damaged record. Give it up by: llmattn cache verify --drop")
+
+
+def _file_id(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+_stores: dict[Path, Store] = {}
+_registry_lock = threading.RLock()
+_forking: list[Any] = []
+
+
+def acquire(path: Path, settings: LmdbSettings) -> Store:
+    """The store of ``path`` in this process, opened if need be; give it back by :func:`release`."""
+    with _registry_lock:
+        store = _stores.get(path)
+        if store is not None and not store.is_current():
+            del _stores[path]
+            if not store.closed:
+                store.close()
+            store = None
+        if store is None:
+            store = _stores[path] = Store(path, settings)
+        store.users += 1
+        return store
+
+
+def release(store: Store) -> None:
+    """Close the store when its last user has given it back."""
+    with _registry_lock:
+        store.users -= 1
+        if store.users == 0 and not store.closed:
+            store.close()
+            if _stores.get(store.path) is store:
+                del _stores[store.path]
+
+
+def _before_fork() -> None:
+    _registry_lock.acquire()
+    for store in _stores.values():
+        gate = store._gate.exclusive()
+        gate.__enter__()
+        _forking.append(gate)
+
+
+def _after_fork_in_parent() -> None:
+    while _forking:
+        _forking.pop().__exit__(None, None, None)
+    _registry_lock.release()
+
+
+def _after_fork_in_child() -> None:
+    """A child must not use what it inherits: close it; users open anew when they need it."""
+    for store in _stores.values():
+        store.closed = True
+        store._env.close()
+    _stores.clear()
+    _after_fork_in_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
