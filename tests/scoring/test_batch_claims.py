@@ -106,22 +106,31 @@ def test_the_commands_pay_for_nothing_that_a_batch_will_answer(tmp_path: Path) -
         planned = command(tmp_path, server, "plan", "corpus.txt", "--json")
         assert '"requests": 0' in planned.stdout
         train = command(tmp_path, server, "train", "--corpus", "corpus.txt", "--steps", "1")
-        assert train.returncode == 0, train.stderr
+        assert train.returncode == 1
         assert "31 pairs are with batch batch_0" in train.stderr
+        assert "31 of the scores of openai for this text are with a batch" in train.stderr
         assert asked(server) == before
         insisted = command(tmp_path, server, "score", "corpus.txt", "--ask-batched")
         assert ", 31 scored now" in insisted.stdout
         assert asked(server) > before
 
 
-def test_training_says_so_where_a_batch_has_all_of_its_scores(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scope", ["pair", "prefix"])
+def test_nothing_is_trained_without_scores_that_are_to_come_unless_one_insists(
+    tmp_path: Path, scope: str
+) -> None:
+    own = ("--scope", scope)
+    small = ("--n-layer", "1", "--n-head", "1", "--n-embd", "16", "--steps", "1")
     with ScoreServer() as server:
-        command(tmp_path, server, "score", "corpus.txt", "--batch")
-        command(tmp_path, server, "cache", "purge", "openai", "--yes")
+        command(tmp_path, server, "score", "corpus.txt", "--batch", *own)
         before = asked(server)
-        # The pair that was asked ahead is gone; a limit of none leaves it.
-        limit = ("--max-requests", "0")
-        train = command(tmp_path, server, "train", "--corpus", "corpus.txt", *limit)
-    assert train.returncode == 1
-    assert "are with a batch under way" in train.stderr
-    assert asked(server) == before
+        for name in ("train", "compare"):
+            text = ("--corpus", "corpus.txt") if name == "train" else ("corpus.txt", "--seeds", "1")
+            done = command(tmp_path, server, name, *text, *own, *small)
+            assert done.returncode == 1
+            assert "are with a batch under way: collect it first" in done.stderr
+        insisted = command(
+            tmp_path, server, "train", "--corpus", "corpus.txt", *own, *small, "--max-requests", "0"
+        )
+        assert insisted.returncode == 0, insisted.stderr
+        assert asked(server) == before

@@ -196,9 +196,10 @@ def _table(
     for source in sources:
         report = fill_pairs(source, wanted, vocabulary)
         notify(source.summary(report))
+        _check_batched(source, report)
         query_ids, key_ids, scores = load_pairs(source.cache, source.identity, vocabulary)
         if not len(query_ids) and len(wanted):
-            raise _nothing(source, "pair", report)
+            raise _nothing(source, "pair")
         parts.append(KnownPairs.of(query_ids, key_ids, scores))
         absent.extend([source.absent_score] * len(source.identity.channels))
     table = ScoreTable(
@@ -229,27 +230,33 @@ def _packed(
             source, split, block_size=block_size, reading=reading, folder=folder
         )
         total += report
+        _check_batched(source, total)
         return PackedFeed(packed, names)
 
     train = feed(corpus.train)
     if not train.packed.coverage:
-        raise _nothing(source, "window", total)
+        raise _nothing(source, "window")
     val = feed(corpus.val)
     test = None if corpus.test is None else feed(corpus.test)
     notify(source.summary(total))
     return _Part(train, val, test, train.packed.coverage)
 
 
-def _nothing(source: ScoreSource, what: str, report: FillReport) -> LlmattnError:
+def _check_batched(source: ScoreSource, report: FillReport) -> None:
+    """Raise ProviderError where a batch has scores that a model would be trained without."""
+    if report.batched and source.options.max_requests != 0:
+        raise ProviderError(
+            f"{report.batched:,} of the scores of {source.name} for this text are with a batch "
+            "under way: collect it first (llmattn score --batch). --ask-batched asks for them all "
+            "the same, and pays twice; --max-requests 0 goes on with what there is."
+        )
+
+
+def _nothing(source: ScoreSource, what: str) -> LlmattnError:
     if not source.options.ask:
         return ConfigError(
             f"The cache holds no score of {source.name} for this text, and {NOT_ASKED} it score "
             "the text, which may cost money."
-        )
-    if report.batched:
-        return ProviderError(
-            f"The scores of {source.name!r} for this corpus are with a batch under way: collect it "
-            "first (llmattn score --batch), or pass --ask-batched."
         )
     return ProviderError(
         f"The provider {source.name!r} gave no score for any {what} of this corpus, so "
