@@ -175,6 +175,10 @@ def addresses(settings: object, said: Mapping[str, Stated]) -> list[tuple[str, s
     return found
 
 
+_MOST_NUMBER = 2**63
+"""What files keep: an identity with a larger number could not be read again."""
+
+
 def _folder_of(environ: Mapping[str, str], name: str) -> Path | None:
     """The folder of the ``.env`` that holds a variable: what is relative in it means the same
     wherever below it a command is run.
@@ -196,7 +200,10 @@ def _convert(kind: Any, said: Stated, owner: str) -> Any:
         if convert is Path:
             path = user_path(text)
             return said.folder / path if said.folder else path
-        return convert(text)
+        value = convert(text)
+        if isinstance(value, (int, float)) and not abs(value) < _MOST_NUMBER:
+            raise ValueError  # nan and inf too: identities hold plain numbers
+        return value
     except ValueError:
         shown = "its value" if convert is Secret else repr(text)
         name = getattr(convert, "__name__", str(convert))

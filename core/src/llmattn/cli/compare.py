@@ -158,6 +158,7 @@ def compare(
     tpm: o.Tpm = None,
     requests_at_once: o.RequestsAtOnce = None,
     max_degenerate: o.MaxDegenerate = 0.5,
+    max_wait: o.MaxWait = 600.0,
     ask_batched: o.AskBatched = False,
     config: Annotated[
         Path | None,

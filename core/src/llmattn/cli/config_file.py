@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from llmattn.cli.output import echo
 from llmattn.cli.secret_options import without_secrets
 from llmattn.errors import ConfigError
 from llmattn.paths import user_path
+from llmattn.untrusted import from_toml
 
 __all__ = ["arms_read", "print_config", "read_config", "read_config_and_arms"]
 
@@ -43,23 +43,34 @@ def _read(ctx: typer.Context, path: Path | None, tables: str = "") -> Path | Non
     if path is None:
         return None
     path = user_path(path)
-    toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
-        found: dict[str, Any] = toml.loads(path.read_text(encoding="utf-8"))
+        found = from_toml(path)
     except FileNotFoundError:
         raise ConfigError(f"There is no configuration file {path}.") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"The configuration file {path} cannot be read: {error}.") from None
     if isinstance(found.get(tables), dict):
         ctx.meta[f"llmattn.{tables}"] = found.pop(tables)
-    known = {p.name for p in ctx.command.params if p.name} - _NOT_IN_FILES
+    known = {p.name: p for p in ctx.command.params if p.name and p.name not in _NOT_IN_FILES}
     values = {key.replace("-", "_"): value for key, value in found.items()}
-    for key in values:
+    for key, value in values.items():
         if key not in known:
             names = ", ".join(sorted(name.replace("_", "-") for name in known))
             raise ConfigError(f"{path}: {key!r} is no option of this command; they are: {names}.")
+        if not _fits(known[key], value):
+            raise ConfigError(f"{path}: {key} = {str(value)[:60]!r} is no value of that option.")
     ctx.default_map = {**(ctx.default_map or {}), **values}
     return path
+
+
+def _fits(option: Any, value: object) -> bool:
+    """Whether ``value`` is of a kind that typer can read: it expects what a command line holds."""
+    if getattr(option, "is_flag", False):
+        return isinstance(value, bool)
+    if option.multiple or option.nargs != 1:
+        kinds = (str, int, float)
+        return isinstance(value, list) and all(isinstance(each, kinds) for each in value)
+    return isinstance(value, (str, int, float)) and not isinstance(value, bool)
 
 
 def print_config(values: dict[str, Any]) -> None:
@@ -75,4 +86,4 @@ def print_config(values: dict[str, Any]) -> None:
             continue
         plain = str(value) if isinstance(value, Path) else value
         # JSON's strings, numbers, true, false and lists are TOML's as well.
-        typer.echo(f"{name.replace('_', '-')} = {json.dumps(plain, ensure_ascii=False)}")
+        echo(f"{name.replace('_', '-')} = {json.dumps(plain, ensure_ascii=False)}")

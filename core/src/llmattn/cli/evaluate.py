@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llmattn.cli import options as o
+from llmattn.cli.output import echo, echo_json
 from llmattn.cli.parsing import parse_options, use_threads
 from llmattn.notices import notify
 from llmattn.training.choice import ScoreChoice
@@ -44,6 +44,7 @@ def evaluate(
     max_requests: o.MaxRequests = None,
     price_in: o.PriceIn = None,
     price_out: o.PriceOut = None,
+    max_wait: o.MaxWait = 600.0,
     ask_batched: o.AskBatched = False,
 ) -> None:
     """Print a checkpoint's loss, perplexity and bits per byte on a text.
@@ -64,6 +65,7 @@ def evaluate(
             max_requests=max_requests,
             price_in=price_in,
             price_out=price_out,
+            max_wait=max_wait,
             ask_batched=ask_batched,
         ),
     )
@@ -78,7 +80,7 @@ def evaluate(
     found = measure(loaded, corpus, part=split, choice=choice, ask=ask, device=where)
     if as_json:
         about = {"checkpoint": str(checkpoint), "corpus": str(corpus), "split": split}
-        typer.echo(json.dumps({**about, **found.to_dict()}))
+        echo_json({**about, **found.to_dict()})
     else:
         _show(found)
     if split == "all" and found.trained:
@@ -87,17 +89,17 @@ def evaluate(
 
 def _show(found: Measure) -> None:
     share = found.unknown / found.tokens
-    typer.echo(
+    echo(
         f"text    {found.tokens:,} tokens for {found.size:,} bytes; {found.unknown:,} unknown "
         f"words ({share:.1%} of the tokens)"
     )
     if found.coverage is not None:
-        typer.echo(f"scores  {found.coverage:.1%} of the attention is scored")
-    typer.echo(f"loss    {found.loss:.4f} nats a token, perplexity {found.perplexity:.1f}")
+        echo(f"scores  {found.coverage:.1%} of the attention is scored")
+    echo(f"loss    {found.loss:.4f} nats a token, perplexity {found.perplexity:.1f}")
     parts = [f"{found.model_bits_per_byte:.4f} for the tokens"]
     if found.unknown:
         parts.append(f"{8 * found.unknown_size / found.size:.4f} to spell unknown words")
     if found.left_out_bits:
         parts.append(f"{found.left_out_bits / found.size:.4f} for case and spaces left out")
     more = f": {', '.join(parts)}" if len(parts) > 1 else ""
-    typer.echo(f"bits    {found.bits_per_byte:.4f} a byte{more}")
+    echo(f"bits    {found.bits_per_byte:.4f} a byte{more}")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from llmattn.cli.output import echo
+
 __all__ = ["export"]
 
 
@@ -27,4 +29,4 @@ def export(
     from llmattn.training.checkpoint import export_checkpoint, load_checkpoint
 
     for path in export_checkpoint(safetensors, load_checkpoint(checkpoint)):
-        typer.echo(f"{path}  {path.stat().st_size:,} bytes")
+        echo(f"{path}  {path.stat().st_size:,} bytes")

@@ -30,6 +30,7 @@ __all__ = [
     "MaxCost",
     "MaxDegenerate",
     "MaxRequests",
+    "MaxWait",
     "Method",
     "MinCount",
     "MinPairCount",
@@ -66,6 +67,7 @@ LIMITS = (
     "tpm",
     "requests_at_once",
     "max_degenerate",
+    "max_wait",
     "ask_batched",
 )
 """Names of the options that :func:`scoring_options` takes."""
@@ -276,6 +278,15 @@ MaxDegenerate = Annotated[
         rich_help_panel=_LIMITS,
     ),
 ]
+MaxWait = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        metavar="SECONDS",
+        help="End the run, keeping all, if the server asks for a longer wait.",
+        rich_help_panel=_LIMITS,
+    ),
+]
 AskBatched = Annotated[
     bool,
     typer.Option(
@@ -315,6 +326,7 @@ def scoring_options(
     tpm: float | None = None,
     requests_at_once: int | None = None,
     max_degenerate: float = 0.5,
+    max_wait: float = 600.0,
     ask_batched: bool = False,
     quiet: bool = False,
 ) -> ScoringOptions:
@@ -329,6 +341,7 @@ def scoring_options(
             tpm=tpm,
             requests_at_once=requests_at_once,
             max_degenerate=max_degenerate,
+            max_wait=max_wait,
             ask_batched=ask_batched,
             quiet=quiet,
         )

@@ -12,6 +12,7 @@ import platformdirs
 import typer
 
 from llmattn.cli import options as o
+from llmattn.cli.output import echo, echo_sampled
 from llmattn.cli.parsing import check_utf8, parse_options, use_threads
 from llmattn.errors import CorpusError
 from llmattn.notices import notify
@@ -74,6 +75,7 @@ def sample(
     max_requests: o.MaxRequests = None,
     price_in: o.PriceIn = None,
     price_out: o.PriceOut = None,
+    max_wait: o.MaxWait = 600.0,
     ask_batched: o.AskBatched = False,
 ) -> None:
     """Continue lines of text with a trained model.
@@ -98,6 +100,7 @@ def sample(
             max_requests=max_requests,
             price_in=price_in,
             price_out=price_out,
+            max_wait=max_wait,
             ask_batched=ask_batched,
         ),
     )
@@ -125,13 +128,13 @@ def sample(
         for place, text in enumerate(prompts):
             told.unknown_words(text)
             if place and options.lines > 1 and not _is_typed():
-                typer.echo(_RULE)
+                echo(_RULE)
             try:
                 _show(sampler, text, options)
             except KeyboardInterrupt:
                 if prompt is not None:
                     raise
-                typer.echo()
+                echo()
             told.unscored()
 
 
@@ -139,12 +142,11 @@ def _show(sampler: Sampler, prompt: str, options: SampleOptions) -> None:
     """Print the samples of one prompt; a single one as its words come."""
     if options.num > 1:
         between = f"\n{_RULE}\n" if options.lines > 1 else "\n"
-        typer.echo(between.join(sampler.sample(prompt, options)))
+        echo_sampled(between.join(sampler.sample(prompt, options)), end="\n")
         return
     for piece in sampler.stream(prompt, options):
-        typer.echo(piece, nl=False)
-        sys.stdout.flush()
-    typer.echo()
+        echo_sampled(piece)
+    echo()
 
 
 def _is_typed() -> bool:

@@ -9,6 +9,7 @@ import typer
 from attrs import frozen
 
 from llmattn.cli import options as o
+from llmattn.cli.output import echo
 from llmattn.cli.parsing import parse_options
 from llmattn.errors import ConfigError, DegenerateReplies
 from llmattn.notices import notify
@@ -84,6 +85,7 @@ def score(
     tpm: o.Tpm = None,
     requests_at_once: o.RequestsAtOnce = None,
     max_degenerate: o.MaxDegenerate = 0.5,
+    max_wait: o.MaxWait = 600.0,
     ask_batched: o.AskBatched = False,
 ) -> None:
     """Ask for the scores that CORPUS needs and the cache lacks, most frequent pairs first.
@@ -114,6 +116,7 @@ def score(
         tpm=tpm,
         requests_at_once=requests_at_once,
         max_degenerate=max_degenerate,
+        max_wait=max_wait,
         ask_batched=ask_batched,
     )
     text = corpus and load_corpus(
@@ -150,7 +153,7 @@ def score(
                 _batch(source, needed)
             else:
                 who = f"[{shard.rank + 1} of {shard.world}] " if shard.world > 1 else ""
-                typer.echo(who + source.summary(needed.fill(source, shard)))
+                echo(who + source.summary(needed.fill(source, shard)))
     finally:
         for source in sources:
             source.close()
@@ -205,7 +208,7 @@ def _probe(source: ScoreSource) -> None:
 
     for found in probe(source):
         low, high = found.chance
-        typer.echo(
+        echo(
             f"{source.name}, {found.channel}: {found.agreed:g} of {found.triples} triples in "
             f"order ({found.share:.0%}); chance is {low:.0%} to {high:.0%}: {found.verdict}."
         )
@@ -223,19 +226,19 @@ def _batch(source: ScoreSource, needed: _Needed) -> None:
         handed = batches.submit(needed.stages(source))
         under_way = batches.pending()
     if handed.pending:
-        typer.echo(
+        echo(
             f"batch {handed.pending.batch_id}: {len(handed.pending.requests):,} requests handed "
             "over. Run the same command later to collect it."
         )
     if handed.left:
         why = handed.stopped or "a batch takes no more; the same command hands them over later."
-        typer.echo(f"{handed.left:,} requests are not handed over: {why}")
+        echo(f"{handed.left:,} requests are not handed over: {why}")
     elif handed.pending:
         pass
     elif under_way:
-        typer.echo("Run the same command later to collect it.")
+        echo("Run the same command later to collect it.")
     else:
-        typer.echo("Everything is scored.")
+        echo("Everything is scored.")
 
 
 def _collect(source: ScoreSource, batches: Batches) -> bool:
@@ -249,10 +252,10 @@ def _collect(source: ScoreSource, batches: Batches) -> bool:
         if status.state == "lost":
             forgotten = forgotten or not pending.lost
             if not pending.lost:
-                typer.echo(f"{name} is lost: {_LOST.format(status.message, len(pending.requests))}")
+                echo(f"{name} is lost: {_LOST.format(status.message, len(pending.requests))}")
             continue
         if status.state == "running":
-            typer.echo(f"{name}: {status.completed:,} of {status.total:,} requests done")
+            echo(f"{name}: {status.completed:,} of {status.total:,} requests done")
             continue
         if status.message:
             notify(f"{name}: {status.message}")
@@ -262,15 +265,17 @@ def _collect(source: ScoreSource, batches: Batches) -> bool:
             degenerate = degenerate or error
             continue
         cost = f", ${got.usage.cost:.4f}" if source.price else ""
-        typer.echo(
+        echo(
             f"{name} {got.state}: {got.scored:,} pairs kept, {got.failed:,} requests to ask "
             f"again{cost}"
         )
         if got.gone:
-            typer.echo(
+            echo(
                 f"{name}: the server no longer has the answers to {got.gone:,} of these requests; "
                 "what they cost is not known."
             )
+        elif got.trouble:
+            notify(f"{name}: of these, for example: {got.trouble}")
     if degenerate:
         raise degenerate
     return forgotten

@@ -60,6 +60,7 @@ def show(
     max_requests: o.MaxRequests = None,
     price_in: o.PriceIn = None,
     price_out: o.PriceOut = None,
+    max_wait: o.MaxWait = 600.0,
     ask_batched: o.AskBatched = False,
 ) -> None:
     """Show what each head of a trained model listens to, or how a provider scores a text.
@@ -84,6 +85,7 @@ def show(
             max_requests=max_requests,
             price_in=price_in,
             price_out=price_out,
+            max_wait=max_wait,
             ask_batched=ask_batched,
         ),
     )

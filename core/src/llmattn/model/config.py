@@ -51,6 +51,17 @@ def variants_with(part: str) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
+_MOST = {
+    "vocab_size": 1 << 24,
+    "block_size": 1 << 20,
+    "n_layer": 1 << 10,
+    "n_head": 1 << 12,
+    "n_embd": 1 << 16,
+    "mlp_width": 1 << 20,
+}
+"""Beyond what anybody trains here: a slip, or a file that wants to take all memory."""
+
+
 def _names(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(values)
 
@@ -83,10 +94,13 @@ class ModelConfig:
         if self.attention not in ATTENTION:
             known = ", ".join(ATTENTION)
             raise ConfigError(f"--attention must be one of {known}; not {self.attention!r}.")
-        for name in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd"):
-            if getattr(self, name) < 1:
+        for name, most in _MOST.items():
+            least = 0 if name == "mlp_width" else 1
+            if not least <= getattr(self, name) <= most:
                 option = name.replace("_", "-")
-                raise ConfigError(f"--{option} must be at least 1, not {getattr(self, name)}.")
+                raise ConfigError(
+                    f"--{option} must be {least} to {most:,}, not {getattr(self, name)}."
+                )
         if self.n_embd % self.n_head:
             raise ConfigError(
                 f"--n-embd {self.n_embd} cannot be shared out evenly among --n-head {self.n_head}."

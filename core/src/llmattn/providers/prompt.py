@@ -14,6 +14,7 @@ from attrs import frozen
 from llmattn.providers.criteria import Criterion
 from llmattn.providers.text_prompt import TEXT_SYSTEM, numbered, read_numbered
 from llmattn.rows import Row, Scope
+from llmattn.untrusted import from_json
 
 __all__ = ["LAYOUT", "REPLY_FORMS", "Prompt", "build_prompt", "read_rows", "system_text"]
 
@@ -62,6 +63,7 @@ class Prompt:
     schema: Mapping[str, Any]
     exact_schema: Mapping[str, Any]
     max_output_tokens: int
+    reasoning_tokens: int = 0
 
 
 def system_text(criteria: Sequence[Criterion], reply: str, scope: Scope = Scope.PAIR) -> str:
@@ -116,6 +118,7 @@ def build_prompt(
         max_output_tokens=sum(largest + len(name) + 6 for name in names)
         + _SPARE_TOKENS
         + reasoning_tokens,
+        reasoning_tokens=reasoning_tokens,
     )
 
 
@@ -124,7 +127,7 @@ def read_rows(user: str) -> list[tuple[str, tuple[str, ...]]]:
 
     In context the keys are the numbered words, and the query is the text so far.
     """
-    document = json.loads(user)
+    document = from_json(user)
     if "texts" in document:
         return [(text, read_numbered(text)) for text in document["texts"]]
     return [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -67,6 +68,8 @@ class Collected:
     gone: int = 0
     """Those of them whose answers the server no longer has: what they cost is not known."""
     usage: Usage = Usage()
+    trouble: str | None = None
+    """What went wrong with the first of them."""
 
 
 class Batches:
@@ -221,12 +224,14 @@ class Batches:
             )
         usage = evolve(usage, cost=self._cost(usage))
         self._keep(pending, rows, scores, usage)
-        if failed == len(pending.requests):
-            first = next(a for a in answers if isinstance(a, ProviderError))
-            if not isinstance(first, (BadReply, Forgotten)) and state == "failed":
-                raise first
+        first = next((a for a in answers if isinstance(a, ProviderError)), None)
+        nothing = state == "failed" and failed == len(pending.requests)
+        if nothing and first and not isinstance(first, (BadReply, Forgotten)):
+            raise first
         gone = sum(isinstance(answer, Forgotten) for answer in answers)
-        return Collected(pending.batch_id, state, known_pairs(scores), failed, gone, usage)
+        trouble = str(first) if first else None
+        kept = known_pairs(scores)
+        return Collected(pending.batch_id, state, kept, failed, gone, usage, trouble)
 
     def _keep(
         self, pending: Pending, rows: Sequence[Row], scores: Sequence[Scores], usage: Usage
@@ -254,7 +259,8 @@ class Batches:
 
     def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         """Await ``call()`` on the provider's event loop, patiently."""
-        result: T = self._source.call(patiently, call)
+        patient = partial(patiently, max_wait=self._source.options.max_wait)
+        result: T = self._source.call(patient, call)
         return result
 
     def _missing(self, stages: Sequence[Sequence[Row]]) -> list[tuple[Row, ...]]:

@@ -17,10 +17,13 @@ from llmattn.errors import CacheError
 from llmattn.locks import OwnedLock
 from llmattn.notices import notify
 from llmattn.rows import Row
+from llmattn.untrusted import WRONG_DATA, read_json
 
 __all__ = ["BatchFolder", "Pending"]
 
 Requests = Sequence[Sequence[Row]]
+_MOST_BYTES = 1 << 30
+"""Of one batch: all the words that it asks about."""
 
 
 @frozen
@@ -157,18 +160,22 @@ def _wait(owner: str) -> None:
     notify(f"The batches are in the hands of {owner}: waiting until it is done.")
 
 
+def _row(query: Any, keys: Any, context: Any) -> Row:
+    """Raises ValueError unless these are words."""
+    if not all(isinstance(word, str) for word in (query, *keys, *context)):
+        raise ValueError("a word is no string")
+    return Row(query, tuple(keys), tuple(context))
+
+
 def _read(path: Path) -> Pending | None:
     """What a file says; None if it is gone: another process has just collected the batch."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path, most=_MOST_BYTES)
         if data["mark"] != path.stem:
             raise ValueError("it tells of another batch than its name does")
         return Pending(
             mark=path.stem,
-            requests=tuple(
-                tuple(Row(query, keys, context) for query, keys, context in request)
-                for request in data["requests"]
-            ),
+            requests=tuple(tuple(_row(*row) for row in request) for request in data["requests"]),
             submitted=float(data["submitted"]),
             batch_id=str(data["batch_id"]),
             lost=bool(data["lost"]),
@@ -176,7 +183,7 @@ def _read(path: Path) -> Pending | None:
         )
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, *WRONG_DATA) as error:
         raise CacheError(
             f"{path} does not describe a batch ({error}); move it away to go on."
         ) from None

@@ -25,6 +25,8 @@ class ScoringOptions:
     """Requests a minute."""
     tpm: float | None = field(default=None, validator=_positive)
     """Tokens a minute."""
+    max_wait: float = field(default=600.0, validator=validators.ge(0))
+    """Seconds that a server may ask for before the next request; a longer wait ends the run."""
     requests_at_once: int | None = field(default=None, validator=_positive)
     max_degenerate: float = field(
         default=0.5, validator=validators.and_(validators.ge(0), validators.le(1))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 from attrs import frozen
 
 from llmattn.errors import ConfigError
 
 __all__ = ["PRECISIONS", "TrainConfig"]
+
+_MOST = 10**12
+_MOST_PARTS = 1 << 20
+"""Of a batch: each is a pass of its own."""
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -42,12 +48,15 @@ class TrainConfig:
     vocab_size: int = 4096
 
     def __attrs_post_init__(self) -> None:
-        for name in ("steps", "batch_size", "grad_accum", "eval_every", "min_count", "vocab_size"):
-            self._need(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("warmup", "weight_decay", "seed", "patience"):
-            self._need(name, getattr(self, name) >= 0, "0 or more")
+        for name in ("steps", "batch_size", "eval_every", "min_count", "vocab_size"):
+            self._need(name, 1 <= getattr(self, name) <= _MOST, f"1 to {_MOST:,}")
+        self._need("grad_accum", 1 <= self.grad_accum <= _MOST_PARTS, f"1 to {_MOST_PARTS:,}")
+        for name in ("warmup", "patience"):
+            self._need(name, 0 <= getattr(self, name) <= _MOST, f"0 to {_MOST:,}")
+        self._need("seed", 0 <= self.seed < 1 << 63, "0 or more, and below 2^63")
+        self._need("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more")
         for name in ("lr", "grad_clip"):
-            self._need(name, getattr(self, name) > 0, "above 0")
+            self._need(name, 0 < getattr(self, name) < math.inf, "above 0")
         self._need("min_lr_share", 0 <= self.min_lr_share <= 1, "between 0 and 1")
         self._need("test_fraction", 0 <= self.test_fraction < 1, "at least 0 and below 1")
         self._need("val_fraction", 0 < self.val_fraction < 1, "between 0 and 1")

@@ -21,6 +21,7 @@ import openai
 from llmattn.errors import BadReply, Forgotten, ProviderError, ProviderUnavailable
 from llmattn.providers.protocol import BatchStatus
 from llmattn.providers.reply import excerpt
+from llmattn.untrusted import from_json
 from openai import AsyncOpenAI, Omit, omit
 from openai.pagination import AsyncCursorPage
 from openai.types import Batch, FileObject
@@ -245,11 +246,11 @@ def _id(number: int, user: str) -> str:
 def _answers(name: str, text: str) -> Iterator[tuple[str, Mapping[str, Any] | ProviderError]]:
     for line in text.split("\n"):  # splitlines would also cut where a word holds U+2028
         try:
-            entry = json.loads(line)
+            entry = from_json(line)
             asked, response = str(entry["custom_id"]), entry.get("response")
             done = bool(response) and response["status_code"] == 200
             body = response["body"] if response else entry.get("error")
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             continue  # the request then counts as missing
         if done and isinstance(body, dict):
             yield asked, body
