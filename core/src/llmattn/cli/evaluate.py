@@ -3,42 +3,48 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmattn.cli import options as o
-from llmattn.cli.parsing import parse_options, use_threads
+from llmattn.cli.build import Uses, command
+from llmattn.cli.common import Checkpoint, Corpus, Json
 from llmattn.notices import notify
-from llmattn.training.choice import ScoreChoice
+from llmattn.options import RUN
+from llmattn.scoring.options import ScoreChoice
+from llmattn.training.config import Machine
 
 if TYPE_CHECKING:
     from llmattn.training.measure import Measure
 
-__all__ = ["evaluate"]
+__all__ = ["ASKING_AGAIN", "evaluate"]
+
+ASKING_AGAIN = (
+    "option",
+    "cache",
+    "cache_dir",
+    "max_cost",
+    "max_requests",
+    "price_in",
+    "price_out",
+)
+"""What a checkpoint's providers may need to be asked again; what they are it tells itself."""
 
 
+@command(panels={RUN: None})
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="What training or export wrote.")],
-    corpus: o.CorpusArgument,
+    checkpoint: Checkpoint,
+    corpus: Corpus,
+    *,
     split: Annotated[
         str,
         typer.Option(
             help="all of the text, or its val or test part, as the checkpoint's training cut it."
         ),
     ] = "all",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Threads of the processor.")] = None,
-    model: o.Model = None,
-    option: o.Option = None,
-    cache: o.CacheName = "lmdb",
-    cache_dir: o.CacheDir = None,
-    max_cost: o.MaxCost = None,
-    max_requests: o.MaxRequests = None,
-    price_in: o.PriceIn = None,
-    price_out: o.PriceOut = None,
+    as_json: Json = False,
+    machine: Machine,
+    scores: Annotated[ScoreChoice, Uses(only=("model", *ASKING_AGAIN))],
 ) -> None:
     """Print a checkpoint's loss, perplexity and bits per byte on a text.
 
@@ -46,25 +52,16 @@ def evaluate(
     unknown words, case and spaces. A pair of words that was never scored counts as the mean of
     its row; scores in context are asked for if they are not cached.
     """
-    choice = ScoreChoice(
-        options=parse_options(option or ()),
-        model=model,
-        cache=cache,
-        cache_dir=cache_dir,
-        scoring=o.scoring_options(
-            max_cost=max_cost, max_requests=max_requests, price_in=price_in, price_out=price_out
-        ),
-    )
-    use_threads(threads)
+    machine.use_threads()
 
     from llmattn.data.corpus import read_lines, text_digest
     from llmattn.devices import choose_device
     from llmattn.training.checkpoint import load_checkpoint
     from llmattn.training.measure import measure
 
-    where = choose_device(device)
+    where = choose_device(machine.device)
     loaded = load_checkpoint(checkpoint, device=where)
-    found = measure(loaded, corpus, part=split, choice=choice, device=where)
+    found = measure(loaded, corpus, part=split, choice=scores, device=where)
     if as_json:
         about = {"checkpoint": str(checkpoint), "corpus": str(corpus), "split": split}
         typer.echo(json.dumps({**about, **found.to_dict()}))

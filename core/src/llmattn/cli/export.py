@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from llmattn.cli.common import Checkpoint
+
 __all__ = ["export"]
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="What training wrote.")],
+    checkpoint: Checkpoint,
     safetensors: Annotated[
         Path,
         typer.Option(

@@ -17,9 +17,9 @@ from rich.table import Table
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.errors import CheckpointError, CorpusError
 from llmattn.notices import notify
+from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import open_source
 from llmattn.training.checkpoint import Checkpoint, load_checkpoint
-from llmattn.training.choice import ScoreChoice
 from llmattn.view.heads import Heads, heads_of, measure, text_weights
 from llmattn.view.plots import draw_heads, draw_scores, draw_weights, head_name, printable
 from llmattn.view.scores import choose_channels, text_scores
@@ -62,9 +62,7 @@ def _corpus(checkpoint: Checkpoint, path: Path | None) -> Corpus | None:
     try:
         corpus = load_corpus(
             path or Path(checkpoint.corpus),
-            val_fraction=checkpoint.train_config.val_fraction,
-            test_fraction=checkpoint.train_config.test_fraction,
-            stream=checkpoint.train_config.stream,
+            checkpoint.train_config,
             tokenizer=checkpoint.tokenizer,
         )
     except CorpusError as error:
@@ -207,15 +205,7 @@ def show_scores(
 ) -> None:
     """The scores that a provider gives a text."""
     lines = load_corpus(corpus_path).train_words() if corpus_path else None
-    with open_source(
-        provider,
-        options=choice.options,
-        model=choice.model,
-        cache=choice.cache,
-        cache_dir=choice.cache_dir,
-        text=lines,
-        scoring=choice.scoring,
-    ) as source:
+    with open_source(provider, choice, text=lines) as source:
         chosen = choose_channels(source.identity.channels, wanted)
         found = text_scores(source, text)
     if out:

@@ -13,8 +13,9 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from llmattn.data.config import TextConfig
 from llmattn.data.text_tokenizer import TextTokenizer, train_tokenizer
-from llmattn.errors import ConfigError, CorpusError
+from llmattn.errors import CorpusError
 
 __all__ = [
     "Corpus",
@@ -212,25 +213,20 @@ def text_digest(lines: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def split_lines(
-    lines: Sequence[str], val_fraction: float, test_fraction: float = 0.0
-) -> tuple[list[str], list[str], list[str]]:
+def split_lines(lines: Sequence[str], config: TextConfig) -> tuple[list[str], list[str], list[str]]:
     """The first lines for training, then those for validation, the last for the test.
 
     Each part is contiguous, as in nanoGPT: a text's neighbouring lines resemble each other, and
-    drawing lines at random would let the model see half of each passage. Raises ConfigError, or
-    CorpusError if a part would be empty; that of the test may be if its fraction is 0.
+    drawing lines at random would let the model see half of each passage. Raises CorpusError if a
+    part would be empty; that of the test may be if its fraction is 0.
     """
-    if not 0 < val_fraction < 1:
-        raise ConfigError(f"--val-fraction must lie between 0 and 1, not {val_fraction}.")
-    if not 0 <= test_fraction < 1:
-        raise ConfigError(f"--test-fraction must be 0 or more and below 1, not {test_fraction}.")
-    val, test = round(len(lines) * val_fraction), round(len(lines) * test_fraction)
+    val = round(len(lines) * config.val_fraction)
+    test = round(len(lines) * config.test_fraction)
     end = len(lines) - test
     parts = (
         ("training", end - val, "another --val-fraction or --test-fraction"),
         ("validation", val, "another --val-fraction"),
-        ("the test", test or test_fraction == 0, "another --test-fraction"),
+        ("the test", test or config.test_fraction == 0, "another --test-fraction"),
     )
     for part, count, option in parts:
         if count <= 0:
@@ -266,28 +262,22 @@ def encode_lines(lines: Sequence[str], tokenizer: TextTokenizer, *, stream: bool
 
 
 def load_corpus(
-    path: Path,
-    *,
-    preset: str = "words",
-    min_count: int = 1,
-    vocab_size: int = 4096,
-    val_fraction: float = 0.1,
-    test_fraction: float = 0.0,
-    stream: bool = False,
-    tokenizer: TextTokenizer | None = None,
+    path: Path, config: TextConfig = TextConfig(), *, tokenizer: TextTokenizer | None = None
 ) -> Corpus:
     """Read, split and encode a corpus; the vocabulary comes from the training lines alone.
 
-    ``vocab_size``: how many tokens ``bpe`` learns. ``stream``: windows run on over line ends. With
-    ``tokenizer`` (from a checkpoint) ``preset`` and the two after it are not used.
-    Raises CorpusError or ConfigError.
+    With ``tokenizer`` (from a checkpoint) none is made of ``config``. Raises CorpusError or
+    ConfigError.
     """
-    lines = read_lines(path, keep_blank=stream)
-    parts = split_lines(lines, val_fraction, test_fraction)
+    lines = read_lines(path, keep_blank=config.stream)
+    parts = split_lines(lines, config)
     tokenizer = tokenizer or train_tokenizer(
-        parts[0], preset=preset, min_count=min_count, vocab_size=vocab_size
+        parts[0],
+        preset=config.tokenizer,
+        min_count=config.min_count,
+        vocab_size=config.vocab_size,
     )
-    splits = [encode_lines(part, tokenizer, stream=stream) for part in parts]
+    splits = [encode_lines(part, tokenizer, stream=config.stream) for part in parts]
     for part, split, name in zip(parts, splits, ("training", "validation", "test"), strict=True):
         if part and not len(split):
             raise CorpusError(

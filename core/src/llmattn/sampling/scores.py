@@ -17,9 +17,9 @@ from llmattn.data.text_tokenizer import TextTokenizer
 from llmattn.errors import BadReply, LlmattnError
 from llmattn.rows import Row
 from llmattn.sampling.texts import TextRows
+from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource
 from llmattn.training.checkpoint import Checkpoint
-from llmattn.training.choice import ScoreChoice
 from llmattn.training.reopen import reopen_source, with_owners
 
 __all__ = ["Asker", "JoinedRows", "NoRows", "TableRows", "open_askers"]

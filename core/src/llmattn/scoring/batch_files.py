@@ -12,10 +12,14 @@ from pathlib import Path
 from attrs import frozen
 
 from llmattn.cache.lmdb_swap import folder_lock
+from llmattn.cache.settings import LmdbSettings
 from llmattn.errors import CacheError
 from llmattn.rows import Row
+from llmattn.scoring.find_provider import settings_of
+from llmattn.scoring.options import ScoreChoice
+from llmattn.settings import environment, resolve
 
-__all__ = ["BatchFolder", "Pending"]
+__all__ = ["BatchFolder", "Pending", "batch_folder"]
 
 Requests = Sequence[Sequence[Row]]
 _INTENT = "submitting.json"
@@ -117,3 +121,11 @@ def _read(path: Path) -> Pending:
         raise CacheError(
             f"{path} does not describe a batch ({error}); move it away to go on."
         ) from None
+
+
+def batch_folder(choice: ScoreChoice) -> Path:
+    """Where batches are remembered: the folder of the LMDB cache, also beside another cache."""
+    given = settings_of("lmdb", choice.settings)
+    if choice.cache_dir is not None:
+        given["dir"] = str(choice.cache_dir)
+    return resolve(LmdbSettings, owner="lmdb", options=given, environ=environment()).dir

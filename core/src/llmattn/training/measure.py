@@ -14,8 +14,8 @@ from attrs import frozen
 from llmattn.data.corpus import Corpus, encode_lines, read_lines, split_lines
 from llmattn.data.corpus_pairs import corpus_pairs
 from llmattn.errors import ConfigError, CorpusError
+from llmattn.scoring.options import ScoreChoice
 from llmattn.training.checkpoint import Checkpoint
-from llmattn.training.choice import ScoreChoice
 from llmattn.training.evaluate import split_loss
 from llmattn.training.left_out import left_out_bits
 from llmattn.training.reopen import reopen_feeds
@@ -135,7 +135,7 @@ def _corpus(checkpoint: Checkpoint, path: Path, part: str) -> Corpus:
             "--test-fraction, or choose --split val."
         )
     if part != "all":
-        parts = split_lines(lines, settings.val_fraction, settings.test_fraction)
+        parts = split_lines(lines, settings)
         lines = parts[PARTS.index(part)]
     split = encode_lines(lines, tokenizer, stream=settings.stream)
     if not split.targets:

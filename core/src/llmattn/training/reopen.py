@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 
 import attrs
@@ -13,10 +12,10 @@ from llmattn.errors import ConfigError
 from llmattn.identity import Identity
 from llmattn.plugins import load_plugins
 from llmattn.rows import Scope
-from llmattn.scoring.choose import settle_options
+from llmattn.scoring.find_provider import assign_options
+from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource, open_source
 from llmattn.training.checkpoint import Checkpoint, Scored
-from llmattn.training.choice import ScoreChoice
 from llmattn.training.scores import join_feeds, reading_of
 
 __all__ = ["reopen_feeds", "reopen_source", "settings_in_context", "with_owners"]
@@ -65,16 +64,16 @@ def settings_in_context(checkpoint: Checkpoint) -> set[str]:
 
 
 def with_owners(choice: ScoreChoice, checkpoint: Checkpoint) -> ScoreChoice:
-    """``choice`` with each option that names no provider given to those of the checkpoint's that
-    have it. Raises ConfigError if there are several, and none has it.
+    """``choice`` with each setting that names no provider given to those of the checkpoint's that
+    have it. Raises ConfigError if none has it.
     """
     plugins = load_plugins()
     installed = plugins.providers.names()
     names = [scored.identity.provider for scored in checkpoint.scored]
     known = [plugins.provider(name) for name in names if name in installed]
-    if len(known) < 2:
+    if not known:
         return choice
-    return attrs.evolve(choice, options=settle_options(choice.options, known))
+    return choice.with_settings(assign_options(choice.settings, known, [*names, choice.cache]))
 
 
 def reopen_source(scored: Scored, choice: ScoreChoice) -> ScoreSource:
@@ -84,21 +83,18 @@ def reopen_source(scored: Scored, choice: ScoreChoice) -> ScoreSource:
     provider would now give other scores, and what ``open_source`` raises.
     """
     wanted = scored.identity
-    settings = attrs.fields_dict(load_plugins().provider(wanted.provider).settings)
+    known = attrs.fields_dict(load_plugins().provider(wanted.provider).settings)
     details = {**dict(wanted.details), "scope": wanted.scope.value}
-    options: Mapping[str, str] = {
+    trained = {
         f"{wanted.provider}.{name}": str(value)
         for name, value in details.items()
-        if name in settings and value is not None
+        if name in known and value is not None
     }
-    source = open_source(
-        wanted.provider,
-        options={**options, **choice.options},
-        model=choice.model,
-        cache=choice.cache,
-        cache_dir=None if choice.cache == "memory" else choice.cache_dir,
-        scoring=choice.scoring,
-    )
+    owners = (wanted.provider, choice.cache)
+    given = {k: v for k, v in choice.settings.items() if k.rpartition(".")[0] in owners}
+    if choice.cache == "memory":
+        choice = attrs.evolve(choice, cache_dir=None)
+    source = open_source(wanted.provider, choice.with_settings({**trained, **given}))
     if source.identity != wanted:
         source.close()
         raise ConfigError(

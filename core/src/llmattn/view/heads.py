@@ -13,8 +13,8 @@ from llmattn.data.corpus import Corpus, encode_lines
 from llmattn.data.feed import window_words
 from llmattn.errors import ConfigError
 from llmattn.model.attn_gpt import AttnGPT
+from llmattn.scoring.options import ScoreChoice
 from llmattn.training.checkpoint import Checkpoint
-from llmattn.training.choice import ScoreChoice
 from llmattn.training.reopen import reopen_feeds
 from llmattn.view.weights import layer_weights, shown_layers
 
