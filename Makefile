@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format wheels clean
+.PHONY: help demo test test-long check format reference wheels clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ check: $(VENV)/.developers ## lint, format and type checks
 format: $(VENV)/.developers ## format the code and mend what lint can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+reference: $(VENV)/.developers ## write docs/commands.md anew, after a change of an option
+	$(BIN)/python docs/make_commands.py
 
 wheels: $(VENV)/.developers ## build the wheels of all distributions into dist/
 	rm -rf dist

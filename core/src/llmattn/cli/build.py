@@ -171,6 +171,10 @@ class _Command:
         run.__doc__ = self._function.__doc__
         run.__module__ = self._function.__module__
         run.__signature__ = inspect.Signature(self._parameters)  # type: ignore[attr-defined]
+        # For the reference in docs/: what typer has no place for.
+        run.options = {  # type: ignore[attr-defined]
+            said.name: said for part in self._parts.values() for _, said in part.options()
+        }
         run.__annotations__ = {each.name: each.annotation for each in self._parameters}
         return run
 
@@ -186,6 +190,8 @@ class _Command:
         if values.get("print_config"):
             print_config(ctx)
             return
+        for part in self._parts.values():
+            given.refuse_unneeded(part.cls)
         if self._given:
             objects[self._given] = given
         self._function(**{name: values[name] for name in self._plain}, **objects)
