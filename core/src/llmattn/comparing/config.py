@@ -34,7 +34,7 @@ def _rates(given: Any) -> tuple[float, ...]:
         raise ConfigError(
             f"--lrs {given}: write learning rates with commas between, such as 1e-3,3e-3,6e-3."
         ) from None
-    if not rates or not min(rates) > 0 or len(set(rates)) < len(rates):
+    if not rates or not all(rate > 0 for rate in rates) or len(set(rates)) < len(rates):
         raise ConfigError("--lrs takes different learning rates above 0, such as 1e-3,3e-3,6e-3.")
     return rates
 

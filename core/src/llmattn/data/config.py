@@ -24,7 +24,13 @@ class TextConfig:
         help="What a token is: words, bpe (pieces of words), or seed (the regex \\w+|\\.).",
         panel=TEXT,
     )
-    vocab_size: int = option(4096, help="How many tokens `bpe` learns.", panel=TEXT, at_least=1)
+    vocab_size: int = option(
+        4096,
+        help="How many tokens `bpe` learns.",
+        panel=TEXT,
+        at_least=1,
+        needs=("tokenizer", "bpe"),
+    )
     stream: bool = option(
         False,
         help="Read the text as one stream: windows run on over line ends, as in nanoGPT.",

@@ -56,7 +56,12 @@ class ModelConfig:
         panel=MODEL,
         choices=tuple(ATTENTION),
     )
-    distance_bias: bool = option(False, help="Let `learned` know the distance, too.", panel=MODEL)
+    distance_bias: bool = option(
+        False,
+        help="Let `learned` know the distance, too.",
+        panel=MODEL,
+        needs=("attention", "learned"),
+    )
     mlp_width: int = 0
     channels: tuple[str, ...] = field(default=(), converter=_names)
     per_layer: bool = option(
