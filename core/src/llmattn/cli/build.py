@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import attrs
 import typer
@@ -112,7 +112,8 @@ def command(
     """
 
     def decorate(function: F) -> F:
-        return _Command(function, config, tables, panels or {}).as_function()  # type: ignore
+        made: F = _Command(function, config, tables, panels or {}).as_function()
+        return made
 
     return decorate
 
@@ -133,27 +134,23 @@ class _Command:
         found: list[tuple[str | None, inspect.Parameter]] = [
             (None, _parameter("ctx", typer.Context))
         ]
-        signature = inspect.signature(function)
-        for name, hint in get_type_hints(function, include_extras=True).items():
+        for name, each in inspect.signature(function, eval_str=True).parameters.items():
+            hint = each.annotation
             base, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-            if name == "return":
-                continue
             if base is Given:
                 self._given = name
             elif isinstance(base, type) and attrs.has(base):
-                uses = next((each for each in extras if isinstance(each, Uses)), Uses())
+                uses = next((extra for extra in extras if isinstance(extra, Uses)), Uses())
                 self._parts[name] = _Part(base, uses)
                 found += self._parts[name].parameters(panels)
             else:
                 self._plain.append(name)
-                about = [each for each in extras if hasattr(each, "rich_help_panel")]
-                panel = about[0].rich_help_panel if about else None
-                default = signature.parameters[name].default
-                found.append((panel, _parameter(name, hint, default)))
-                for each in extras:
-                    if isinstance(each, AlsoArgument):
-                        self._also = name
-                        found.insert(1, (None, _argument(name, each)))
+                panels_of = [getattr(extra, "rich_help_panel", None) for extra in extras]
+                panel = next(filter(None, panels_of), None)
+                found.append((panel, _parameter(name, hint, each.default)))
+                for also in (extra for extra in extras if isinstance(extra, AlsoArgument)):
+                    self._also = name
+                    found.insert(1, (None, _argument(name, also)))
         if config:
             first = next(n for n, (panel, _) in enumerate(found) if panel == RUN)
             found[first:first] = [(RUN, each) for each in _config_options(config, tables)]
