@@ -42,7 +42,10 @@ __all__ = ["ScoreSource", "check_kinds", "give_back", "open_source", "open_sourc
 T = TypeVar("T")
 
 _PAIRS, _TEXTS = "of pairs of words", "in context"
-_KINDS = (("pair", _PAIRS, _TEXTS), ("prefix", _TEXTS, _PAIRS))
+_KINDS = (
+    ("pair", _PAIRS, _TEXTS, " --max-requests and --max-cost limit those, too."),
+    ("prefix", _TEXTS, _PAIRS, ""),
+)
 
 _GRACE = 5.0
 """Seconds that answers under way are awaited after Ctrl-C."""
@@ -288,12 +291,12 @@ def check_kinds(sources: Sequence[ScoreSource], choice: ScoreChoice) -> None:
     """
     scopes = {source.identity.scope.value for source in sources}
     names = ", ".join(dict.fromkeys(source.name for source in sources))
-    for scope, kind, other in _KINDS:
+    for scope, kind, other, instead in _KINDS:
         if scope not in scopes and choice.says_of(scope) and sources:
             flags = " and ".join(said.flag for _, said in options_of(ScoreChoice, scope=scope))
             raise ConfigError(
                 f"{flags} are for scores {kind}, and those of {names} are {other}: leave them "
-                "out. --max-requests and --max-cost limit all scores."
+                f"out.{instead}"
             )
 
 
