@@ -10,6 +10,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Threads that spin while they wait would take the other processes' time.
 export OMP_WAIT_POLICY := PASSIVE
 
+# What is passed to pytest; tests that are named run in one process, where they start sooner.
+ARGS ?=
+PARALLEL := $(if $(strip $(ARGS)),,--numprocesses 2 --dist loadfile)
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long check format reference wheels clean
 
@@ -30,11 +34,11 @@ $(VENV)/.developers: requirements-dev.txt $(VENV)/.users
 demo: $(VENV)/.users ## train on examples/ without a key, then sample
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
-test: $(VENV)/.developers ## run the tests (the long ones: make test-long)
-	$(BIN)/python -m pytest -m "not long" --numprocesses 2 --dist loadfile
+test: $(VENV)/.developers ## run the tests (ARGS="tests/x.py -k name": some of them)
+	$(BIN)/python -m pytest -m "not long" $(PARALLEL) $(ARGS)
 
 test-long: $(VENV)/.developers ## run the tests that take more than half a minute each
-	$(BIN)/python -m pytest -m long --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m long $(PARALLEL) $(ARGS)
 
 check: $(VENV)/.developers ## lint, format and type checks
 	$(BIN)/ruff check .

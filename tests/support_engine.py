@@ -1,21 +1,13 @@
-"""What the engine's tests share: small corpora, small models, and the commands as processes."""
+"""What the engine's tests share: small corpora and small models."""
 
 from __future__ import annotations
 
-import io
-import os
-import subprocess
-import sys
-from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from attrs import evolve
-from llmattn.cli.main import main
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.data.table import KnownPairs, ScoreTable
 from llmattn.model.attn_gpt import AttnGPT
@@ -87,46 +79,3 @@ def full_table(vocab_size: int = 12, channels: int = 2, seed: int = 0) -> ScoreT
         channels=["one", "two"][:channels],
         absent=[None] * channels,
     )
-
-
-def environment(folder: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """An environment without keys, its caches in ``folder``, one thread."""
-    kept = {k: v for k, v in os.environ.items() if "API_KEY" not in k and not k.startswith("LLM")}
-    own = {
-        "LLMATTN_CACHE_DIR": str(folder / "scores"),
-        "OMP_NUM_THREADS": "1",
-        "COLUMNS": "100",
-        "NO_COLOR": "1",
-    }
-    return {**kept, **own, **(extra or {})}
-
-
-def start(folder: Path, *arguments: str | Path) -> subprocess.Popen[str]:
-    """``python -m llmattn ARGUMENTS`` in ``folder``."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "llmattn", *map(str, arguments)],
-        cwd=folder,
-        env=environment(folder),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def run(folder: Path, *arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """``llmattn ARGUMENTS`` in ``folder``, in this process: torch is there already."""
-    out, err = io.StringIO(), io.StringIO()
-    command = [str(argument) for argument in arguments]
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.chdir(folder)
-        for name in set(os.environ) - set(environment(folder)):
-            patch.delenv(name)
-        for name, value in environment(folder).items():
-            patch.setenv(name, value)
-        patch.setattr(sys, "stdin", io.StringIO(stdin))
-        with pytest.raises(SystemExit) as left:
-            main(command)
-    code = left.value.code
-    assert isinstance(code, int)
-    return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())

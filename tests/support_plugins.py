@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+
+from support_cli import Done, run_process
 
 GOOD = """
 from attrs import frozen
@@ -35,17 +34,9 @@ def install(site: Path, distribution: str, entry: str, code: str, requires: str 
     (site / f"{module}.py").write_text(code)
 
 
-def run(site: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """``llmattn ARGUMENTS`` with ``site`` on the path, away from any .env."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("LLM", "OPENAI", "CUSTOM"))}
-    return subprocess.run(
-        [sys.executable, "-m", "llmattn", *arguments],
-        env={**clean, "PYTHONPATH": str(site), "COLUMNS": "200", **environ},
-        cwd=site,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+def run(site: Path, *arguments: str, **environ: str) -> Done:
+    """``llmattn ARGUMENTS`` as a process with ``site`` on the path."""
+    return run_process(site, *arguments, PYTHONPATH=str(site), **environ)
 
 
 def listed(site: Path, **environ: str) -> dict[str, dict[str, str]]:

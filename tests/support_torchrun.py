@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support_engine import environment
+from support_cli import LLMATTN, start_process
 
 
 @contextmanager
@@ -20,20 +19,18 @@ def torchrun(
     *arguments: str,
     restarts: int = 0,
     processes: int = 2,
-    program: Sequence[str] = ("-m", "llmattn"),
+    program: Sequence[str] = LLMATTN,
 ) -> Iterator[subprocess.Popen[str]]:
     """``torchrun --nproc-per-node 2 -m llmattn ARGUMENTS`` in ``folder``; output in files. It has
     ended when the context is left.
     """
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+    launcher = [
+        *("-m", "torch.distributed.run", "--standalone"),
         *("--nproc-per-node", str(processes), "--max-restarts", str(restarts)),
-        *(*program, *arguments),
+        *program,
     ]
     with (folder / "out.txt").open("w") as out, (folder / "err.txt").open("w") as err:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment(folder), stdout=out, stderr=err, text=True
-        )
+        process = start_process(folder, *arguments, program=launcher, stdout=out, stderr=err)
     try:
         yield process
         process.wait(timeout=120)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import venv
 from pathlib import Path
+
+from support_environment import OUTER
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,12 +21,14 @@ class Environment:
         venv.create(folder, with_pip=True)
 
     def install(self, *names: str) -> None:
-        """pip install, ours from the wheels and everything else as the constraints say."""
+        """pip install, ours from the wheels and everything else as the constraints say. What pip
+        needs to reach an index on this machine is in the outer environment.
+        """
         python = str(self.bin / "python")
         pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-q"]
         more = ["--constraint", str(ROOT / "constraints.txt"), "--find-links", str(self._wheels)]
         done = subprocess.run(
-            [*pip, *more, *names], capture_output=True, text=True, timeout=280, check=False
+            [*pip, *more, *names], env=OUTER, capture_output=True, text=True, timeout=280
         )
         assert done.returncode == 0, done.stderr
 
@@ -35,6 +40,5 @@ class Environment:
             text=True,
             timeout=120,
             cwd=cwd,
-            env={"PATH": str(self.bin), "HOME": str(cwd), "COLUMNS": "200"},
-            check=False,
+            env={**os.environ, "PATH": str(self.bin), "HOME": str(cwd)},
         )

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from attrs import evolve
 from llmattn.rows import Row
 from llmattn.usage import Usage
 from support_cache import PAIR, TEXT, lmdb_cache, many_rows, scored
+from support_cli import Done, run_cli, run_process
 
 ROWS = [*many_rows(10, 5), Row("king", ("crown", "beggar"))]
 
@@ -29,14 +27,8 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def run(*arguments: object, folder: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "llmattn", "cache", *map(str, arguments)],
-        env={**os.environ, "LLMATTN_CACHE_DIR": str(folder), "COLUMNS": "120"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
+def run(*arguments: object, folder: Path, code: int = 0) -> Done:
+    done = run_cli(folder.parent, "cache", *arguments, LLMATTN_CACHE_DIR=str(folder))
     assert done.returncode == code, done.stderr
     return done
 
@@ -157,9 +149,9 @@ def test_an_empty_cache_says_so(tmp_path: Path) -> None:
     assert run("ls", folder=tmp_path).stdout == "The cache is empty.\n"
 
 
-def test_the_command_loads_neither_torch_nor_openai_nor_pyarrow() -> None:
+def test_the_command_loads_neither_torch_nor_openai_nor_pyarrow(tmp_path: Path) -> None:
     code = (
         "import sys, llmattn.cli.cache\n"
         "sys.exit(bool({'torch', 'openai', 'pyarrow'} & set(sys.modules)))"
     )
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert run_process(tmp_path, program=("-c", code)).returncode == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from llmattn.cache.lmdb_verify import verify
 from llmattn.errors import CacheError
 from support_cache import PAIR, lmdb_cache, many_rows, scored
+from support_cli import run_process
 
 ROWS = many_rows(400, 30)
 
@@ -107,7 +107,7 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="starts a process of another user")
-def test_a_folder_that_is_not_writable_is_refused() -> None:
+def test_a_folder_that_is_not_writable_is_refused(tmp_path: Path) -> None:
     code = (  # everything is imported first: another user may not be able to read the checkout
         "import os, sys\n"
         "sys.path[:0] = eval(sys.argv[1])\n"
@@ -116,9 +116,7 @@ def test_a_folder_that_is_not_writable_is_refused() -> None:
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "lmdb_cache(Path('/etc'))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, repr(sys.path)], capture_output=True, text=True
-    )
+    done = run_process(tmp_path, repr(sys.path), program=("-c", code))
     assert "is not writable; name another folder with --cache-dir" in done.stderr
 
 
@@ -209,6 +207,6 @@ def test_damage_of_any_kind_never_ends_the_interpreter(folder: Path, tmp_path: P
         "print(refused)"
     )
     arguments = [repr(sys.path), str(folder / "scores.mdb"), str(tmp_path)]
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    done = run_process(tmp_path, *arguments, program=("-c", code))
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 20

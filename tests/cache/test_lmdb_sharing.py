@@ -21,6 +21,7 @@ from llmattn.cache.lmdb import LmdbCache
 from llmattn.errors import CacheError
 from llmattn.rows import Row
 from support_cache import PAIR, TEXT, CachedRows, lmdb_cache, many_rows, scored
+from support_cli import run_process, start_process
 from torch.utils.data import DataLoader
 
 ROWS = many_rows(50, 20)
@@ -87,11 +88,8 @@ def test_a_spawned_worker_is_handed_the_cache(tmp_path: Path) -> None:
         "cache = pickle.loads(bytes.fromhex(sys.argv[2]))\n"
         "print(any(np.isnan(s).any() for s in cache.get(PAIR, many_rows(50, 20))))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, repr(sys.path), pickle.dumps(cache).hex()],
-        capture_output=True,
-        text=True,
-    )
+    arguments = (repr(sys.path), pickle.dumps(cache).hex())
+    done = run_process(tmp_path, *arguments, program=("-c", code))
     assert done.stdout.strip() == "False", done.stderr
     cache.close()
 
@@ -248,10 +246,10 @@ def _kill_writers(folder: Path, times: int) -> None:
     rng = random.Random(0)
     done = -1
     for _ in range(times):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, repr(sys.path), str(folder), str(done + 1)],
-            stdout=subprocess.PIPE,
-            text=True,
+        arguments = (repr(sys.path), folder, done + 1)
+        nothing = subprocess.DEVNULL
+        writer = start_process(
+            folder, *arguments, program=("-c", WRITER), stdin=nothing, stderr=nothing
         )
         assert writer.stdout is not None
         first = writer.stdout.readline()

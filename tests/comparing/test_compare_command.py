@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support_engine import run, start, write_corpus
+from support_cli import Done, run_cli, start_process
+from support_engine import write_corpus
 
 TINY = (
     "--n-layer",
@@ -29,9 +29,9 @@ QUICK = ("--steps", "6", "--eval-every", "3", *TINY)
 GRID = ("--lrs", "3e-3,3e-2")
 
 
-def compare(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def compare(folder: Path, *options: str) -> Done:
     grid = () if {"--lr", "--lrs"} & {*options} else GRID
-    return run(folder, "compare", "corpus.txt", *QUICK, *grid, *options)
+    return run_cli(folder, "compare", "corpus.txt", *QUICK, *grid, *options)
 
 
 def result(folder: Path) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def test_a_damaged_run_is_made_anew(tmp_path: Path) -> None:
 def interrupt(folder: Path, number: signal.Signals, *options: str) -> str:
     """Start a comparison and stop it after its first run; what it said last."""
     write_corpus(folder)
-    process = start(folder, "compare", "corpus.txt", *QUICK, *options)
+    process = start_process(folder, "compare", "corpus.txt", *QUICK, *options)
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("[1/"):
@@ -223,7 +223,7 @@ def test_a_schedulers_signal_interrupts_as_a_key_does(tmp_path: Path) -> None:
 def test_processes_whose_parent_was_killed_end_without_a_word(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     options = ("--arms", "position,uniform", "--seeds", "2", "--steps", "30", "--jobs", "2")
-    process = start(tmp_path, "compare", "corpus.txt", *QUICK, *GRID, *options)
+    process = start_process(tmp_path, "compare", "corpus.txt", *QUICK, *GRID, *options)
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("[1/"):  # both have their next run
@@ -422,12 +422,12 @@ def test_a_file_for_more_arms_than_are_typed_may_say_more(tmp_path: Path) -> Non
     write_corpus(tmp_path)
     text = 'provider = ["random"]\nlr = 3e-3\nseeds = 1\n'
     (tmp_path / "all.toml").write_text(text)
-    done = run(
+    done = run_cli(
         tmp_path, "compare", "corpus.txt", *QUICK, "--config", "all.toml", "--arms", "position"
     )
     assert done.returncode == 0, done.stderr
     (tmp_path / "all.toml").write_text(f'arms = "position"\n{text}')
-    done = run(tmp_path, "compare", "corpus.txt", *QUICK, "--config", "all.toml")
+    done = run_cli(tmp_path, "compare", "corpus.txt", *QUICK, "--config", "all.toml")
     assert "error: --provider is for" in done.stderr
 
 
@@ -437,5 +437,5 @@ def test_a_printed_configuration_makes_the_same_comparison(tmp_path: Path) -> No
     compare(tmp_path, *options)
     printed = compare(tmp_path, *options, "--print-config").stdout
     (tmp_path / "printed.toml").write_text(printed)
-    done = run(tmp_path, "compare", "corpus.txt", "--config", "printed.toml")
+    done = run_cli(tmp_path, "compare", "corpus.txt", "--config", "printed.toml")
     assert "2 runs kept from before" in done.stderr, done.stderr

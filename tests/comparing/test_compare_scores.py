@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from importlib import import_module
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -15,7 +14,8 @@ from llmattn.data.feed import NoScores
 from llmattn.testing.server import ScoreServer
 from llmattn.training.checkpoint import load_checkpoint
 from llmattn.training.evaluate import split_loss
-from support_engine import run, write_corpus
+from support_cli import Done, run_cli
+from support_engine import write_corpus
 from support_plugins import install
 
 KEY = "sk-planted-key-1234567890"
@@ -34,8 +34,8 @@ TINY = (
 QUICK = ("--jobs", "1", "--steps", "4", "--eval-every", "2", "--lr", "3e-3", "--seeds", "1", *TINY)
 
 
-def compare(folder: Path, *options: str) -> CompletedProcess[str]:
-    return run(folder, "compare", "corpus.txt", *QUICK, *options)
+def compare(folder: Path, *options: str) -> Done:
+    return run_cli(folder, "compare", "corpus.txt", *QUICK, *options)
 
 
 def scores(folder: Path) -> dict[str, Any]:
@@ -61,7 +61,9 @@ def test_arms_share_what_was_asked_once(tmp_path: Path) -> None:
         before = done.stderr.partition("scored now")[0]
         assert "custom: 1 request to send, about" in before
         asked = len(server.log.requests)
-        run(tmp_path, "score", "corpus.txt", "-p", "custom", "--block-size", "64", *custom(server))
+        run_cli(
+            tmp_path, "score", "corpus.txt", "-p", "custom", "--block-size", "64", *custom(server)
+        )
         assert len(server.log.requests) == asked > 0
 
 
@@ -192,7 +194,7 @@ def test_kept_checkpoint_of_a_control_refuses_plain_scores(tmp_path: Path, contr
     assert done.returncode == 0, done.stderr
     (path,) = (tmp_path / "comparison" / "checkpoints").iterdir()
     kept = path.rename(tmp_path / "kept.pt").name
-    assert run(tmp_path, "export", kept, "--safetensors", "exported").returncode == 0
+    assert run_cli(tmp_path, "export", kept, "--safetensors", "exported").returncode == 0
     for command in (
         ("sample", "--checkpoint", kept, "--prompt", "the cat"),
         ("sample", "--checkpoint", "exported", "--prompt", "the cat"),
@@ -201,7 +203,7 @@ def test_kept_checkpoint_of_a_control_refuses_plain_scores(tmp_path: Path, contr
         ("show", kept, "--text", "the cat sees the dog"),
         ("train", "--resume", "--out", kept, "--steps", "9"),
     ):
-        refused = run(tmp_path, *command)
+        refused = run_cli(tmp_path, *command)
         assert refused.returncode == 1
         assert f"trained on {control} scores, a control" in refused.stderr
 
@@ -333,5 +335,5 @@ def test_kept_checkpoints_can_be_sampled(tmp_path: Path) -> None:
     for path, kept in zip(found, runs, strict=True):
         best = json.loads(kept.read_text())
         assert load_checkpoint(path).best["loss"] == pytest.approx(best["val_loss"], abs=1e-6)
-        sample = run(tmp_path, "sample", "--checkpoint", str(path), "--prompt", "the cat")
+        sample = run_cli(tmp_path, "sample", "--checkpoint", str(path), "--prompt", "the cat")
         assert sample.returncode == 0, sample.stderr

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from llmattn.testing.server import ScoreServer
+from support_cli import run_process
 
 KEY, PASSWORD = "sk-planted-key-5417", "planted-password-8823"
 CORPUS = "the cat eats fish .\nthe dog eats meat .\nthe cat sees the dog .\n" * 10
@@ -16,15 +14,7 @@ CORPUS = "the cat eats fish .\nthe dog eats meat .\nthe cat sees the dog .\n" * 
 
 def run(folder: Path, *arguments: str, **environ: str) -> str:
     """Everything that a command prints; it may fail."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("LLM", "OPENAI", "CUSTOM"))}
-    done = subprocess.run(
-        [sys.executable, "-m", "llmattn", *arguments],
-        env={**clean, "LLMATTN_CACHE_DIR": str(folder / "cache"), **environ},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_process(folder, *arguments, **environ)
     return done.stdout + done.stderr
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support_cli import run_process
 from support_plugins import GOOD, install, listed, run
 
 
@@ -99,12 +98,14 @@ def test_an_unknown_provider_names_the_installed_ones(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["plugins"], ["train", "--help"]])
-def test_help_and_listings_import_neither_torch_nor_openai(arguments: list[str]) -> None:
+def test_help_and_listings_import_neither_torch_nor_openai(
+    tmp_path: Path, arguments: list[str]
+) -> None:
     code = (
         "import sys\nfrom llmattn.cli.main import main\n"
         f"try:\n    main({arguments!r})\nexcept SystemExit as end:\n    assert not end.code\n"
         "print(sorted({'torch', 'openai', 'numpy.testing'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = run_process(tmp_path, program=("-c", code))
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("[]")

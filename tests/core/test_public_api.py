@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from pathlib import Path
 
 import llmattn
+from support_cli import run_process
 
 
 def test_every_public_name_can_be_used() -> None:
@@ -14,7 +14,7 @@ def test_every_public_name_can_be_used() -> None:
         assert getattr(llmattn, name) is not None
 
 
-def test_importing_llmattn_imports_nothing_heavy() -> None:
+def test_importing_llmattn_imports_nothing_heavy(tmp_path: Path) -> None:
     code = "import sys, llmattn; print(sorted({'torch', 'openai', 'lmdb'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = run_process(tmp_path, program=("-c", code))
     assert done.stdout.strip() == "[]"

@@ -25,7 +25,8 @@ from llmattn.sampling.options import SampleOptions
 from llmattn.sampling.sampler import Sampler
 from llmattn.sampling.scores import TableRows
 from llmattn.training.checkpoint import load_checkpoint
-from support_engine import SMALL, run, write_corpus
+from support_cli import run_cli
+from support_engine import SMALL, write_corpus
 from tokenizers import Tokenizer
 
 LINES = [
@@ -219,9 +220,11 @@ def test_a_model_of_pieces_trains_goes_on_and_samples(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     text = ("--tokenizer", "bpe", "--vocab-size", "520", "--stream", "--test-fraction", "0.1")
     steps = ("--eval-every", "2", "--provider", "random")
-    done = run(tmp_path, "train", *text, *SMALL, *steps, "--corpus", "corpus.txt", "--steps", "4")
+    done = run_cli(
+        tmp_path, "train", *text, *SMALL, *steps, "--corpus", "corpus.txt", "--steps", "4"
+    )
     assert done.returncode == 0, done.stderr
-    done = run(tmp_path, "train", "--resume", "--steps", "6")
+    done = run_cli(tmp_path, "train", "--resume", "--steps", "6")
     assert done.returncode == 0, done.stderr
     prompt = "the Caf\u00e9"
     with Sampler(load_checkpoint(tmp_path / "checkpoint.pt"), seed=1) as sampler:

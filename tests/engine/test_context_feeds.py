@@ -21,8 +21,8 @@ from llmattn.rows import Row
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.checkpoint import Scored
 from llmattn.training.scores import open_feeds, reading_of
+from support_cli import run_cli
 from support_context import Maps, Pairs, share, source_of, text_corpus
-from support_engine import run
 from torch import Tensor
 
 BLOCK = 12
@@ -109,7 +109,7 @@ def test_a_second_run_reads_the_packed_file_and_asks_nothing(tmp_path: Path) -> 
 
 def test_forgetting_a_namespace_forgets_what_was_packed_from_it(tmp_path: Path) -> None:
     feeds_of(tmp_path, text_corpus(tmp_path), Maps())
-    done = run(tmp_path, "cache", "purge", "maps", "--yes", "--cache-dir", tmp_path)
+    done = run_cli(tmp_path, "cache", "purge", "maps", "--yes", "--cache-dir", tmp_path)
     assert done.returncode == 0, done.stderr
     assert not list((tmp_path / "packed").rglob("*.tri"))
 

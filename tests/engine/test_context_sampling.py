@@ -28,8 +28,9 @@ from llmattn.training.checkpoint import load_checkpoint
 from llmattn.training.evaluate import split_loss
 from llmattn.training.reopen import reopen_feeds
 from llmattn.training.scores import open_feeds, reading_of
+from support_cli import run_cli
 from support_context import TEXT, Maps, source_of, text_corpus
-from support_engine import SMALL, lively_model, run, small_config, write_corpus
+from support_engine import SMALL, lively_model, small_config, write_corpus
 
 CONTEXT = ("--provider", "random", "--option", "random.scope=prefix")
 
@@ -40,14 +41,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     write_corpus(folder)
     both = ("--provider", "cooccurrence", *CONTEXT, "--block-size", "8", "--eval-every", "4")
-    done = run(folder, "train", "--corpus", "corpus.txt", *SMALL, *both, "--steps", "8")
+    done = run_cli(folder, "train", "--corpus", "corpus.txt", *SMALL, *both, "--steps", "8")
     assert done.returncode == 0, done.stderr
     assert "cooccurrence.cooccurrence, random.random: 100.0% of the attention" in done.stdout
     return folder
 
 
 def test_a_run_on_both_scopes_goes_on(trained: Path) -> None:
-    done = run(trained, "train", "--resume", "--steps", "9", "--out", "checkpoint.pt")
+    done = run_cli(trained, "train", "--resume", "--steps", "9", "--out", "checkpoint.pt")
     assert done.returncode == 0, done.stderr
     assert "going on after step 8 of 9" in done.stdout
 
@@ -60,21 +61,21 @@ def test_an_option_of_the_pairs_provider_is_held_against_a_checkpoint_of_both_sc
         served = ("-o", f"custom.base_url={server.url}", "-o", "custom.model=test-model")
         both = ("--provider", "custom", *served, *CONTEXT, "--block-size", "8")
         asked = ("--criteria", "relevance", "--steps", "2")
-        done = run(tmp_path, "train", "--corpus", "corpus.txt", *SMALL, *both, *asked)
+        done = run_cli(tmp_path, "train", "--corpus", "corpus.txt", *SMALL, *both, *asked)
     assert done.returncode == 0, done.stderr
-    other = run(tmp_path, "train", "--resume", "--criteria", "syntax")
+    other = run_cli(tmp_path, "train", "--resume", "--criteria", "syntax")
     assert other.returncode == 1
     assert "--criteria syntax contradicts the checkpoint" in other.stderr
-    same = run(tmp_path, "train", "--resume", "--criteria", "relevance", "--steps", "3")
+    same = run_cli(tmp_path, "train", "--resume", "--criteria", "relevance", "--steps", "3")
     assert same.returncode == 0, same.stderr
 
 
 def test_several_channels_of_random_scores_are_opened_again_as_many(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     noise = (*CONTEXT, "--option", "random.channels=3", "--block-size", "8")
-    done = run(tmp_path, "train", "--corpus", "corpus.txt", *SMALL, *noise, "--steps", "2")
+    done = run_cli(tmp_path, "train", "--corpus", "corpus.txt", *SMALL, *noise, "--steps", "2")
     assert done.returncode == 0, done.stderr
-    done = run(tmp_path, "sample", "--prompt", "the cat", "--max-new", "5")
+    done = run_cli(tmp_path, "sample", "--prompt", "the cat", "--max-new", "5")
     assert done.returncode == 0, done.stderr
 
 
@@ -83,7 +84,7 @@ def test_providers_in_another_order_than_their_channels_do_not_contradict_the_ch
 ) -> None:
     shutil.copy(trained / "checkpoint.pt", trained / "again.pt")
     given = (*CONTEXT, "--provider", "cooccurrence", "--steps", "10", "--out", "again.pt")
-    done = run(trained, "train", "--resume", *given)
+    done = run_cli(trained, "train", "--resume", *given)
     assert done.returncode == 0, done.stderr
 
 
@@ -97,7 +98,7 @@ def test_scores_opened_again_give_the_loss_that_training_had(trained: Path) -> N
 
 
 def test_a_checkpoint_in_context_samples_without_being_allowed_to_ask(trained: Path) -> None:
-    done = run(trained, "sample", "--prompt", "the cat", "--seed", "1", "--max-new", "20")
+    done = run_cli(trained, "sample", "--prompt", "the cat", "--seed", "1", "--max-new", "20")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("the cat")
     assert done.stderr == ""
@@ -115,7 +116,7 @@ def test_several_samples_at_once_are_those_of_one_after_another(trained: Path) -
 
 
 def test_a_provider_that_is_gone_is_named(trained: Path) -> None:
-    done = run(trained, "sample", "--prompt", "the", "--option", "random.seed=7")
+    done = run_cli(trained, "sample", "--prompt", "the", "--option", "random.seed=7")
     assert done.returncode != 0
     assert "reads scores in context, so it needs the provider 'random'" in done.stderr
     assert "seed was 0, is 7" in done.stderr
@@ -240,7 +241,7 @@ def test_a_checkpoints_sample_sees_as_much_before_its_window_as_training_did(
 ) -> None:
     write_corpus(tmp_path)
     shape = (*SMALL, "--block-size", "8", "--steps", "2", "--stream", "--context-words", "3")
-    done = run(tmp_path, "train", "--corpus", "corpus.txt", *CONTEXT, *shape)
+    done = run_cli(tmp_path, "train", "--corpus", "corpus.txt", *CONTEXT, *shape)
     assert done.returncode == 0, done.stderr
     prompt = "The cat sees the dog at night. The FOX hears the zebra at night"
     with Sampler(load_checkpoint(tmp_path / "checkpoint.pt"), seed=1) as sampler:
@@ -257,7 +258,7 @@ def test_a_checkpoints_sample_sees_as_much_before_its_window_as_training_did(
 def test_a_provider_is_shown_further_lines_as_they_would_be_written(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     shape = (*SMALL, "--block-size", "8", "--steps", "20", "--stream")
-    done = run(tmp_path, "train", "--corpus", "corpus.txt", *CONTEXT, *shape)
+    done = run_cli(tmp_path, "train", "--corpus", "corpus.txt", *CONTEXT, *shape)
     assert done.returncode == 0, done.stderr
     with Sampler(load_checkpoint(tmp_path / "checkpoint.pt"), seed=1) as sampler:
         (text,) = sampler.sample("tHE owl", SampleOptions(max_new=200, temperature=2.0, lines=5))

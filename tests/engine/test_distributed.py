@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from llmattn.training.checkpoint import load_checkpoint
-from support_engine import run, write_corpus
+from support_cli import run_cli
+from support_engine import write_corpus
 from support_torchrun import assert_same_losses, torchrun, wait_for
 
 QUICK = (
@@ -21,7 +22,7 @@ QUICK = (
 def test_two_processes_have_the_losses_of_one(tmp_path: Path, grad_accum: str) -> None:
     write_corpus(tmp_path)
     command = (*QUICK, "--steps", "30", "--eval-every", "5", "--grad-accum", grad_accum)
-    run(tmp_path, *command, "--log-file", "one.jsonl")
+    run_cli(tmp_path, *command, "--log-file", "one.jsonl")
     with torchrun(tmp_path, *command, "--log-file", "two.jsonl") as process:
         pass
     assert process.returncode == 0
@@ -45,13 +46,13 @@ def test_interrupt_stops_all_at_one_step_and_one_process_can_go_on(
 ) -> None:
     write_corpus(tmp_path)
     command = (*QUICK, "--steps", "60", "--eval-every", "1")
-    run(tmp_path, *command, "--out", "one.pt", "--log-file", "one.jsonl")
+    run_cli(tmp_path, *command, "--out", "one.pt", "--log-file", "one.jsonl")
     with torchrun(tmp_path, *command, *shard, "--log-file", "two.jsonl") as process:
         wait_for(tmp_path / "out.txt", "10")
         process.send_signal(signal.SIGINT)
     assert (tmp_path / "err.txt").read_text().count("Stopped after step") == 1
     assert 10 <= load_checkpoint(tmp_path / "checkpoint.pt").last["step"] < 60
-    assert run(tmp_path, "train", "--resume", "--log-file", "two.jsonl").returncode == 0
+    assert run_cli(tmp_path, "train", "--resume", "--log-file", "two.jsonl").returncode == 0
     assert_same_losses(tmp_path / "one.jsonl", tmp_path / "two.jsonl")
 
 
@@ -62,7 +63,7 @@ def test_run_goes_on_from_its_checkpoint_after_a_process_dies(
 ) -> None:
     write_corpus(tmp_path)
     command = (*QUICK, "--steps", "60", "--eval-every", "1", "--save-every", "0")
-    run(tmp_path, *command, "--out", "one.pt", "--log-file", "one.jsonl")
+    run_cli(tmp_path, *command, "--out", "one.pt", "--log-file", "one.jsonl")
     with torchrun(tmp_path, *command, *shard, "--log-file", "two.jsonl", restarts=1) as process:
         wait_for(tmp_path / "out.txt", "10")
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

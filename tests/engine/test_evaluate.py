@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from llmattn.training.checkpoint import load_checkpoint
-from support_engine import SMALL, run, write_corpus
+from support_cli import run_cli
+from support_engine import SMALL, write_corpus
 
 QUICK = ("train", "--corpus", "corpus.txt", "--steps", "10", "--eval-every", "5", *SMALL)
 
@@ -17,14 +18,14 @@ QUICK = ("train", "--corpus", "corpus.txt", "--steps", "10", "--eval-every", "5"
 def trained(folder: Path, *options: str) -> Path:
     """``folder`` with a corpus and a checkpoint."""
     write_corpus(folder)
-    done = run(folder, *QUICK, *options)
+    done = run_cli(folder, *QUICK, *options)
     assert done.returncode == 0, done.stderr
     return folder
 
 
 def evaluated(folder: Path, *options: str) -> dict[str, Any]:
     """What ``llmattn eval checkpoint.pt`` finds."""
-    done = run(folder, "eval", "checkpoint.pt", *options, "--json")
+    done = run_cli(folder, "eval", "checkpoint.pt", *options, "--json")
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -47,7 +48,7 @@ def test_validation_part_has_the_loss_that_training_found(pairs: Path) -> None:
 
 def test_test_part_has_the_loss_that_training_printed(tmp_path: Path) -> None:
     write_corpus(tmp_path)
-    done = run(tmp_path, *QUICK, "--attention", "position", "--test-fraction", "0.2")
+    done = run_cli(tmp_path, *QUICK, "--attention", "position", "--test-fraction", "0.2")
     found = evaluated(tmp_path, "corpus.txt", "--split", "test")
     assert f"Test loss of these weights: {found['loss']:.4f} nats a token" in done.stdout
 
@@ -89,7 +90,7 @@ def test_unknown_words_cost_eight_bits_a_byte(pairs: Path) -> None:
     size = len("the zebra sees the gnu\n")
     extra = found["bits_per_byte"] - found["model_bits_per_byte"]
     assert extra == pytest.approx((8 * 8 + found["left_out_bits"]) / size)
-    done = run(pairs, "eval", "checkpoint.pt", "other.txt")
+    done = run_cli(pairs, "eval", "checkpoint.pt", "other.txt")
     assert "2 unknown words (33.3% of the tokens)" in done.stdout
     assert f"{8 * 8 / size:.4f} to spell unknown words" in done.stdout
 
@@ -102,7 +103,7 @@ def test_case_that_the_tokenizer_leaves_out_is_paid_for(pairs: Path) -> None:
     more = (changed["left_out_bits"] - plain["left_out_bits"]) / plain["size"]
     assert more > 0.01
     assert changed["bits_per_byte"] == pytest.approx(plain["bits_per_byte"] + more)
-    done = run(pairs, "eval", "checkpoint.pt", "changed.txt")
+    done = run_cli(pairs, "eval", "checkpoint.pt", "changed.txt")
     assert f"{changed['left_out_bits'] / changed['size']:.4f} for case and spaces" in done.stdout
 
 
@@ -121,12 +122,12 @@ def test_pairs_that_were_never_scored_are_told(pairs: Path) -> None:
 def test_wrong_input_gets_one_clear_line(
     pairs: Path, options: tuple[str, ...], message: str
 ) -> None:
-    done = run(pairs, "eval", "checkpoint.pt", *options)
+    done = run_cli(pairs, "eval", "checkpoint.pt", *options)
     assert done.returncode == 1
     assert message in done.stderr
 
 
 def test_test_part_of_a_run_without_one_is_refused(tmp_path: Path) -> None:
     trained(tmp_path, "--attention", "position")
-    done = run(tmp_path, "eval", "checkpoint.pt", "corpus.txt", "--split", "test")
+    done = run_cli(tmp_path, "eval", "checkpoint.pt", "corpus.txt", "--split", "test")
     assert "was trained without a test part" in done.stderr

@@ -10,7 +10,8 @@ import torch
 from llmattn.errors import CheckpointError
 from llmattn.training.checkpoint import export_checkpoint, load_checkpoint
 from safetensors import safe_open
-from support_engine import SMALL, run, write_corpus
+from support_cli import run_cli
+from support_engine import SMALL, write_corpus
 from tokenizers import Tokenizer
 
 QUICK = ("train", "--corpus", "corpus.txt", "--steps", "5", *SMALL)
@@ -21,8 +22,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a checkpoint, and what ``llmattn export`` makes of it in ``model/``."""
     folder = tmp_path_factory.mktemp("export")
     write_corpus(folder)
-    assert run(folder, *QUICK, "--provider", "random").returncode == 0
-    done = run(folder, "export", "checkpoint.pt", "--safetensors", "model")
+    assert run_cli(folder, *QUICK, "--provider", "random").returncode == 0
+    done = run_cli(folder, "export", "checkpoint.pt", "--safetensors", "model")
     assert done.returncode == 0, done.stderr
     assert "model/model.safetensors" in done.stdout
     return folder
@@ -66,12 +67,12 @@ def test_the_text_of_training_is_told_from_others_though_its_place_is_not(folder
     (folder / "moved.txt").write_bytes((folder / "corpus.txt").read_bytes())
     (folder / "other.txt").write_text("the cat sees the dog .\n")
     told = "The model was trained on most of this text"
-    assert told in run(folder, "eval", "model", "moved.txt").stderr
-    assert told not in run(folder, "eval", "model", "other.txt").stderr
+    assert told in run_cli(folder, "eval", "model", "moved.txt").stderr
+    assert told not in run_cli(folder, "eval", "model", "other.txt").stderr
 
 
 def test_an_export_is_shown_without_its_text_as_far_as_it_goes(folder: Path) -> None:
-    done = run(folder, "show", "model")
+    done = run_cli(folder, "show", "model")
     assert done.returncode == 0, done.stderr
     assert "Name a text to measure on with --corpus" in done.stderr
 
@@ -79,7 +80,7 @@ def test_an_export_is_shown_without_its_text_as_far_as_it_goes(folder: Path) -> 
 def test_exported_model_can_be_sampled(folder: Path) -> None:
     same = ("--prompt", "the cat", "--seed", "3")
     texts = [
-        run(folder, "sample", "--checkpoint", name, *same).stdout
+        run_cli(folder, "sample", "--checkpoint", name, *same).stdout
         for name in ("checkpoint.pt", "model")
     ]
     assert texts[0].startswith("the cat")
@@ -102,6 +103,6 @@ def test_damaged_export_is_refused(folder: Path, tmp_path: Path, name: str) -> N
 
 
 def test_export_into_a_file_is_refused(folder: Path) -> None:
-    done = run(folder, "export", "checkpoint.pt", "--safetensors", "corpus.txt")
+    done = run_cli(folder, "export", "checkpoint.pt", "--safetensors", "corpus.txt")
     assert done.returncode == 1
     assert "cannot be exported to corpus.txt" in done.stderr

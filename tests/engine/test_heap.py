@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import platform
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
+from support_cli import run_process
 
 ROUNDS = """
 import resource, torch
@@ -20,9 +20,8 @@ for _ in range(20):  # 40 MB, more than glibc ever keeps by itself
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep memory")
-def test_a_large_block_comes_from_memory_that_was_used_before() -> None:
-    result = subprocess.run(
-        [sys.executable, "-c", ROUNDS], capture_output=True, text=True, check=True
-    )
+def test_a_large_block_comes_from_memory_that_was_used_before(tmp_path: Path) -> None:
+    result = run_process(tmp_path, program=("-c", ROUNDS))
+    assert result.returncode == 0, result.stderr
     faults = [int(line) for line in result.stdout.split()]
     assert min(faults) < 100

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from pathlib import Path
 
 import torch
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.training.config import TrainConfig
 from llmattn.training.optimizer import build_optimizer
+from support_cli import run_process
 from support_engine import small_config
 
 STEPS = """
@@ -25,11 +25,9 @@ print("torch._dynamo" in sys.modules)
 """
 
 
-def test_a_step_does_not_load_the_compiler() -> None:
-    result = subprocess.run(
-        [sys.executable, "-c", STEPS], capture_output=True, text=True, check=True
-    )
-    assert result.stdout.strip() == "False"
+def test_a_step_does_not_load_the_compiler(tmp_path: Path) -> None:
+    result = run_process(tmp_path, program=("-c", STEPS))
+    assert result.stdout.strip() == "False", result.stderr
 
 
 def test_steps_are_those_of_torchs_own() -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import pty
 import select
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from support_engine import SMALL, environment, run, write_corpus
+from support_cli import run_cli, start_process
+from support_engine import SMALL, write_corpus
 
 
 @pytest.fixture(scope="module")
@@ -19,21 +18,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sample")
     write_corpus(folder)
     options = ("--steps", "20", "--provider", "random", "--block-size", "8", *SMALL)
-    done = run(folder, "train", "--corpus", "corpus.txt", *options)
+    done = run_cli(folder, "train", "--corpus", "corpus.txt", *options)
     assert done.returncode == 0, done.stderr
     (folder / "corpus.txt").unlink()  # sampling must not need it, and must not train again
     return folder
 
 
 def test_prompt_is_continued(folder: Path) -> None:
-    done = run(folder, "sample", "--prompt", "The cat", "--seed", "1")
+    done = run_cli(folder, "sample", "--prompt", "The cat", "--seed", "1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("the cat")
     assert len(done.stdout.splitlines()) == 1
 
 
 def test_num_prints_so_many_lines(folder: Path) -> None:
-    done = run(folder, "sample", "--prompt", "the", "--num", "4", "--seed", "1")
+    done = run_cli(folder, "sample", "--prompt", "the", "--num", "4", "--seed", "1")
     assert len(done.stdout.splitlines()) == 4
 
 
@@ -43,7 +42,7 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stream")
     write_corpus(folder)
     options = ("--steps", "20", "--attention", "position", "--block-size", "8", "--stream", *SMALL)
-    done = run(folder, "train", "--corpus", "corpus.txt", *options)
+    done = run_cli(folder, "train", "--corpus", "corpus.txt", *options)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -52,38 +51,40 @@ SEVERAL = ("--seed", "1", "--max-new", "300", "--lines")
 
 
 def test_a_model_of_a_stream_writes_as_many_lines_as_wanted(stream: Path) -> None:
-    done = run(stream, "sample", "--prompt", "The cat", *SEVERAL, "4")
+    done = run_cli(stream, "sample", "--prompt", "The cat", *SEVERAL, "4")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("the cat")
     assert len(done.stdout.splitlines()) == 4
-    one = run(stream, "sample", "--prompt", "The cat", *SEVERAL, "1")
+    one = run_cli(stream, "sample", "--prompt", "The cat", *SEVERAL, "1")
     assert one.stdout.splitlines() == done.stdout.splitlines()[:1]
 
 
 def test_max_new_ends_a_sample_before_its_lines(stream: Path) -> None:
-    done = run(stream, "sample", "--prompt", "the", "--max-new", "4", "--lines", "9", "--seed", "1")
+    done = run_cli(
+        stream, "sample", "--prompt", "the", "--max-new", "4", "--lines", "9", "--seed", "1"
+    )
     assert len(done.stdout.split()) <= 5
 
 
 def test_samples_of_several_lines_stand_apart(stream: Path) -> None:
-    done = run(stream, "sample", "--prompt", "the", "--num", "3", *SEVERAL, "2")
+    done = run_cli(stream, "sample", "--prompt", "the", "--num", "3", *SEVERAL, "2")
     samples = done.stdout.split("---\n")
     assert [len(sample.splitlines()) for sample in samples] == [2, 2, 2]
-    piped = run(stream, "sample", *SEVERAL, "2", stdin="the cat\nthe dog\n")
+    piped = run_cli(stream, "sample", *SEVERAL, "2", stdin="the cat\nthe dog\n")
     first, second = piped.stdout.split("---\n")
     assert first.startswith("the cat")
     assert second.startswith("the dog")
 
 
 def test_unknown_word_is_told_on_stderr_and_sampled_all_the_same(folder: Path) -> None:
-    done = run(folder, "sample", "--prompt", "the zebra sees", "--seed", "1")
+    done = run_cli(folder, "sample", "--prompt", "the zebra sees", "--seed", "1")
     assert done.returncode == 0
     assert "read as <unk>: zebra" in done.stderr
     assert done.stdout.startswith("the zebra sees")
 
 
 def test_piped_lines_are_continued_one_by_one(folder: Path) -> None:
-    done = run(folder, "sample", "--seed", "1", stdin="the cat\nthe dog\n")
+    done = run_cli(folder, "sample", "--seed", "1", stdin="the cat\nthe dog\n")
     first, second = done.stdout.splitlines()
     assert first.startswith("the cat")
     assert second.startswith("the dog")
@@ -92,28 +93,27 @@ def test_piped_lines_are_continued_one_by_one(folder: Path) -> None:
 
 @pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
 def test_piped_bytes_that_are_no_text_get_one_clear_line(folder: Path, errors: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "llmattn", "sample"],
-        cwd=folder,
-        env={**environment(folder), "PYTHONIOENCODING": f"utf-8:{errors}"},
-        input=b"the \xff\n",
-        capture_output=True,
-    )
-    assert done.returncode == 1
-    assert b"stdin is no text in UTF-8" in done.stderr
-    assert b"a fault in llmattn" not in done.stderr
+    (folder / "no text").write_bytes(b"the \xff\n")
+    encoding = f"utf-8:{errors}"
+    with (folder / "no text").open() as piped:
+        process = start_process(folder, "sample", stdin=piped, PYTHONIOENCODING=encoding)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "stdin is no text in UTF-8" in told
+    assert "a fault in llmattn" not in told
 
 
 def test_terminal_gets_a_prompt_and_leaves_with_control_d(folder: Path) -> None:
     leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "llmattn", "sample", "--seed", "1"],
-        cwd=folder,
-        env={**environment(folder), "TERM": "xterm", "XDG_STATE_HOME": str(folder / "state")},
+    process = start_process(
+        folder,
+        *("sample", "--seed", "1"),
         stdin=follower,
         stdout=follower,
         stderr=follower,
         start_new_session=True,
+        TERM="xterm",
+        XDG_STATE_HOME=str(folder / "state"),
     )
     os.close(follower)
     seen = ""
@@ -154,7 +154,7 @@ def test_terminal_gets_a_prompt_and_leaves_with_control_d(folder: Path) -> None:
 def test_wrong_input_gets_one_clear_line_and_a_failure(
     folder: Path, options: tuple[str, ...], message: str
 ) -> None:
-    done = run(folder, "sample", "--prompt", "the", *options)
+    done = run_cli(folder, "sample", "--prompt", "the", *options)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert message in done.stderr

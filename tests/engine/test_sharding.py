@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from support_engine import run, write_corpus
+from support_cli import run_cli
+from support_engine import write_corpus
 from support_torchrun import assert_same_losses, torchrun
 
 QUICK = (
@@ -55,7 +56,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the same run by one process, ``one``, and by two that split it, ``two``."""
     folder = tmp_path_factory.mktemp("split")
     write_corpus(folder)
-    done = run(folder, *QUICK, "--out", "one.pt", "--log-file", "one.jsonl")
+    done = run_cli(folder, *QUICK, "--out", "one.pt", "--log-file", "one.jsonl")
     (folder / "one.txt").write_text(done.stdout)
     with torchrun(folder, *QUICK, "--shard", "--out", "two.pt", "--log-file", "two.jsonl") as two:
         pass
@@ -97,11 +98,13 @@ def test_checkpoint_of_a_split_model_is_that_of_a_whole_one(trained: Path) -> No
 
 def test_eval_and_sample_read_the_checkpoint_of_a_split_model(trained: Path) -> None:
     one, two = (
-        json.loads(run(trained, "eval", f"{name}.pt", "corpus.txt", "--json").stdout)
+        json.loads(run_cli(trained, "eval", f"{name}.pt", "corpus.txt", "--json").stdout)
         for name in ("one", "two")
     )
     assert two["loss"] == pytest.approx(one["loss"], abs=1e-5)
-    done = run(trained, "sample", "--prompt", "the cat", "--checkpoint", "two.pt", "--max-new", "3")
+    done = run_cli(
+        trained, "sample", "--prompt", "the cat", "--checkpoint", "two.pt", "--max-new", "3"
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -110,8 +113,8 @@ def test_split_and_whole_runs_go_on_from_each_other(trained: Path, tmp_path: Pat
     longer = ("train", "--resume", "--steps", "30")
     shutil.copy(tmp_path / "one.pt", tmp_path / "other.pt")
     shutil.copy(tmp_path / "one.jsonl", tmp_path / "other.jsonl")
-    run(tmp_path, *longer, "--out", "one.pt", "--log-file", "one.jsonl")
-    run(tmp_path, *longer, "--out", "two.pt", "--log-file", "two.jsonl")
+    run_cli(tmp_path, *longer, "--out", "one.pt", "--log-file", "one.jsonl")
+    run_cli(tmp_path, *longer, "--out", "two.pt", "--log-file", "two.jsonl")
     assert_same_losses(tmp_path / "one.jsonl", tmp_path / "two.jsonl")
     split = (*longer, "--shard", "--out", "other.pt", "--log-file", "other.jsonl")
     with torchrun(tmp_path, *split) as process:
@@ -135,7 +138,7 @@ def test_each_process_holds_its_part_of_weights_gradients_and_moments(tmp_path: 
 
 def test_one_process_cannot_split_a_model(tmp_path: Path) -> None:
     write_corpus(tmp_path)
-    done = run(tmp_path, *QUICK, "--shard")
+    done = run_cli(tmp_path, *QUICK, "--shard")
     assert done.returncode == 1
     assert "--shard splits the model among processes, and there is one" in done.stderr
 
@@ -154,7 +157,7 @@ def test_run_that_has_lost_all_other_processes_goes_on_whole(trained: Path, tmp_
 def test_compiled_split_model_of_bfloat16_has_the_losses_of_a_plain_one(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     command = (*QUICK, "--stream", "--block-size", "16", "--precision", "bfloat16")
-    run(tmp_path, *command, "--log-file", "one.jsonl")
+    run_cli(tmp_path, *command, "--log-file", "one.jsonl")
     with torchrun(tmp_path, *command, "--shard", "--compile", "--log-file", "two.jsonl") as two:
         pass
     assert two.returncode == 0, (tmp_path / "err.txt").read_text()

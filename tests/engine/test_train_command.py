@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 from llmattn.training.checkpoint import load_checkpoint
-from support_engine import SMALL, run, start, write_corpus
+from support_cli import run_cli, run_process, start_process
+from support_engine import SMALL, write_corpus
 
 QUICK = ("train", "--corpus", "corpus.txt", "--eval-every", "5", *SMALL)
 
@@ -23,7 +23,7 @@ def rows(text: str) -> list[tuple[str, ...]]:
 
 def test_first_run_scores_trains_and_leaves_a_checkpoint(tmp_path: Path) -> None:
     write_corpus(tmp_path)
-    done = run(tmp_path, *QUICK, "--steps", "10", "--provider", "cooccurrence")
+    done = run_cli(tmp_path, *QUICK, "--steps", "10", "--provider", "cooccurrence")
     assert done.returncode == 0, done.stderr
     assert [row[0] for row in rows(done.stdout)] == ["5", "10"]
     assert "parameters" in done.stdout
@@ -35,8 +35,8 @@ def test_first_run_scores_trains_and_leaves_a_checkpoint(tmp_path: Path) -> None
 def test_second_run_scores_nothing_anew(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     command = (*QUICK, "--steps", "1", "--provider", "random")
-    run(tmp_path, *command)
-    assert ", 0 scored now" in run(tmp_path, *command).stderr
+    run_cli(tmp_path, *command)
+    assert ", 0 scored now" in run_cli(tmp_path, *command).stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -45,8 +45,8 @@ def test_interrupted_run_resumes_with_the_losses_of_an_unbroken_one(
 ) -> None:
     write_corpus(tmp_path)
     command = (*QUICK, "--provider", "random", "--dropout", "0.2", "--steps", "150")
-    whole = run(tmp_path, *command, "--out", "whole.pt")
-    process = start(tmp_path, *command, "--out", "broken.pt")
+    whole = run_cli(tmp_path, *command, "--out", "whole.pt")
+    process = start_process(tmp_path, *command, "--out", "broken.pt")
     assert process.stdout is not None
     printed = []
     for line in process.stdout:
@@ -60,7 +60,7 @@ def test_interrupted_run_resumes_with_the_losses_of_an_unbroken_one(
     assert not list(tmp_path.glob("*.tmp"))
     before = rows("".join(printed) + rest)
     assert len(before) < len(rows(whole.stdout)), "it ended before it was interrupted"
-    resumed = run(tmp_path, "train", "--resume", "--out", "broken.pt")
+    resumed = run_cli(tmp_path, "train", "--resume", "--out", "broken.pt")
     assert resumed.returncode == 0, resumed.stderr
     assert before + rows(resumed.stdout) == rows(whole.stdout)
 
@@ -69,7 +69,7 @@ def test_second_interrupt_stops_at_once(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     # One step that takes long: the first signal waits for its end, the second does not.
     slow = ("--batch-size", "90", "--grad-accum", "100000", "--attention", "uniform")
-    process = start(tmp_path, *QUICK, *slow)
+    process = start_process(tmp_path, *QUICK, *slow)
     assert process.stdout is not None
     assert process.stderr is not None
     watchdog = threading.Timer(60, process.kill)
@@ -88,8 +88,8 @@ def test_second_interrupt_stops_at_once(tmp_path: Path) -> None:
 
 def test_finished_run_goes_on_with_more_steps(tmp_path: Path) -> None:
     write_corpus(tmp_path)
-    run(tmp_path, *QUICK, "--steps", "5", "--attention", "position")
-    done = run(tmp_path, "train", "--resume", "--steps", "15")
+    run_cli(tmp_path, *QUICK, "--steps", "5", "--attention", "position")
+    done = run_cli(tmp_path, "train", "--resume", "--steps", "15")
     assert [row[0] for row in rows(done.stdout)] == ["10", "15"]
     assert "now ends at step 15" in done.stderr
 
@@ -112,7 +112,7 @@ def test_finished_run_goes_on_with_more_steps(tmp_path: Path) -> None:
 def test_resuming_refuses_what_contradicts_the_checkpoint(
     checkpoint: Path, options: tuple[str, ...], message: str
 ) -> None:
-    done = run(checkpoint.parent, "train", "--resume", *options)
+    done = run_cli(checkpoint.parent, "train", "--resume", *options)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -123,7 +123,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of a run of five steps without scores."""
     folder = tmp_path_factory.mktemp("run")
     write_corpus(folder)
-    done = run(folder, *QUICK, "--steps", "5", "--attention", "position")
+    done = run_cli(folder, *QUICK, "--steps", "5", "--attention", "position")
     assert done.returncode == 0, done.stderr
     return folder / "checkpoint.pt"
 
@@ -152,7 +152,7 @@ def test_wrong_input_gets_one_clear_line_and_a_failure(
     tmp_path: Path, options: tuple[str, ...], message: str
 ) -> None:
     write_corpus(tmp_path)
-    done = run(tmp_path, *QUICK, "--steps", "1", *options)
+    done = run_cli(tmp_path, *QUICK, "--steps", "1", *options)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
@@ -161,14 +161,14 @@ def test_wrong_input_gets_one_clear_line_and_a_failure(
 
 def test_unwritable_place_is_found_before_anything_is_scored(tmp_path: Path) -> None:
     write_corpus(tmp_path)
-    run(tmp_path, *QUICK, "--provider", "random", "--out", "no/folder/here.pt")
+    run_cli(tmp_path, *QUICK, "--provider", "random", "--out", "no/folder/here.pt")
     assert not (tmp_path / "scores").exists()
 
 
 def test_two_providers_give_the_model_two_channels(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     both = ("--provider", "random", "--provider", "cooccurrence", "--steps", "5")
-    done = run(tmp_path, *QUICK, *both)
+    done = run_cli(tmp_path, *QUICK, *both)
     assert done.returncode == 0, done.stderr
     loaded = load_checkpoint(tmp_path / "checkpoint.pt")
     assert loaded.model_config.channels == ("random.random", "cooccurrence.cooccurrence")
@@ -182,11 +182,7 @@ def test_help_does_not_wait_for_torch(tmp_path: Path) -> None:
         "try: runpy.run_module('llmattn', run_name='__main__')\n"
         "except SystemExit: print('torch' in sys.modules)"
     )
-    import subprocess
-
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path
-    )
+    done = run_process(tmp_path, program=("-c", code))
     assert "--min-count" in done.stdout
     assert done.stdout.splitlines()[-1] == "False"
 
@@ -197,7 +193,7 @@ def test_config_file_sets_options_and_the_command_line_wins(tmp_path: Path) -> N
         'corpus = "corpus.txt"\nsteps = 3\nn-embd = 16\nn_layer = 1\nattention = "external"\n'
         'provider = ["random"]\noption = ["random.seed=4"]\n'
     )
-    done = run(tmp_path, "train", "--config", "run.toml", "--steps", "2")
+    done = run_cli(tmp_path, "train", "--config", "run.toml", "--steps", "2")
     assert done.returncode == 0, done.stderr
     loaded = load_checkpoint(tmp_path / "checkpoint.pt")
     assert (loaded.train_config.steps, loaded.model_config.n_embd) == (2, 16)
@@ -206,9 +202,9 @@ def test_config_file_sets_options_and_the_command_line_wins(tmp_path: Path) -> N
 
 def test_printed_config_is_a_config_file_with_the_same_settings(tmp_path: Path) -> None:
     given = ("--lr", "0.5", "--provider", "random", "--corpus", 'odd "name".txt')
-    printed = run(tmp_path, "train", *given, "--print-config")
+    printed = run_cli(tmp_path, "train", *given, "--print-config")
     (tmp_path / "run.toml").write_text(printed.stdout)
-    again = run(tmp_path, "train", "--config", "run.toml", "--print-config")
+    again = run_cli(tmp_path, "train", "--config", "run.toml", "--print-config")
     assert "lr = 0.5" in printed.stdout
     assert again.stdout == printed.stdout
 
@@ -224,7 +220,7 @@ def test_printed_config_is_a_config_file_with_the_same_settings(tmp_path: Path) 
 def test_wrong_config_file_gets_one_clear_line(tmp_path: Path, text: str, message: str) -> None:
     if text.strip():
         (tmp_path / "run.toml").write_text(text)
-    done = run(tmp_path, "train", "--config", "run.toml")
+    done = run_cli(tmp_path, "train", "--config", "run.toml")
     assert done.returncode == 1
     assert message in done.stderr
 
@@ -232,9 +228,9 @@ def test_wrong_config_file_gets_one_clear_line(tmp_path: Path, text: str, messag
 def test_the_config_file_of_a_run_also_resumes_it(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     command = (*QUICK, "--steps", "5", "--provider", "random", "--match-params")
-    (tmp_path / "run.toml").write_text(run(tmp_path, *command, "--print-config").stdout)
-    run(tmp_path, "train", "--config", "run.toml", "--steps", "10")
-    done = run(tmp_path, "train", "--config", "run.toml", "--resume", "--steps", "15")
+    (tmp_path / "run.toml").write_text(run_cli(tmp_path, *command, "--print-config").stdout)
+    run_cli(tmp_path, "train", "--config", "run.toml", "--steps", "10")
+    done = run_cli(tmp_path, "train", "--config", "run.toml", "--resume", "--steps", "15")
     assert done.returncode == 0, done.stderr
     assert [row[0] for row in rows(done.stdout)] == ["15"]
 
@@ -244,17 +240,17 @@ def test_a_typed_option_of_the_provider_that_agrees_with_the_checkpoint_resumes_
 ) -> None:
     write_corpus(tmp_path)
     command = (*QUICK, "--provider", "random", "--channels", "2")
-    assert run(tmp_path, *command, "--steps", "5").returncode == 0
-    done = run(tmp_path, *command, "--steps", "10", "--resume")
+    assert run_cli(tmp_path, *command, "--steps", "5").returncode == 0
+    done = run_cli(tmp_path, *command, "--steps", "10", "--resume")
     assert done.returncode == 0, done.stderr
     assert [row[0] for row in rows(done.stdout)] == ["10"]
-    other = run(tmp_path, "train", "--resume", "--channels", "3")
+    other = run_cli(tmp_path, "train", "--resume", "--channels", "3")
     assert "--channels 3 contradicts the checkpoint, which was trained with 2" in other.stderr
 
 
 def test_settings_of_a_config_file_are_held_against_the_checkpoint(checkpoint: Path) -> None:
     (checkpoint.parent / "other.toml").write_text("n-layer = 4\n")
-    done = run(checkpoint.parent, "train", "--resume", "--config", "other.toml")
+    done = run_cli(checkpoint.parent, "train", "--resume", "--config", "other.toml")
     assert "--n-layer 4 contradicts" in done.stderr
 
 
@@ -262,13 +258,13 @@ def test_a_changed_share_of_the_scores_is_held_against_the_checkpoint(tmp_path: 
     write_corpus(tmp_path)
     (tmp_path / "run.toml").write_text("coverage = 0.9\nmin-pair-count = 2\n")
     command = (*QUICK, "--steps", "5", "--provider", "random", "--config", "run.toml")
-    assert run(tmp_path, *command).returncode == 0
-    again = run(tmp_path, "train", "--resume", "--config", "run.toml", "--steps", "10")
+    assert run_cli(tmp_path, *command).returncode == 0
+    again = run_cli(tmp_path, "train", "--resume", "--config", "run.toml", "--steps", "10")
     assert again.returncode == 0, again.stderr
     (tmp_path / "run.toml").write_text("coverage = 0.5\n")
-    done = run(tmp_path, "train", "--resume", "--config", "run.toml")
+    done = run_cli(tmp_path, "train", "--resume", "--config", "run.toml")
     assert "--coverage 0.5 contradicts the checkpoint, which was trained with 0.9" in done.stderr
-    typed = run(tmp_path, "train", "--resume", "--min-pair-count", "1")
+    typed = run_cli(tmp_path, "train", "--resume", "--min-pair-count", "1")
     assert "--min-pair-count 1 contradicts" in typed.stderr
 
 
@@ -276,19 +272,19 @@ def test_a_changed_share_of_the_scores_is_held_against_the_checkpoint(tmp_path: 
 def test_log_of_a_resumed_run_is_that_of_an_unbroken_one(tmp_path: Path, name: str) -> None:
     write_corpus(tmp_path)
     quick = (*QUICK, "--attention", "position", "--steps", "10")
-    run(tmp_path, *quick, "--log", name)
+    run_cli(tmp_path, *quick, "--log", name)
     path = tmp_path / name
     lines = path.read_text().splitlines()
     assert len(lines) == 3 + (name == "log.csv")
     path.write_text("\n".join([*lines, lines[-1].replace("10", "15", 1)]) + "\n")
-    run(tmp_path, "train", "--resume", "--log", name)
+    run_cli(tmp_path, "train", "--resume", "--log", name)
     assert path.read_text().splitlines() == lines
 
 
 def test_tokens_a_second_are_those_of_training_without_evaluations(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     quick = (*QUICK, "--attention", "position", "--steps", "10", "--log", "log.jsonl")
-    printed = run(tmp_path, *quick).stdout
+    printed = run_cli(tmp_path, *quick).stdout
     first, second, third = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
     paces = [
         (now["tokens"] - before["tokens"]) / (now["train_seconds"] - before["train_seconds"])
@@ -302,7 +298,7 @@ def test_tokens_a_second_are_those_of_training_without_evaluations(tmp_path: Pat
 
 def test_log_of_another_kind_is_refused(tmp_path: Path) -> None:
     write_corpus(tmp_path)
-    done = run(tmp_path, *QUICK, "--attention", "position", "--log", "log.txt")
+    done = run_cli(tmp_path, *QUICK, "--attention", "position", "--log", "log.txt")
     assert done.returncode == 1
     assert "must end in .csv or .jsonl" in done.stderr
 
@@ -311,7 +307,7 @@ def test_matched_parameters_are_those_of_learned_attention(tmp_path: Path) -> No
     write_corpus(tmp_path)
 
     def parameters(*options: str) -> int:
-        done = run(tmp_path, *QUICK, "--n-embd", "64", "--steps", "1", *options)
+        done = run_cli(tmp_path, *QUICK, "--n-embd", "64", "--steps", "1", *options)
         words = done.stdout.split()
         return int(words[words.index("parameters") - 1].replace(",", ""))
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support_engine import SMALL, run, write_corpus
+from support_cli import run_cli
+from support_engine import SMALL, write_corpus
 
 QUICK = (
     *("train", "--corpus", "corpus.txt", "--eval-every", "5", "--attention", "position"),
@@ -33,8 +34,8 @@ def test_curves_are_written_for_tensorboard_and_go_on_with_the_run(tmp_path: Pat
     pytest.importorskip("tensorboardX")
     write_corpus(tmp_path)
     board = ("--tensorboard", "curves", "--log", "log.csv")
-    assert run(tmp_path, *QUICK, "--steps", "10", *board).returncode == 0
-    more = run(tmp_path, "train", "--resume", "--steps", "15", *board)
+    assert run_cli(tmp_path, *QUICK, "--steps", "10", *board).returncode == 0
+    more = run_cli(tmp_path, "train", "--resume", "--steps", "15", *board)
     assert more.returncode == 0, more.stderr
     points = curves(tmp_path / "curves")
     logged = [line.split(",") for line in (tmp_path / "log.csv").read_text().splitlines()[1:]]
@@ -49,7 +50,7 @@ def test_curves_are_written_for_tensorboard_and_go_on_with_the_run(tmp_path: Pat
 def test_curves_into_a_file_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("tensorboardX")
     write_corpus(tmp_path)
-    done = run(tmp_path, *QUICK, "--steps", "5", "--tensorboard", "corpus.txt")
+    done = run_cli(tmp_path, *QUICK, "--steps", "5", "--tensorboard", "corpus.txt")
     assert done.returncode == 1
     assert "--tensorboard corpus.txt cannot be written" in done.stderr
 
@@ -60,7 +61,7 @@ def test_without_a_compiler_compile_says_what_to_install(
     write_corpus(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    done = run(tmp_path, *QUICK, "--steps", "5", "--compile")
+    done = run_cli(tmp_path, *QUICK, "--steps", "5", "--compile")
     assert done.returncode == 1
     assert "--compile needs a C++ compiler" in done.stderr
 
@@ -70,8 +71,8 @@ def test_without_a_compiler_compile_says_what_to_install(
 def test_compiled_model_has_the_losses_of_the_plain_one(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     stream = ("--stream", "--block-size", "16", "--batch-size", "8", "--steps", "10")
-    run(tmp_path, *QUICK, *stream, "--log", "plain.csv")
-    done = run(tmp_path, *QUICK, *stream, "--log", "compiled.csv", "--compile")
+    run_cli(tmp_path, *QUICK, *stream, "--log", "plain.csv")
+    done = run_cli(tmp_path, *QUICK, *stream, "--log", "compiled.csv", "--compile")
     assert done.returncode == 0, done.stderr
     plain, compiled = (
         [float(line.split(",")[2]) for line in (tmp_path / name).read_text().splitlines()[1:]]

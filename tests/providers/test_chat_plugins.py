@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from llmattn.rows import Row
 from llmattn.testing.faults import FaultPlan
 from llmattn.testing.providers import check_faults, check_provider
 from llmattn.testing.server import ScoreServer
+from support_cli import run_process
 from support_providers import KEY, NAMES, ROWS, ask, expected, make
 
 every_plugin = pytest.mark.parametrize("name", NAMES)
@@ -173,7 +172,7 @@ def test_a_lost_answer_may_have_been_billed(name: str, fault: str, billed: bool)
 
 
 @every_plugin
-def test_one_provider_serves_several_event_loops(name: str) -> None:
+def test_one_provider_serves_several_event_loops(name: str, tmp_path: Path) -> None:
     # In a process of its own: nobody can close the first loop's connections in order.
     code = (
         "import asyncio, sys; from support_providers import ROWS, make; "
@@ -181,8 +180,9 @@ def test_one_provider_serves_several_event_loops(name: str) -> None:
         "[asyncio.run(provider.score(ROWS)) for _ in range(2)]"
     )
     with ScoreServer() as server:
-        command = [sys.executable, "-c", code, name, server.url]
-        subprocess.run(command, cwd=Path(__file__).parents[1], check=True)
+        here = str(Path(__file__).parents[1])
+        done = run_process(tmp_path, name, server.url, program=("-c", code), PYTHONPATH=here)
+        assert done.returncode == 0, done.stderr
         assert len(server.log.requests) == 2
 
 
@@ -221,12 +221,12 @@ def test_only_openai_works_in_batches() -> None:
     assert found == {"openai"}
 
 
-def test_registering_the_plugins_imports_neither_openai_nor_torch() -> None:
+def test_registering_the_plugins_imports_neither_openai_nor_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from llmattn.plugins import load_plugins; "
         "names = load_plugins().providers.names(); "
         "assert {'openai', 'cerebras', 'custom'} <= set(names), names; "
         "print({'openai', 'torch', 'httpx2'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    done = run_process(tmp_path, program=("-c", code))
+    assert done.stdout.strip() == "set()", done.stderr

@@ -4,7 +4,6 @@ its scores mean nothing.
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -16,12 +15,13 @@ import pytest
 from llmattn.errors import ProviderRejected
 from llmattn.rows import Row, prefix_rows
 from llmattn.testing.providers import PIECES
+from support_environment import OUTER
 from support_providers import KEY, ask, make
 
 pytestmark = pytest.mark.local_llm
 
-SERVER = Path(os.environ.get("LLMATTN_LOCAL_LLM", "local_llm.py"))
-PYTHON = os.environ.get("LLMATTN_LOCAL_LLM_PYTHON", sys.executable)
+SERVER = Path(OUTER.get("LLMATTN_LOCAL_LLM", "local_llm.py"))
+PYTHON = OUTER.get("LLMATTN_LOCAL_LLM_PYTHON", sys.executable)
 MODEL = "SmolLM2-135M-Instruct"
 ROWS = [
     Row("eats", ("the", "cat", "of", "fish")),

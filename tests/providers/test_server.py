@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import urllib.request
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 from llmattn.testing.faults import FAULTS, FaultPlan
 from llmattn.testing.server import ScoreServer
+from support_cli import start_process
 from support_providers import ROWS, ask, make
 
 
@@ -21,9 +21,9 @@ def get(url: str) -> Any:
         return json.load(answer)
 
 
-def test_it_runs_as_a_process_of_its_own_and_stops_at_sigterm() -> None:
-    command = [sys.executable, "-m", "llmattn.testing.server", "--fault", "prose=1.0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+def test_it_runs_as_a_process_of_its_own_and_stops_at_sigterm(tmp_path: Path) -> None:
+    program = ("-m", "llmattn.testing.server")
+    with start_process(tmp_path, "--fault", "prose=1.0", program=program) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         ask(make("custom", url))

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from llmattn.training.checkpoint import load_checkpoint
-from support_engine import SMALL, run, write_corpus
+from support_cli import run_cli
+from support_engine import SMALL, write_corpus
 from support_transformers import save_model
 
 TEXT = "The cat saw a cat"
@@ -25,13 +26,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def found(folder: Path, command: str, *options: str) -> Any:
-    done = run(folder, command, *options, "--json")
+    done = run_cli(folder, command, *options, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def refusal(folder: Path, *arguments: str) -> str:
-    done = run(folder, *arguments)
+    done = run_cli(folder, *arguments)
     assert done.returncode == 1
     return done.stderr
 
@@ -95,9 +96,9 @@ def test_a_setting_that_no_provider_has_is_an_error(
 def test_a_run_of_several_providers_goes_on_with_an_option_for_one_of_them(folder: Path) -> None:
     settings = ("-o", "random.scope=prefix", "-o", "window=5")
     common = ("--corpus", "corpus.txt", "--block-size", "8", *SMALL, *TWO, *settings)
-    begun = run(folder, "train", *common, "--steps", "2", "--out", "two.pt")
+    begun = run_cli(folder, "train", *common, "--steps", "2", "--out", "two.pt")
     assert begun.returncode == 0, begun.stderr
-    more = run(folder, "train", *common, "--steps", "4", "--out", "two.pt", "--resume")
+    more = run_cli(folder, "train", *common, "--steps", "4", "--out", "two.pt", "--resume")
     assert more.returncode == 0, more.stderr
 
 
@@ -105,10 +106,10 @@ def test_a_run_on_channels_that_are_read_differently_goes_on_and_samples(folder:
     local = ("--provider", "transformers", "--model", "llama", "--channels", "0")
     common = ("--corpus", "corpus.txt", "--block-size", "8", *SMALL, *local)
     method = ("--method", "attention+gradient")
-    begun = run(folder, "train", *common, *method, "--steps", "2", "--out", "mixed.pt")
+    begun = run_cli(folder, "train", *common, *method, "--steps", "2", "--out", "mixed.pt")
     assert begun.returncode == 0, begun.stderr
     assert load_checkpoint(folder / "mixed.pt").scored[0].transform == "log,identity"
-    more = run(folder, "train", "--out", "mixed.pt", "--resume", "--steps", "3")
+    more = run_cli(folder, "train", "--out", "mixed.pt", "--resume", "--steps", "3")
     assert more.returncode == 0, more.stderr
     sample = ("sample", "--checkpoint", "mixed.pt", "--prompt", "the cat", "--max-new", "3")
-    assert run(folder, *sample).returncode == 0
+    assert run_cli(folder, *sample).returncode == 0

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from llmattn.testing.faults import FaultPlan
 from llmattn.testing.server import ScoreServer
+from support_cli import Done, run_cli, run_process
 
 CORPUS = "the cat eats fish .\nthe dog eats meat .\nthe cat sees the dog .\n" * 10
 
@@ -20,25 +19,22 @@ def score(
     *arguments: str,
     provider: str = "openai",
     cache_dir: str | None = "cache",
-) -> subprocess.CompletedProcess[str]:
+    run: Callable[..., Done] = run_cli,
+) -> Done:
     (tmp_path / "corpus.txt").write_text(CORPUS)
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "llmattn.score", "corpus.txt", "-p", provider),
-            *(("--cache-dir", cache_dir) if cache_dir else ()),
-            *arguments,
-        ],
-        env={**os.environ, "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-planted-batch"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
+    return run(
+        tmp_path,
+        *("score", "corpus.txt", "-p", provider),
+        *(("--cache-dir", cache_dir) if cache_dir else ()),
+        *arguments,
+        OPENAI_BASE_URL=server.url,
+        OPENAI_API_KEY="sk-planted-batch",
     )
 
 
 def test_a_later_process_collects_and_nothing_is_left_to_ask(tmp_path: Path) -> None:
     with ScoreServer(batch_polls=2) as server:
-        first = score(tmp_path, server, "--batch")
+        first = score(tmp_path, server, "--batch", run=run_process)
         assert "handed over" in first.stdout, first.stderr
         assert list((tmp_path / "cache" / "batches").rglob("*.json"))
         texts = [
@@ -47,7 +43,7 @@ def test_a_later_process_collects_and_nothing_is_left_to_ask(tmp_path: Path) -> 
             if path.is_file()
         ]
         assert "sk-planted-batch" not in "".join(texts)
-        second = score(tmp_path, server, "--batch")
+        second = score(tmp_path, server, "--batch", run=run_process)
         assert "requests done" in second.stdout, second.stderr
         for _ in range(3):
             last = score(tmp_path, server, "--batch")

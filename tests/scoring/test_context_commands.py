@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from llmattn.testing.server import ScoreServer
+from support_cli import run_cli
 from support_context import TEXT
-from support_engine import run
 
 ASKED = ("--stream", "--block-size", "12", "--scope", "prefix", "--provider", "custom")
 
@@ -31,7 +31,7 @@ def server(folder: Path) -> Iterator[ScoreServer]:
 
 
 def planned(folder: Path, *options: str) -> dict[str, Any]:
-    done = run(folder, "plan", "text.txt", *ASKED, "--json", *options)
+    done = run_cli(folder, "plan", "text.txt", *ASKED, "--json", *options)
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(done.stdout)
     return dict(found)
@@ -40,7 +40,7 @@ def planned(folder: Path, *options: str) -> dict[str, Any]:
 def test_the_plan_tells_what_scoring_then_sends(folder: Path, server: ScoreServer) -> None:
     plan = planned(folder)
     assert not server.log.requests
-    done = run(folder, "score", "text.txt", *ASKED)
+    done = run_cli(folder, "score", "text.txt", *ASKED)
     assert done.returncode == 0, done.stderr
     total = plan["curve"][-1]
     assert len(server.log.requests) == total["usage"]["requests"]
@@ -51,11 +51,11 @@ def test_the_plan_tells_what_scoring_then_sends(folder: Path, server: ScoreServe
 def test_what_is_cached_is_neither_planned_nor_sent_again(
     folder: Path, server: ScoreServer
 ) -> None:
-    run(folder, "score", "text.txt", *ASKED)
+    run_cli(folder, "score", "text.txt", *ASKED)
     server.reset()
     plan = planned(folder)
     assert plan["cached"] == plan["pairs"]
-    done = run(folder, "score", "text.txt", *ASKED)
+    done = run_cli(folder, "score", "text.txt", *ASKED)
     assert "0 scored now" in done.stdout
     assert not server.log.requests
 
@@ -70,17 +70,19 @@ def test_a_text_costs_a_row_for_each_of_its_tokens_but_the_first_of_a_window(
 
 
 def test_training_goes_on_from_what_was_scored(folder: Path, server: ScoreServer) -> None:
-    run(folder, "score", "text.txt", *ASKED)
+    run_cli(folder, "score", "text.txt", *ASKED)
     server.reset()
     small = ("--n-layer", "1", "--n-head", "2", "--n-embd", "16", "--batch-size", "4")
-    done = run(folder, "train", "--corpus", "text.txt", *ASKED, *small, "--steps", "2")
+    done = run_cli(folder, "train", "--corpus", "text.txt", *ASKED, *small, "--steps", "2")
     assert done.returncode == 0, done.stderr
     assert "relevance: 100.0% of the attention" in done.stdout
     assert not server.log.requests
-    offline = run(folder, "sample", "--prompt", "the boat", "--seed", "1", "--max-new", "5")
+    offline = run_cli(folder, "sample", "--prompt", "the boat", "--seed", "1", "--max-new", "5")
     assert offline.returncode == 0, offline.stderr
     assert not server.log.requests
-    asked = run(folder, "sample", "--prompt", "the boat", "--seed", "1", "--max-new", "5", "--ask")
+    asked = run_cli(
+        folder, "sample", "--prompt", "the boat", "--seed", "1", "--max-new", "5", "--ask"
+    )
     assert asked.returncode == 0, asked.stderr
     assert server.log.requests
 
@@ -91,15 +93,15 @@ def test_a_batch_of_texts_is_handed_over_and_collected(folder: Path) -> None:
             f"OPENAI_BASE_URL={server.url}\nOPENAI_API_KEY=key\nLLM_MODEL=test-model\n"
         )
         asked = ("text.txt", *ASKED[:-1], "openai", "--batch")
-        assert "handed" in run(folder, "score", *asked).stdout
+        assert "handed" in run_cli(folder, "score", *asked).stdout
         for _ in range(4):
-            done = run(folder, "score", *asked)
+            done = run_cli(folder, "score", *asked)
         assert "Everything is scored." in done.stdout, done.stdout + done.stderr
 
 
 def test_a_probe_of_scores_in_context_is_refused(folder: Path) -> None:
     prefix = ("--provider", "random", "-o", "random.scope=prefix")
-    done = run(folder, "score", "--probe", *prefix)
+    done = run_cli(folder, "score", "--probe", *prefix)
     assert done.returncode == 1
     assert "--probe asks for pairs of words" in done.stderr
 
@@ -108,6 +110,6 @@ def test_a_probe_of_scores_in_context_is_refused(folder: Path) -> None:
 def test_a_choice_of_pairs_is_refused_where_there_are_none(folder: Path, command: str) -> None:
     prefix = ("--provider", "random", "-o", "random.scope=prefix", "--coverage", "0.5")
     text = ("--corpus", "text.txt") if command == "train" else ("text.txt",)
-    done = run(folder, command, *text, *prefix)
+    done = run_cli(folder, command, *text, *prefix)
     assert done.returncode == 1
     assert "--coverage and --min-pair-count are for scores of pairs of words" in done.stderr

@@ -18,7 +18,8 @@ from llmattn.providers.settings import CooccurrenceSettings, RandomSettings
 from llmattn.rows import Row
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import open_source
-from support_engine import SMALL, run, write_corpus
+from support_cli import run_cli
+from support_engine import SMALL, write_corpus
 
 LINES = [line.split() for line in ["the cat eats fish", "the dog eats meat", "a cat eats fish"] * 4]
 
@@ -81,13 +82,13 @@ def test_a_window_of_a_stream_is_never_scored_by_its_own_words(tmp_path: Path) -
 def test_every_command_counts_a_stream_in_the_same_windows(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     same = ("--stream", "--block-size", "8", "--provider", "cooccurrence")
-    done = run(tmp_path, "score", "corpus.txt", *same)
+    done = run_cli(tmp_path, "score", "corpus.txt", *same)
     assert done.returncode == 0, done.stderr
-    (plan,) = json.loads(run(tmp_path, "plan", "corpus.txt", *same, "--json").stdout)
+    (plan,) = json.loads(run_cli(tmp_path, "plan", "corpus.txt", *same, "--json").stdout)
     assert plan["cached"] == plan["pairs"]
-    trained = run(tmp_path, "train", "--corpus", "corpus.txt", *same, *SMALL, "--steps", "1")
+    trained = run_cli(tmp_path, "train", "--corpus", "corpus.txt", *same, *SMALL, "--steps", "1")
     assert ", 0 scored now" in trained.stderr
-    other = run(tmp_path, "plan", "corpus.txt", *same, "--block-size", "9", "--json")
+    other = run_cli(tmp_path, "plan", "corpus.txt", *same, "--block-size", "9", "--json")
     assert json.loads(other.stdout)[0]["cached"] == 0
 
 

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from llmattn.testing.server import ScoreServer
+from support_cli import Done, run_cli
 
 CORPUS = "the cat eats fish .\nthe dog eats meat .\nthe cat sees the dog .\n" * 10
 
 
-def run(tmp_path: Path, server: ScoreServer, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(tmp_path: Path, server: ScoreServer, *arguments: str) -> Done:
     (tmp_path / "corpus.txt").write_text(CORPUS)
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "llmattn", *arguments[:1], "corpus.txt", *arguments[1:]),
-            *("-p", "custom", "--model", "test-model", "--cache-dir", "cache"),
-        ],
-        env={**os.environ, "CUSTOM_BASE_URL": server.url, "COLUMNS": "160"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    command, *options = arguments
+    asked = ("-p", "custom", "--model", "test-model", "--cache-dir", "cache")
+    return run_cli(tmp_path, command, "corpus.txt", *options, *asked, CUSTOM_BASE_URL=server.url)
 
 
 def plan(tmp_path: Path, server: ScoreServer, *arguments: str) -> dict[str, Any]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +10,7 @@ from llmattn.rows import Row
 from llmattn.scoring.probe import TRIPLES, Agreement, probe, probe_rows
 from llmattn.scoring.shard import Shard
 from llmattn.testing.server import ScoreServer
+from support_cli import run_process
 from support_scoring import custom_source, some_rows
 
 PLAIN = {(query, better): 9 for query, better, _ in TRIPLES}
@@ -63,17 +61,12 @@ def test_two_ranks_under_torchrun_ask_for_every_pair_once(tmp_path: Path) -> Non
     lines = [" ".join(draw.choices(words, k=8)) for _ in range(60)]
     (tmp_path / "corpus.txt").write_text("\n".join(lines) + "\n")
     with ScoreServer() as server:
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-                *("--nproc-per-node", "2", "-m", "llmattn.score", "corpus.txt"),
-                *("-p", "custom", "--model", "test-model", "--cache-dir", "cache"),
-            ],
-            env={**os.environ, "CUSTOM_BASE_URL": server.url, "OMP_NUM_THREADS": "1"},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
+        done = run_process(
+            tmp_path,
+            *("--standalone", "--nproc-per-node", "2", "-m", "llmattn.score", "corpus.txt"),
+            *("-p", "custom", "--model", "test-model", "--cache-dir", "cache"),
+            program=("-m", "torch.distributed.run"),
+            CUSTOM_BASE_URL=server.url,
         )
         assert done.returncode == 0, done.stderr
         assert "[1 of 2]" in done.stdout

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from llmattn.testing.server import ScoreServer
+from support_cli import start_process
 
 AT_ONCE = 4
 
@@ -23,18 +22,13 @@ def write_corpus(path: Path, lines: int = 60) -> None:
 
 
 def start_scoring(server: ScoreServer, tmp_path: Path, *more: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "llmattn.score", str(tmp_path / "corpus.txt")),
-            *("--provider", "custom", "--model", "test-model"),
-            *("--requests-at-once", str(AT_ONCE), "-o", "pairs_per_request=20"),
-            *("--cache-dir", str(tmp_path / "cache"), *more),
-        ],
-        env={**os.environ, "CUSTOM_BASE_URL": server.url},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
+    return start_process(
+        tmp_path,
+        *("corpus.txt", "--provider", "custom", "--model", "test-model"),
+        *("--requests-at-once", AT_ONCE, "-o", "pairs_per_request=20"),
+        *("--cache-dir", "cache", *more),
+        program=("-m", "llmattn.score"),
+        CUSTOM_BASE_URL=server.url,
     )
 
 

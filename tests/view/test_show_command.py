@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import math
 import struct
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support_engine import SMALL, environment, run, write_corpus
+from support_cli import Done, run_cli, run_process
+from support_engine import SMALL, write_corpus
 
 SHAPES = {
     "shared": ("--provider", "random", "--provider", "cooccurrence"),
@@ -34,13 +33,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_corpus(folder)
     for name, options in SHAPES.items():
         common = ("--corpus", "corpus.txt", "--steps", "5", "--block-size", "8", *SMALL)
-        done = run(folder, "train", *common, *options, "--out", f"{name}.pt")
+        done = run_cli(folder, "train", *common, *options, "--out", f"{name}.pt")
         assert done.returncode == 0, done.stderr
     return folder
 
 
 def shown(folder: Path, *arguments: str) -> Any:
-    done = run(folder, "show", *arguments, "--json")
+    done = run_cli(folder, "show", *arguments, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -53,7 +52,7 @@ def png_size(path: Path) -> tuple[int, int]:
 
 
 def refusal(folder: Path, *arguments: str) -> str:
-    done = run(folder, "show", *arguments)
+    done = run_cli(folder, "show", *arguments)
     assert done.returncode == 1
     return done.stderr
 
@@ -101,12 +100,14 @@ def test_a_text_is_shown_with_weights_that_sum_to_1(folder: Path, name: str) -> 
 
 
 def test_a_text_longer_than_the_window_is_cut_and_told(folder: Path) -> None:
-    done = run(folder, "show", "shared.pt", "--text", "the cat sees the dog and the owl sees it")
+    done = run_cli(
+        folder, "show", "shared.pt", "--text", "the cat sees the dog and the owl sees it"
+    )
     assert "looks at 8 tokens at once: the last 3" in done.stderr
 
 
 def test_unknown_words_and_unscored_pairs_are_told(folder: Path) -> None:
-    done = run(folder, "show", "shared.pt", "--text", "the zebra hears night at cat")
+    done = run_cli(folder, "show", "shared.pt", "--text", "the zebra hears night at cat")
     assert "read as <unk>: zebra" in done.stderr
     assert "were never scored" in done.stderr
 
@@ -148,7 +149,7 @@ def test_a_provider_that_counts_reads_the_corpus(folder: Path) -> None:
 )
 def test_out_draws_a_picture(folder: Path, arguments: tuple[str, ...]) -> None:
     out = folder / "picture.png"
-    done = run(folder, "show", *arguments, "--out", str(out))
+    done = run_cli(folder, "show", *arguments, "--out", str(out))
     assert done.returncode == 0, done.stderr
     width, height = png_size(out)
     assert width > 300
@@ -165,7 +166,7 @@ def without_corpus(folder: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("without_corpus")
 def test_without_the_corpus_what_was_learned_is_still_shown(folder: Path) -> None:
-    done = run(folder, "show", "shared.pt", "--json")
+    done = run_cli(folder, "show", "shared.pt", "--json")
     assert done.returncode == 0
     assert "nothing is measured" in done.stderr
     data = json.loads(done.stdout)
@@ -185,18 +186,12 @@ def test_wrong_calls_are_told_what_to_do(folder: Path) -> None:
     assert "cannot be written" in refusal(folder, "shared.pt", "--out", "missing/picture.png")
 
 
-def without_matplotlib(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def without_matplotlib(folder: Path, *arguments: str) -> Done:
     code = (
         "import sys; sys.modules['matplotlib'] = sys.modules['matplotlib.figure'] = None\n"
         "from llmattn.cli.main import main; main(sys.argv[1:])"
     )
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=folder,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-    )
+    return run_process(folder, *arguments, program=("-c", code))
 
 
 def test_without_matplotlib_tables_work_and_pictures_tell_what_to_install(folder: Path) -> None:

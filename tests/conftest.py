@@ -1,0 +1,39 @@
+"""Every test runs in a built-up environment, in a folder that no foreign ``.env`` is seen from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from support_environment import built_up, shield
+
+
+@pytest.hookimpl(trylast=True)  # pytest itself has read its own variables by then
+def pytest_configure(config: pytest.Config) -> None:
+    """Build up the environment before test modules are imported: libraries read it when loaded."""
+    if config.getoption("dist", "no") != "no":
+        return  # the workers do it: they see the outer environment too
+    home = TemporaryDirectory(prefix="llmattn-home-")
+    patch = pytest.MonkeyPatch()
+    wanted = built_up(Path(home.name))
+    for name in set(os.environ) - set(wanted):
+        # pytest keeps its own books there
+        if not name.startswith(("PYTEST_VERSION", "PYTEST_XDIST_")):
+            patch.delenv(name)
+    for name, value in wanted.items():
+        patch.setenv(name, value)
+    config.add_cleanup(home.cleanup)
+    config.add_cleanup(patch.undo)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _away_from_any_dotenv(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests start in pytest's temporary folder, and what they write is below it."""
+    folder = tmp_path_factory.getbasetemp()
+    shield(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield

@@ -1,0 +1,35 @@
+"""The environment of the tests, built up from nothing, so that nobody's keys, proxies or settings
+reach them; conftest.py puts it in place before any test module is imported.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+OUTER: Mapping[str, str] = dict(os.environ)
+"""The environment that pytest was started in: for what must know the machine it runs on."""
+
+# Where programs and libraries are, what make says of idle threads, and what coverage needs to
+# follow the processes that a test starts.
+_KEPT = ("PATH", "LD_LIBRARY_PATH", "TMPDIR", "OMP_WAIT_POLICY", "COVERAGE_PROCESS_START")
+
+_OWN = {
+    "COLUMNS": "200",  # wide enough that no message is broken
+    "LANG": "C.UTF-8",
+    "NO_COLOR": "1",
+    "OMP_NUM_THREADS": "1",  # tiny models: a second thread only costs
+}
+
+
+def built_up(home: Path, outer: Mapping[str, str] = OUTER) -> dict[str, str]:
+    """The whole environment of a test whose user lives in ``home``."""
+    kept = {name: outer[name] for name in _KEPT if name in outer}
+    return {**kept, **_OWN, "HOME": str(home)}
+
+
+def shield(folder: Path) -> None:
+    """Ends llmattn's search for a ``.env`` from below ``folder`` here: this one says nothing."""
+    path = folder / ".env"
+    path.touch(mode=0o600)  # nobody else's, whatever the umask
