@@ -12,7 +12,8 @@ from llmattn.data.config import TextConfig
 from llmattn.errors import ConfigError
 from llmattn.options import comma_separated, option, options_of
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
-from support_engine import SMALL, run, write_corpus
+from support_cli import run_cli
+from support_engine import SMALL, write_corpus
 
 
 @pytest.mark.parametrize(
@@ -64,14 +65,14 @@ def test_a_wrong_value_is_told_alike_wherever_it_stands(tmp_path: Path, where: s
     write_corpus(tmp_path)
     (tmp_path / "wrong.toml").write_text("rpm = 0.0\n")
     wrong = ("--rpm", "0") if where == "command" else ("--config", "wrong.toml")
-    done = run(tmp_path, "train", "--corpus", "corpus.txt", *wrong)
+    done = run_cli(tmp_path, "train", "--corpus", "corpus.txt", *wrong)
     assert done.returncode == 1
     assert done.stderr.startswith("error: --rpm must be above 0, not 0")
 
 
 def test_a_table_where_a_value_belongs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "wrong.toml").write_text("[provider]\nname = 'random'\n")
-    done = run(tmp_path, "train", "--config", "wrong.toml")
+    done = run_cli(tmp_path, "train", "--config", "wrong.toml")
     assert "wrong.toml: 'provider' takes a value, not a table" in done.stderr
 
 
@@ -92,12 +93,12 @@ def test_a_printed_configuration_has_the_arms_of_its_file_without_their_keys(
     write_corpus(tmp_path)
     (tmp_path / "arms.toml").write_text(ARMS)
     given = ("compare", "corpus.txt", "--print-config", "--config")
-    printed = run(tmp_path, *given, "arms.toml")
+    printed = run_cli(tmp_path, *given, "arms.toml")
     assert "sk-secret" not in printed.stdout + printed.stderr
     assert "-o openai.api_key is left out" in printed.stderr
     assert '[arms."two/heads"]\nlike = "external"\nn-head = 2\n' in printed.stdout
     (tmp_path / "printed.toml").write_text(printed.stdout)
-    assert run(tmp_path, *given, "printed.toml").stdout == printed.stdout
+    assert run_cli(tmp_path, *given, "printed.toml").stdout == printed.stdout
 
 
 def test_arms_that_are_chosen_leave_the_tables_out_of_a_printed_configuration(
@@ -106,7 +107,7 @@ def test_arms_that_are_chosen_leave_the_tables_out_of_a_printed_configuration(
     write_corpus(tmp_path)
     (tmp_path / "arms.toml").write_text(ARMS)
     options = ("--config", "arms.toml", "--arms", "plain,position", "--print-config")
-    printed = run(tmp_path, "compare", "corpus.txt", *options)
+    printed = run_cli(tmp_path, "compare", "corpus.txt", *options)
     assert 'arms = "plain,position"' in printed.stdout
     assert "[arms" not in printed.stdout
     assert "[arms.NAME] is left out" in printed.stderr
@@ -114,14 +115,14 @@ def test_arms_that_are_chosen_leave_the_tables_out_of_a_printed_configuration(
 
 def test_train_takes_its_text_without_the_name_of_the_option(tmp_path: Path) -> None:
     write_corpus(tmp_path).rename(tmp_path / "own.txt")
-    printed = run(tmp_path, "train", "own.txt", "--print-config")
+    printed = run_cli(tmp_path, "train", "own.txt", "--print-config")
     assert 'corpus = "own.txt"' in printed.stdout
     short = ("--attention", "position", "--steps", "1", *SMALL)
-    assert run(tmp_path, "train", "own.txt", *short).returncode == 0
-    both = run(tmp_path, "train", "own.txt", "--corpus", "other.txt")
+    assert run_cli(tmp_path, "train", "own.txt", *short).returncode == 0
+    both = run_cli(tmp_path, "train", "own.txt", "--corpus", "other.txt")
     assert both.stderr == "error: own.txt and --corpus other.txt: name one of them.\n"
     (tmp_path / "run.toml").write_text('corpus = "other.txt"\n')
-    wins = run(tmp_path, "train", "own.txt", "--config", "run.toml", "--print-config")
+    wins = run_cli(tmp_path, "train", "own.txt", "--config", "run.toml", "--print-config")
     assert 'corpus = "own.txt"' in wins.stdout
 
 
@@ -130,9 +131,9 @@ def test_a_setting_of_a_provider_that_a_checkpoint_does_not_know_is_refused(
 ) -> None:
     write_corpus(tmp_path)
     small = ("--provider", "random", "--steps", "1", *SMALL)
-    assert run(tmp_path, "train", "corpus.txt", *small).returncode == 0
+    assert run_cli(tmp_path, "train", "corpus.txt", *small).returncode == 0
     for command in (("sample", "--prompt", "the"), ("eval", "checkpoint.pt", "corpus.txt")):
-        done = run(tmp_path, *command, "-o", "openai.timeout=5")
+        done = run_cli(tmp_path, *command, "-o", "openai.timeout=5")
         assert done.returncode == 1
         assert "'openai.timeout' is for 'openai', which is not in use" in done.stderr
 
@@ -148,14 +149,14 @@ def test_what_another_option_leaves_unread_is_refused(
     tmp_path: Path, given: tuple[str, ...], message: str
 ) -> None:
     write_corpus(tmp_path)
-    done = run(tmp_path, "train", "corpus.txt", *given)
+    done = run_cli(tmp_path, "train", "corpus.txt", *given)
     assert done.returncode == 1
     assert f"error: {message}" in done.stderr
     # What a file says beside what the command chooses was written for more than that.
     (tmp_path / "run.toml").write_text('tokenizer = "bpe"\nvocab-size = 600\n')
     file = ("--config", "run.toml", "--tokenizer", "words", "--attention", "position")
     short = ("--steps", "1", *SMALL)
-    assert run(tmp_path, "train", "corpus.txt", *file, *short).returncode == 0
+    assert run_cli(tmp_path, "train", "corpus.txt", *file, *short).returncode == 0
 
 
 @pytest.mark.parametrize("command", ["plan", "score"])
@@ -163,6 +164,6 @@ def test_what_is_for_scores_in_context_is_refused_for_those_of_pairs(
     tmp_path: Path, command: str
 ) -> None:
     write_corpus(tmp_path)
-    done = run(tmp_path, command, "corpus.txt", "-p", "random", "--context-words", "3")
+    done = run_cli(tmp_path, command, "corpus.txt", "-p", "random", "--context-words", "3")
     assert done.returncode == 1
     assert "--context-words are for scores in context" in done.stderr
