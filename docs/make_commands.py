@@ -35,7 +35,7 @@ def _commands(name: str, command: Any) -> Iterator[str]:
     yield f"## {name}\n"
     yield " ".join(_usage(name, command)) + "\n"
     yield f"{command.help}\n"
-    known = getattr(command.callback, "options", {})
+    known = getattr(command.callback, "options", dict)()
     panels: dict[str, list[str]] = {}
     for parameter in command.params:
         panel = getattr(parameter, "rich_help_panel", None) or ""

@@ -7,6 +7,7 @@ Imports nothing heavy.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import attrs
@@ -118,11 +119,16 @@ def options_of(
     """The options among the fields of a settings class, in their order, with types resolved;
     ``scope``: those of scores of this one alone.
     """
-    for field in attrs.fields(attrs.resolve_types(cls)):
-        if _KEY in field.metadata:
-            said: Option = field.metadata[_KEY]
-            if scope in (None, said.scope):
-                yield field, attrs.evolve(said, name=said.name or field.name)
+    return (each for each in _options_of(cls) if scope in (None, each[1].scope))
+
+
+@cache
+def _options_of(
+    cls: type[attrs.AttrsInstance],
+) -> tuple[tuple[attrs.Attribute[Any], Option], ...]:
+    fields = [f for f in attrs.fields(attrs.resolve_types(cls)) if _KEY in f.metadata]
+    said = [(field, field.metadata[_KEY]) for field in fields]
+    return tuple((f, attrs.evolve(one, name=one.name or f.name)) for f, one in said)
 
 
 def all_options(cls: type[attrs.AttrsInstance]) -> Iterator[Option]:

@@ -58,7 +58,8 @@ class _Part:
         """Fields and options of the class, and of those that it holds; without those left out."""
         for each, said in options_of(self.cls):
             if self.uses.has(said.name):
-                yield each, attrs.evolve(said, help=self.uses.help.get(said.name, said.help))
+                other = self.uses.help.get(said.name)
+                yield each, attrs.evolve(said, help=other) if other else said
         for _, inner in self.inner():
             yield from inner.options()
 
@@ -87,14 +88,14 @@ class _Part:
             kind = _kind(each.type, said)
             flags = [] if default is True else [said.flag, said.short, said.alias]
             about = typer.Option(
+                default,
                 *filter(None, flags),
                 help=said.help,
                 metavar=said.metavar,
                 rich_help_panel=panels.get(said.panel, said.panel) or None,
             )
-            whole: Any = kind | None if default is None else kind
-            annotation: Any = Annotated[whole, about]
-            yield said.panel, _parameter(said.name, annotation, default)
+            whole = kind | None if default is None else kind
+            yield said.panel, _parameter(said.name, whole, about)
 
 
 def command(
@@ -168,12 +169,13 @@ class _Command:
         run.__doc__ = self._function.__doc__
         run.__module__ = self._function.__module__
         run.__signature__ = inspect.Signature(self._parameters)  # type: ignore[attr-defined]
-        # For the reference in docs/: what typer has no place for.
-        run.options = {  # type: ignore[attr-defined]
-            said.name: said for part in self._parts.values() for _, said in part.options()
-        }
+        run.options = self.options  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in self._parameters}
         return run
+
+    def options(self) -> dict[str, Option]:
+        """What is said of each option, by its name: typer has no place for all of it."""
+        return {said.name: said for part in self._parts.values() for _, said in part.options()}
 
     def _run(self, ctx: typer.Context) -> None:
         given, values = Given(ctx), ctx.params
@@ -216,21 +218,20 @@ def _parameter(
 
 
 def _argument(name: str, also: AlsoArgument) -> inspect.Parameter:
-    about = typer.Argument(metavar=f"[{also.metavar}]", help=f"The same as --{name}.")
-    return _parameter(f"{name}_argument", Annotated[Path | None, about], None)
+    about = typer.Argument(None, metavar=f"[{also.metavar}]", help=f"The same as --{name}.")
+    return _parameter(f"{name}_argument", Path | None, about)
 
 
 def _config_options(help: str, tables: Collection[str]) -> list[inspect.Parameter]:
-    path = typer.Option(help=help, callback=reader(tables), is_eager=True, rich_help_panel=RUN)
+    read = reader(tables)
+    path = typer.Option(None, help=help, callback=read, is_eager=True, rich_help_panel=RUN)
     shown = typer.Option(
+        False,
         "--print-config",
         help="Print all options as such a file, and stop.",
         rich_help_panel=RUN,
     )
-    return [
-        _parameter("config", Annotated[Path | None, path], None),
-        _parameter("print_config", Annotated[bool, shown], False),
-    ]
+    return [_parameter("config", Path | None, path), _parameter("print_config", bool, shown)]
 
 
 def _kind(kind: Any, said: Option) -> Any:
