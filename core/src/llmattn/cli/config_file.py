@@ -11,9 +11,9 @@ from typing import Any
 
 import typer
 
-from llmattn.cli.secret_options import without_secrets
 from llmattn.errors import ConfigError
 from llmattn.notices import notify
+from llmattn.scoring.secret_settings import without_secrets
 
 __all__ = ["print_config", "reader", "tables_read"]
 
