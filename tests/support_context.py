@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from llmattn.cache.open import open_cache
@@ -84,7 +85,7 @@ class Pairs(Maps):
         return np.array([[min(1, len(key) / 16) for key in row.keys]], np.float32)
 
 
-def source_of(provider: Maps, folder: Path, **options: int) -> ScoreSource:
+def source_of(provider: Maps, folder: Path, **options: Any) -> ScoreSource:
     """``provider`` with a cache in ``folder``; ``options``: fields of ScoringOptions."""
     cache = open_cache("lmdb", cache_dir=folder)
     return ScoreSource(provider.name, provider, cache, ScoringOptions(quiet=True, **options))

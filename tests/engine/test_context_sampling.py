@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from attrs import evolve
 from llmattn.data.batches import collate
 from llmattn.data.config import TextConfig
 from llmattn.data.corpus import Corpus, load_corpus
@@ -32,7 +33,9 @@ from support_cli import run_cli
 from support_context import TEXT, Maps, source_of, text_corpus
 from support_engine import SMALL, lively_model, small_config, write_corpus
 
-CONTEXT = ("--provider", "random", "--option", "random.scope=prefix")
+SEES = ("--option", "random.scope=prefix")
+CONTEXT = ("--provider", "random", *SEES)
+IN_CONTEXT = ScoreChoice(options={"random.scope": "prefix"})
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +51,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_on_both_scopes_goes_on(trained: Path) -> None:
-    done = run_cli(trained, "train", "--resume", "--steps", "9", "--out", "checkpoint.pt")
+    done = run_cli(trained, "train", "--resume", *SEES, "--steps", "9", "--out", "checkpoint.pt")
     assert done.returncode == 0, done.stderr
     assert "going on after step 8 of 9" in done.stdout
 
@@ -63,19 +66,21 @@ def test_an_option_of_the_pairs_provider_is_held_against_a_checkpoint_of_both_sc
         asked = ("--criteria", "relevance", "--steps", "2")
         done = run_cli(tmp_path, "train", "--corpus", "corpus.txt", *SMALL, *both, *asked)
     assert done.returncode == 0, done.stderr
-    other = run_cli(tmp_path, "train", "--resume", "--criteria", "syntax")
+    other = run_cli(tmp_path, "train", "--resume", *SEES, "--criteria", "syntax")
     assert other.returncode == 1
     assert "--criteria syntax contradicts the checkpoint" in other.stderr
-    same = run_cli(tmp_path, "train", "--resume", "--criteria", "relevance", "--steps", "3")
+    more = ("--criteria", "relevance", "--steps", "3")
+    same = run_cli(tmp_path, "train", "--resume", *SEES, *more)
     assert same.returncode == 0, same.stderr
 
 
 def test_several_channels_of_random_scores_are_opened_again_as_many(tmp_path: Path) -> None:
     write_corpus(tmp_path)
-    noise = (*CONTEXT, "--option", "random.channels=3", "--block-size", "8")
+    three = (*SEES, "--option", "random.channels=3")
+    noise = ("--provider", "random", *three, "--block-size", "8")
     done = run_cli(tmp_path, "train", "--corpus", "corpus.txt", *SMALL, *noise, "--steps", "2")
     assert done.returncode == 0, done.stderr
-    done = run_cli(tmp_path, "sample", "--prompt", "the cat", "--max-new", "5")
+    done = run_cli(tmp_path, "sample", "--prompt", "the cat", "--max-new", "5", *three)
     assert done.returncode == 0, done.stderr
 
 
@@ -91,14 +96,16 @@ def test_providers_in_another_order_than_their_channels_do_not_contradict_the_ch
 def test_scores_opened_again_give_the_loss_that_training_had(trained: Path) -> None:
     checkpoint = load_checkpoint(trained / "checkpoint.pt")
     corpus = load_corpus(trained / "corpus.txt", tokenizer=checkpoint.tokenizer)
-    choice = ScoreChoice(cache_dir=trained / "scores")
+    choice = evolve(IN_CONTEXT, cache_dir=trained / "scores")
     feeds = reopen_feeds(checkpoint, corpus, choice)
     loss = split_loss(checkpoint.model(), feeds.val, corpus.val, pad_id=1)
     assert loss == pytest.approx(checkpoint.best["loss"], abs=1e-5)
 
 
 def test_a_checkpoint_in_context_samples_without_being_allowed_to_ask(trained: Path) -> None:
-    done = run_cli(trained, "sample", "--prompt", "the cat", "--seed", "1", "--max-new", "20")
+    done = run_cli(
+        trained, "sample", "--prompt", "the cat", "--seed", "1", "--max-new", "20", *SEES
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("the cat")
     assert done.stderr == ""
@@ -107,19 +114,20 @@ def test_a_checkpoint_in_context_samples_without_being_allowed_to_ask(trained: P
 def test_several_samples_at_once_are_those_of_one_after_another(trained: Path) -> None:
     checkpoint = load_checkpoint(trained / "checkpoint.pt")
     options = SampleOptions(max_new=12, num=3)
-    with Sampler(checkpoint, seed=3) as sampler:
+    with Sampler(checkpoint, seed=3, choice=IN_CONTEXT) as sampler:
         together = sampler.sample("the owl", options)
-    with Sampler(checkpoint, seed=3) as sampler:
+    with Sampler(checkpoint, seed=3, choice=IN_CONTEXT) as sampler:
         again = sampler.sample("the owl", options)
     assert together == again
     assert len(set(together)) > 1
 
 
 def test_a_provider_that_is_gone_is_named(trained: Path) -> None:
-    done = run_cli(trained, "sample", "--prompt", "the", "--option", "random.seed=7")
+    done = run_cli(trained, "sample", "--prompt", "the", *SEES, "--option", "random.seed=7")
     assert done.returncode != 0
     assert "reads scores in context, so it needs the provider 'random'" in done.stderr
-    assert "seed was 0, is 7" in done.stderr
+    assert "seed was 0, is 7 (from option seed)" in done.stderr
+    assert "add (or change) -o random.seed=0" in done.stderr
 
 
 def text_rows(
@@ -244,7 +252,7 @@ def test_a_checkpoints_sample_sees_as_much_before_its_window_as_training_did(
     done = run_cli(tmp_path, "train", "--corpus", "corpus.txt", *CONTEXT, *shape)
     assert done.returncode == 0, done.stderr
     prompt = "The cat sees the dog at night. The FOX hears the zebra at night"
-    with Sampler(load_checkpoint(tmp_path / "checkpoint.pt"), seed=1) as sampler:
+    with Sampler(load_checkpoint(tmp_path / "checkpoint.pt"), seed=1, choice=IN_CONTEXT) as sampler:
         sampler.sample(prompt, SampleOptions(max_new=1))
         assert isinstance(sampler.scores, TextRows)
         source = sampler.scores.source
@@ -260,7 +268,7 @@ def test_a_provider_is_shown_further_lines_as_they_would_be_written(tmp_path: Pa
     shape = (*SMALL, "--block-size", "8", "--steps", "20", "--stream")
     done = run_cli(tmp_path, "train", "--corpus", "corpus.txt", *CONTEXT, *shape)
     assert done.returncode == 0, done.stderr
-    with Sampler(load_checkpoint(tmp_path / "checkpoint.pt"), seed=1) as sampler:
+    with Sampler(load_checkpoint(tmp_path / "checkpoint.pt"), seed=1, choice=IN_CONTEXT) as sampler:
         (text,) = sampler.sample("tHE owl", SampleOptions(max_new=200, temperature=2.0, lines=5))
         assert isinstance(sampler.scores, TextRows)
         source = sampler.scores.source
@@ -404,5 +412,5 @@ def test_no_later_token_changes_a_piece(tmp_path: Path, preset: str, opening: st
 def test_choices_that_reopening_needs_are_kept_in_the_checkpoint(trained: Path) -> None:
     pairs, texts = load_checkpoint(trained / "checkpoint.pt").scored
     assert (pairs.identity.provider, texts.identity.provider) == ("cooccurrence", "random")
-    assert (texts.transform, texts.context_words, texts.local) == ("identity", 0, True)
+    assert (texts.transform, texts.context_words) == ("identity", 0)
     assert ScoreChoice().transform == "auto"

@@ -54,9 +54,10 @@ def test_test_part_has_the_loss_that_training_printed(tmp_path: Path) -> None:
 
 
 def test_loss_of_scores_in_context_is_that_of_training(tmp_path: Path) -> None:
-    trained(tmp_path, "--provider", "random", "-o", "random.scope=prefix")
+    in_context = ("-o", "random.scope=prefix")
+    trained(tmp_path, "--provider", "random", *in_context)
     best = load_checkpoint(tmp_path / "checkpoint.pt").best
-    found = evaluated(tmp_path, "corpus.txt", "--split", "val")
+    found = evaluated(tmp_path, "corpus.txt", "--split", "val", *in_context)
     assert found["loss"] == pytest.approx(best["loss"], abs=1e-6)
 
 

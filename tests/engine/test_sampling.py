@@ -174,8 +174,8 @@ def trained(
     return load_checkpoint(folder / "checkpoint.pt")
 
 
-def without_scores(checkpoint: Checkpoint, *, local: bool) -> Checkpoint:
-    """The checkpoint with an empty table, its provider called local or not."""
+def without_scores(checkpoint: Checkpoint, provider: str = "random") -> Checkpoint:
+    """The checkpoint with an empty table, its scores said to be from ``provider``."""
     assert checkpoint.table is not None
     known = checkpoint.table.known
     table = ScoreTable(
@@ -184,7 +184,7 @@ def without_scores(checkpoint: Checkpoint, *, local: bool) -> Checkpoint:
         channels=checkpoint.table.channels,
         absent=checkpoint.table.absent,
     )
-    scored = tuple(Scored(s.identity, local) for s in checkpoint.scored)
+    scored = tuple(Scored(evolve(s.identity, provider=provider)) for s in checkpoint.scored)
     return evolve(checkpoint, table=table, scored=scored)
 
 
@@ -258,17 +258,17 @@ def test_words_outside_the_vocabulary_are_named_and_still_continued(tmp_path: Pa
 
 
 def test_unscored_pairs_are_filled_and_counted(tmp_path: Path) -> None:
-    checkpoint = without_scores(trained(tmp_path), local=False)
+    checkpoint = without_scores(trained(tmp_path), "custom")
     with Sampler(checkpoint, seed=1) as sampler:
         sampler.sample("the cat", SampleOptions(max_new=3))
         assert isinstance(sampler.scores, TableRows)
         assert sampler.scores.filled == sampler.scores.read > 0
 
 
-@pytest.mark.parametrize(("local", "ask"), [(True, False), (False, True)])
-def test_asking_gives_the_scores_that_training_had(tmp_path: Path, local: bool, ask: bool) -> None:
+@pytest.mark.parametrize("ask", [False, True])
+def test_a_local_provider_gives_the_scores_that_training_had(tmp_path: Path, ask: bool) -> None:
     full = trained(tmp_path)
-    empty = without_scores(full, local=local)
+    empty = without_scores(full)
     choice = ScoreChoice(cache_dir=tmp_path / "other")
     options = SampleOptions(max_new=20, num=2)
     with Sampler(full, seed=2) as one:
@@ -329,7 +329,7 @@ def test_a_pair_without_a_score_is_not_asked_again_with_each_token() -> None:
 
 
 def test_asking_a_provider_that_would_score_otherwise_is_refused(tmp_path: Path) -> None:
-    checkpoint = without_scores(trained(tmp_path), local=False)
+    checkpoint = without_scores(trained(tmp_path))
     choice = ScoreChoice(options={"random.seed": "7"}, cache_dir=tmp_path / "other")
     with pytest.raises(ConfigError, match="seed was 0, is 7"):
         Sampler(checkpoint, ask=True, choice=choice)

@@ -109,7 +109,8 @@ def test_a_run_on_channels_that_are_read_differently_goes_on_and_samples(folder:
     begun = run_cli(folder, "train", *common, *method, "--steps", "2", "--out", "mixed.pt")
     assert begun.returncode == 0, begun.stderr
     assert load_checkpoint(folder / "mixed.pt").scored[0].transform == "log,identity"
-    more = run_cli(folder, "train", "--out", "mixed.pt", "--resume", "--steps", "3")
+    read = (*local[2:], *method)
+    more = run_cli(folder, "train", "--out", "mixed.pt", "--resume", "--steps", "3", *read)
     assert more.returncode == 0, more.stderr
     sample = ("sample", "--checkpoint", "mixed.pt", "--prompt", "the cat", "--max-new", "3")
-    assert run_cli(folder, *sample).returncode == 0
+    assert run_cli(folder, *sample, *read).returncode == 0

@@ -77,12 +77,11 @@ def test_training_goes_on_from_what_was_scored(folder: Path, server: ScoreServer
     assert done.returncode == 0, done.stderr
     assert "relevance: 100.0% of the attention" in done.stdout
     assert not server.log.requests
-    offline = run_cli(folder, "sample", "--prompt", "the boat", "--seed", "1", "--max-new", "5")
+    sample = ("sample", "--prompt", "the boat", "--seed", "1", "--max-new", "5", *ASKED[3:5])
+    offline = run_cli(folder, *sample)
     assert offline.returncode == 0, offline.stderr
     assert not server.log.requests
-    asked = run_cli(
-        folder, "sample", "--prompt", "the boat", "--seed", "1", "--max-new", "5", "--ask"
-    )
+    asked = run_cli(folder, *sample, "--ask")
     assert asked.returncode == 0, asked.stderr
     assert server.log.requests
 

@@ -38,16 +38,7 @@ class Registered:
         Raises PluginError if the factory cannot be imported, or fails with an error that is
         none of llmattn's.
         """
-        factory = self.factory
-        if isinstance(factory, str):
-            module, _, attribute = factory.partition(":")
-            try:
-                factory = getattr(importlib.import_module(module), attribute)
-            except (ImportError, AttributeError) as error:
-                raise PluginError(
-                    f"{self.name!r} from {self.distribution} cannot be loaded: {error}. "
-                    f"Reinstall {self.distribution}, or remove it."
-                ) from error
+        factory = self._load()
         try:
             return factory(settings)
         except LlmattnError:
@@ -57,6 +48,29 @@ class Registered:
                 f"{self.name!r} from {self.distribution} cannot be made: {type(error).__name__}: "
                 f"{error}. That is a fault of {self.distribution}; --debug shows where."
             ) from error
+
+    @property
+    def local(self) -> bool:
+        """Whether the class that it builds says that it costs nothing and needs no network: a fact
+        of the installed plugin, known before anything is built. False for a factory that is a
+        function. Raises PluginError if the class cannot be imported.
+        """
+        return bool(getattr(self._load(), "local", False))
+
+    def _load(self) -> Callable[[Any], Any]:
+        """The factory itself."""
+        factory = self.factory
+        if not isinstance(factory, str):
+            return factory
+        module, _, attribute = factory.partition(":")
+        try:
+            found: Callable[[Any], Any] = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise PluginError(
+                f"{self.name!r} from {self.distribution} cannot be loaded: {error}. "
+                f"Reinstall {self.distribution}, or remove it."
+            ) from error
+        return found
 
 
 @frozen

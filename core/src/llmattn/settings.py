@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import attrs
-from dotenv import dotenv_values, find_dotenv
+from attrs import frozen
 
+from llmattn.dotenv_file import find_dotenv, read_dotenv
 from llmattn.errors import ConfigError, MissingSetting
 from llmattn.secrets import Secret, redact, strip_credentials
 
 __all__ = [
+    "Environment",
+    "Stated",
+    "addresses",
     "environment",
     "identity_details",
+    "origin_of",
     "resolve",
     "secret_settings",
     "setting",
     "settings_help",
+    "stated",
 ]
 
 T = TypeVar("T")
@@ -27,17 +34,34 @@ _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
 
-def environment() -> dict[str, str]:
+class Environment(dict[str, str]):
+    """Variables by name; ``file`` is the ``.env`` that holds those of ``from_file``."""
+
+    def __init__(
+        self, values: Mapping[str, str], from_file: Iterable[str] = (), file: Path | None = None
+    ) -> None:
+        super().__init__(values)
+        self.from_file = frozenset(from_file)
+        self.file = file
+
+
+def environment() -> Environment:
     """The process's environment over the nearest ``.env`` (searched from the working directory
     upward), without empty values. ``os.environ`` is left as it is.
+
+    A ``.env`` that another user may have written is not read, with a line on stderr.
     """
-    path = find_dotenv(usecwd=True)
-    try:
-        from_file = dotenv_values(path) if path else {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read ({error}); mend or remove it.") from None
-    merged = {**{k: v for k, v in from_file.items() if v}, **os.environ}
-    return {name: value for name, value in merged.items() if value.strip()}
+    path = find_dotenv()
+    from_file = read_dotenv(path) if path else {}
+    merged = {name: value for name, value in {**from_file, **os.environ}.items() if value.strip()}
+    return Environment(merged, merged.keys() & from_file.keys() - os.environ.keys(), path)
+
+
+def origin_of(environ: Mapping[str, str], name: str) -> str:
+    """Where a variable's value comes from, in words: ``NAME``, or ``NAME in /path/.env``."""
+    if isinstance(environ, Environment) and name in environ.from_file:
+        return f"{name} in {environ.file}"
+    return name
 
 
 def setting(
@@ -62,6 +86,36 @@ def setting(
     )
 
 
+@frozen
+class Stated:
+    """A setting's value as somebody wrote it, and where: an option, a variable, a ``.env``."""
+
+    text: str
+    origin: str
+
+
+def stated(
+    cls: type, *, owner: str, options: Mapping[str, str], environ: Mapping[str, str]
+) -> dict[str, Stated]:
+    """What the user says of the settings class ``cls``, by the settings' names; the others have
+    their defaults. Options win over ``environ``.
+    """
+    found: dict[str, Stated] = {}
+    for f in attrs.fields(cast(Any, cls)):
+        env = f.metadata.get("env")
+        if f.name in options:
+            found[f.name] = Stated(options[f.name].strip(), f"option {f.name}")
+        elif env and environ.get(env):
+            origin = origin_of(environ, env)
+            if origin != env and "${" in environ[env]:
+                raise ConfigError(
+                    f"{owner}: {origin} holds ${{...}}, and nothing in a .env is expanded: write "
+                    "the value itself there, or set the variable in the environment."
+                )
+            found[f.name] = Stated(environ[env].strip(), origin)
+    return found
+
+
 def resolve(
     cls: type[T], *, owner: str, options: Mapping[str, str], environ: Mapping[str, str]
 ) -> T:
@@ -74,27 +128,48 @@ def resolve(
     if unknown:
         known = ", ".join(fields) or "none"
         raise ConfigError(f"{owner} has no option {unknown[0]!r}; its options are: {known}.")
-    values: dict[str, Any] = {}
+    said = stated(cls, owner=owner, options=options, environ=environ)
     for name, f in fields.items():
-        env = f.metadata.get("env")
-        if name in options:
-            text, source = options[name], f"option {name}"
-        elif env and environ.get(env):
-            text, source = environ[env], env
-        elif f.default is attrs.NOTHING:
+        if name not in said and f.default is attrs.NOTHING:
+            env = f.metadata.get("env")
             how = f"set {env} in the environment or in a .env file" if env else ""
             how = f"{how}, or pass" if how else "pass"
             raise MissingSetting(
                 f"{owner} needs its {name.replace('_', ' ')} ({f.metadata['help']}): "
                 f"{how} the option -o {owner}.{name}=..."
             )
-        else:
-            continue
-        values[name] = _convert(f.type, text.strip(), owner, source)
+    values = {
+        name: _convert(fields[name].type, one.text, owner, one.origin) for name, one in said.items()
+    }
     try:
         return cls(**values)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{owner}: {error.args[0] if error.args else error}") from None
+        words = error.args[0] if error.args else error
+        raise ConfigError(f"{owner}: {words}{_blame(fields, values, said)}") from None
+
+
+def _blame(fields: Mapping[str, Any], values: Mapping[str, Any], said: Mapping[str, Stated]) -> str:
+    """Where the value comes from that a settings class refuses; options are before one's eyes."""
+    for name, one in said.items():
+        if one.origin.startswith("option ") or fields[name].validator is None:
+            continue
+        try:
+            fields[name].validator(None, fields[name], values[name])
+        except Exception:  # a validator may need the instance, which there is not
+            return f" (from {one.origin})"
+    return ""
+
+
+def addresses(settings: object, said: Mapping[str, Stated]) -> list[tuple[str, str]]:
+    """The addresses in ``settings`` that are not the defaults of their class: each without its
+    credentials, and where it comes from.
+    """
+    found = []
+    for f in attrs.fields(cast(Any, type(settings))):
+        value = getattr(settings, f.name)
+        if isinstance(value, str) and "://" in value and value != f.default and f.name in said:
+            found.append((redact(strip_credentials(value)), said[f.name].origin))
+    return found
 
 
 def _convert(kind: Any, text: str, owner: str, source: str) -> Any:

@@ -9,8 +9,9 @@ from typing import Any, cast
 import attrs
 
 from llmattn.cache.protocol import ScoreCache
+from llmattn.notices import notify_once
 from llmattn.plugins import Plugins, load_plugins
-from llmattn.settings import environment, resolve
+from llmattn.settings import addresses, environment, resolve, stated
 
 __all__ = ["open_cache"]
 
@@ -34,5 +35,9 @@ def open_cache(
     fields = {field.name for field in attrs.fields(cast(Any, registered.settings))}
     if cache_dir is not None and "dir" in fields:
         given["dir"] = str(cache_dir)
-    settings: Any = resolve(registered.settings, owner=name, options=given, environ=environment())
+    environ = environment()
+    settings: Any = resolve(registered.settings, owner=name, options=given, environ=environ)
+    said = stated(registered.settings, owner=name, options=given, environ=environ)
+    for address, origin in addresses(settings, said):
+        notify_once(f"reading and keeping scores at {address}, from {origin}")
     return cast(ScoreCache, registered.build(settings))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmattn.cli.build import Uses, command
-from llmattn.cli.common import Checkpoint, Corpus, Json
+from llmattn.cli.common import ASKING_AGAIN, Ask, Checkpoint, Corpus, Json
 from llmattn.notices import notify
 from llmattn.options import RUN
 from llmattn.scoring.options import ScoreChoice
@@ -17,18 +17,7 @@ from llmattn.training.config import Machine
 if TYPE_CHECKING:
     from llmattn.training.measure import Measure
 
-__all__ = ["ASKING_AGAIN", "evaluate"]
-
-ASKING_AGAIN = (
-    "option",
-    "cache",
-    "cache_dir",
-    "max_cost",
-    "max_requests",
-    "price_in",
-    "price_out",
-)
-"""What a checkpoint's providers may need to be asked again; what they are it tells itself."""
+__all__ = ["evaluate"]
 
 
 @command(panels={RUN: None})
@@ -44,13 +33,14 @@ def evaluate(
     ] = "all",
     as_json: Json = False,
     machine: Machine,
-    scores: Annotated[ScoreChoice, Uses(only=("model", *ASKING_AGAIN))],
+    ask: Ask = False,
+    scores: Annotated[ScoreChoice, Uses(only=ASKING_AGAIN)],
 ) -> None:
     """Print a checkpoint's loss, perplexity and bits per byte on a text.
 
     Bits per byte compare models of different tokenizers: they write the text to the byte, with
     unknown words, case and spaces. A pair of words that was never scored counts as the mean of
-    its row; scores in context are asked for if they are not cached.
+    its row; so does one in context that is not cached, unless --ask has the provider score it.
     """
     machine.use_threads()
 
@@ -61,7 +51,7 @@ def evaluate(
 
     where = choose_device(machine.device)
     loaded = load_checkpoint(checkpoint, device=where)
-    found = measure(loaded, corpus, part=split, choice=scores, device=where)
+    found = measure(loaded, corpus, part=split, choice=scores, ask=ask, device=where)
     if as_json:
         about = {"checkpoint": str(checkpoint), "corpus": str(corpus), "split": split}
         typer.echo(json.dumps({**about, **found.to_dict()}))

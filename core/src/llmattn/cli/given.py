@@ -13,6 +13,7 @@ from attrs import frozen
 from llmattn.cli.config_file import tables_read
 from llmattn.errors import ConfigError
 from llmattn.options import Option, all_options
+from llmattn.scoring.secret_settings import without_secrets
 from llmattn.secrets import redact
 
 __all__ = ["Given"]
@@ -90,21 +91,32 @@ class Given:
         unset = said.instead_of if given == {said.name} else said.name
         self.ctx.params[unset] = None
 
-    def command(self, *, without: Iterable[str] = ()) -> str:
-        """The command as a person would type it again, without secrets."""
-        arguments: list[str] = []
-        options: list[str] = []
-        typed = self.names(files=False).difference(without)
+    def words(self, names: Iterable[str], *, files: bool = True) -> list[str]:
+        """The options ``names`` that the user set, as words to type again, without those of
+        plugins that hold a key or a password.
+        """
+        said = self.names(files=files).intersection(names)
+        words: list[str] = []
         for parameter in self.ctx.command.params:
             value = self.ctx.params.get(parameter.name or "")
-            if parameter.param_type_name == "argument":
-                arguments.append(str(value))
-            elif parameter.name in typed and value is not None:
-                option = max(parameter.opts, key=len)
-                if isinstance(value, bool):
-                    options.append(option if value else parameter.secondary_opts[0])
-                else:
-                    for each in value if isinstance(value, list) else [value]:
-                        options += [option, str(each)]
-        name = self.ctx.command.name or ""
-        return redact(shlex.join(["llmattn", name, *arguments, *options]))
+            if parameter.name not in said or value is None:
+                continue
+            option = max(parameter.opts, key=len)
+            if isinstance(value, bool):
+                words.append(option if value else parameter.secondary_opts[0])
+                continue
+            values = value if isinstance(value, list) else [value]
+            if parameter.name == "option":
+                values = without_secrets(values, self.ctx.params.get("provider") or ())
+            for each in values:
+                words += [option, str(each)]
+        return words
+
+    def command(self, *, without: Iterable[str] = ()) -> str:
+        """The command as a person would type it again, without secrets."""
+        params = self.ctx.command.params
+        arguments = [p.name for p in params if p.param_type_name == "argument" and p.name]
+        options = {p.name for p in params if p.name}.difference(arguments, without)
+        typed = [str(self.ctx.params[name]) for name in arguments]
+        words = ["llmattn", self.ctx.command.name or "", *typed, *self.words(options, files=False)]
+        return redact(shlex.join(words))

@@ -14,7 +14,7 @@ import typer
 from llmattn import __version__
 from llmattn.cli import cache, compare, evaluate, export, plan, plugins, sample, score, show, train
 from llmattn.errors import LlmattnError
-from llmattn.notices import notify
+from llmattn.notices import forget_told, notify
 from llmattn.secrets import RedactingFilter
 
 __all__ = ["app", "main", "run_command"]
@@ -60,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 wrongly called, 130 interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = _take_debug(arguments)
+    forget_told()
     try:
         app(args=arguments, prog_name="llmattn")
     except LlmattnError as error:

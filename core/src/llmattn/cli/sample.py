@@ -12,11 +12,11 @@ import platformdirs
 import typer
 
 from llmattn.cli.build import Uses, command
-from llmattn.cli.evaluate import ASKING_AGAIN
+from llmattn.cli.common import ASKING_AGAIN, Ask
 from llmattn.cli.utf8 import check_utf8
 from llmattn.errors import ConfigError
 from llmattn.notices import notify
-from llmattn.options import RUN, SCORES
+from llmattn.options import RUN
 from llmattn.sampling.options import SampleOptions
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.config import Machine
@@ -46,21 +46,15 @@ def sample(
         int | None, typer.Option(help="Look fewer tokens back than the model can.")
     ] = None,
     machine: Machine,
-    ask: Annotated[
-        bool,
-        typer.Option(
-            "--ask",
-            help="Let the checkpoint's provider score what it has not scored yet (may cost money).",
-            rich_help_panel=SCORES,
-        ),
-    ] = False,
+    ask: Ask = False,
     scores: Annotated[ScoreChoice, Uses(only=ASKING_AGAIN)],
 ) -> None:
     """Continue lines of text with a trained model.
 
     With --prompt, prints the samples and ends; else asks for one start of a line after
     another. A rule stands between samples of several lines. Works offline: a pair of words that
-    was never scored counts as the mean of its row.
+    was never scored counts as the mean of its row. Scores in context need the options of the
+    provider with which the model was trained; `train` prints the command.
     """
     if prompt is not None:
         check_utf8(prompt, "--prompt")
@@ -71,6 +65,7 @@ def sample(
     from llmattn.devices import choose_device
     from llmattn.sampling.sampler import Sampler
     from llmattn.training.checkpoint import load_checkpoint
+    from llmattn.training.reopen import is_local
 
     where = choose_device(machine.device)
     loaded = load_checkpoint(checkpoint, device=where)
@@ -82,7 +77,7 @@ def sample(
         if machine.threads is None and not sampler.asks and numbers < _FOR_ONE_THREAD:
             # Waking the others takes longer than what they would do for a small model.
             torch.set_num_threads(1)
-        told = _Notices(sampler, [s.identity.provider for s in loaded.scored if not s.local])
+        told = _Notices(sampler, [s.identity.provider for s in loaded.scored if not is_local(s)])
         prompts = [prompt] if prompt is not None else _prompts()
         for place, text in enumerate(prompts):
             told.unknown_words(text)

@@ -8,13 +8,12 @@ from typing import Annotated
 import typer
 
 from llmattn.cli.build import Uses, command
-from llmattn.cli.common import Json
-from llmattn.cli.evaluate import ASKING_AGAIN
+from llmattn.cli.common import ASKING_AGAIN, Ask, Json
 from llmattn.cli.utf8 import check_utf8
 from llmattn.drawing import need_drawing
 from llmattn.errors import ConfigError
 from llmattn.options import SCORES
-from llmattn.scoring.options import SETTINGS, ScoreChoice
+from llmattn.scoring.options import ScoreChoice
 
 __all__ = ["show"]
 
@@ -52,7 +51,8 @@ def show(
         ),
     ] = None,
     *,
-    scores: Annotated[ScoreChoice, Uses(only=("model", *SETTINGS, *ASKING_AGAIN))],
+    ask: Ask = False,
+    scores: Annotated[ScoreChoice, Uses(only=ASKING_AGAIN)],
 ) -> None:
     """Show what each head of a trained model listens to, or how a provider scores a text.
 
@@ -78,6 +78,6 @@ def show(
     if channel:
         raise ConfigError("--channel chooses channels of a --provider; a checkpoint shows all.")
     if text is None:
-        printing.show_heads(checkpoint, scores, corpus, out, as_json=as_json)
+        printing.show_heads(checkpoint, scores, corpus, out, ask=ask, as_json=as_json)
     else:
-        printing.show_weights(checkpoint, text, scores, out, as_json=as_json)
+        printing.show_weights(checkpoint, text, scores, out, ask=ask, as_json=as_json)

@@ -20,6 +20,7 @@ from llmattn.notices import notify
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import open_source
 from llmattn.training.checkpoint import Checkpoint, load_checkpoint
+from llmattn.training.own_text import own_text
 from llmattn.view.heads import Heads, heads_of, measure, text_weights
 from llmattn.view.plots import draw_heads, draw_scores, draw_weights, head_name, printable
 from llmattn.view.scores import choose_channels, text_scores
@@ -33,15 +34,21 @@ _STRONGEST = 3
 
 
 def show_heads(
-    path: Path, choice: ScoreChoice, corpus_path: Path | None, out: Path | None, *, as_json: bool
+    path: Path,
+    choice: ScoreChoice,
+    corpus_path: Path | None,
+    out: Path | None,
+    *,
+    ask: bool,
+    as_json: bool,
 ) -> None:
     """What each head of a checkpoint listens to."""
     checkpoint = load_checkpoint(path)
     checkpoint.check_scores()
     heads = heads_of(checkpoint)
-    corpus = _corpus(checkpoint, corpus_path)
+    corpus = _corpus(path, checkpoint, corpus_path)
     if corpus is not None:
-        heads = attrs.evolve(heads, measured=measure(checkpoint, corpus, choice))
+        heads = attrs.evolve(heads, measured=measure(checkpoint, corpus, choice, ask=ask))
     if out:
         draw_heads(heads, out)
     if as_json:
@@ -51,8 +58,10 @@ def show_heads(
     _tell(out)
 
 
-def _corpus(checkpoint: Checkpoint, path: Path | None) -> Corpus | None:
-    """The text to measure on; None if the checkpoint's own is not there any more."""
+def _corpus(file: Path, checkpoint: Checkpoint, path: Path | None) -> Corpus | None:
+    """The text to measure on; None if the checkpoint's own is not there any more, or not where
+    it may be read from.
+    """
     if path is None and not checkpoint.corpus:
         notify(
             "An export does not tell its text: nothing is measured, only what was learned is "
@@ -61,18 +70,18 @@ def _corpus(checkpoint: Checkpoint, path: Path | None) -> Corpus | None:
         return None
     try:
         corpus = load_corpus(
-            path or Path(checkpoint.corpus),
+            path or own_text(file, checkpoint),
             checkpoint.train_config,
             tokenizer=checkpoint.tokenizer,
         )
-    except CorpusError as error:
+    except (CorpusError, CheckpointError) as error:
         if path is not None:
             raise
         notify(f"{error} Until then nothing is measured, only what was learned is shown.")
         return None
     if path is None and corpus.digest != checkpoint.corpus_digest:
         raise CheckpointError(
-            f"{checkpoint.corpus} is not the text any more that the checkpoint was trained on: "
+            f"{checkpoint.corpus!r} is not the text any more that the checkpoint was trained on: "
             "name a text to measure on with --corpus."
         )
     return corpus
@@ -154,10 +163,10 @@ def _heads_data(heads: Heads) -> dict[str, Any]:
 
 
 def show_weights(
-    path: Path, text: str, choice: ScoreChoice, out: Path | None, *, as_json: bool
+    path: Path, text: str, choice: ScoreChoice, out: Path | None, *, ask: bool, as_json: bool
 ) -> None:
     """The attention weights with which a checkpoint reads a text."""
-    found = text_weights(load_checkpoint(path), text, choice)
+    found = text_weights(load_checkpoint(path), text, choice, ask=ask)
     if found.unknown:
         notify(f"Not in the vocabulary, read as <unk>: {', '.join(dict.fromkeys(found.unknown))}")
     if found.unscored:

@@ -8,6 +8,7 @@ from typing import Annotated
 import attrs
 import typer
 
+from llmattn.cli.again import Again
 from llmattn.cli.build import AlsoArgument, command
 from llmattn.cli.given import Given
 from llmattn.model.config import ModelConfig
@@ -67,7 +68,7 @@ def train(
                 given.refuse(ScoreChoice, _unread_again, files=False)
         else:
             run = runs.begin(corpus, course, model, scores, own, team=team)
-        outcome = run_and_show(run, own)
+        outcome = run_and_show(run, Again(given), own)
     if outcome == "interrupted":
         raise typer.Exit(130)
 

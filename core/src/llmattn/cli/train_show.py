@@ -7,6 +7,7 @@ import math
 import numpy as np
 import typer
 
+from llmattn.cli.again import Again
 from llmattn.notices import notify
 from llmattn.training.board import Board
 from llmattn.training.config import RunOptions
@@ -20,9 +21,10 @@ __all__ = ["run_and_show"]
 _CHANNELS_SHOWN = 8
 
 
-def run_and_show(run: Run, options: RunOptions = RunOptions()) -> str:
+def run_and_show(run: Run, again: Again, options: RunOptions = RunOptions()) -> str:
     """Train, printing as it goes, as ``options`` say of time, saving and records.
 
+    ``again`` makes the commands that go on from the run.
     Returns what ended the run. Of several processes only the first one prints and writes.
     """
     trainer = run.trainer
@@ -63,7 +65,7 @@ def run_and_show(run: Run, options: RunOptions = RunOptions()) -> str:
         )
     for record in records:
         record.close()
-    _show_end(run, outcome)
+    _show_end(run, again, outcome)
     return outcome
 
 
@@ -120,14 +122,15 @@ def _clock(seconds: float) -> str:
     return f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02} h"
 
 
-def _show_end(run: Run, outcome: str) -> None:
+def _show_end(run: Run, again: Again, outcome: str) -> None:
     trainer, out = run.trainer, run.out
-    again = f"python -m llmattn.train --resume --out {out}"
+    if outcome in ("interrupted", "time"):
+        resume = again.resume(out, run.corpus_path, reads_texts=run.reads_texts)
     if outcome == "interrupted":
-        notify(f"Stopped after step {trainer.step}; {out} is written. Go on with: {again}")
+        notify(f"Stopped after step {trainer.step}; {out} is written. Go on with: {resume}")
         return
     if outcome == "time":
-        typer.echo(f"The time is up after step {trainer.step}. Go on with: {again}")
+        typer.echo(f"The time is up after step {trainer.step}. Go on with: {resume}")
     if outcome == "patience":
         typer.echo(f"No new best in {trainer.config.patience} evaluations: stopped early.")
     typer.echo(
@@ -140,4 +143,4 @@ def _show_end(run: Run, outcome: str) -> None:
             f"Test loss of these weights: {test_loss:.4f} nats a token (perplexity "
             f"{math.exp(test_loss):.1f}), on {len(trainer.corpus.test or ()):,} lines"
         )
-    typer.echo(f"Now try: python -m llmattn.sample --checkpoint {out}")
+    typer.echo(f"Now try: {again.sample(out, uses_scores=bool(run.scored))}")

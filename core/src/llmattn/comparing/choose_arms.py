@@ -89,7 +89,7 @@ def _kind_of(chosen: ScoreSet) -> _Kind:
                 options=settings_of(found.name, settings),
                 model=choice.model,
                 environ=environ,
-            )
+            ).provider
             stack.callback(give_back, provider)
             built.append(provider)
         in_context = any(provider.scope is Scope.PREFIX for provider in built)

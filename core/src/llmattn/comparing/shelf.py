@@ -101,7 +101,7 @@ class ScoreShelf:
     def _sources(self, stack: ExitStack, chosen: ScoreSet) -> list[ScoreSource]:
         choice = chosen.choice
         if not self._may_ask(chosen):
-            choice = evolve(choice, scoring=ScoringOptions(max_requests=0, quiet=True))
+            choice = evolve(choice, scoring=ScoringOptions(ask=False, quiet=True))
         opened = open_sources(choice, text=self._corpus.train_words(self._block_size))
         return in_order([stack.enter_context(source) for source in opened])
 
@@ -145,4 +145,4 @@ class ScoreShelf:
 
 def _scored(source: ScoreSource, choice: ScoreChoice) -> Scored:
     reading = reading_of(source, transform=choice.transform, context_words=choice.context_words)
-    return Scored(source.identity, source.local, reading.transform, reading.context_words)
+    return Scored(source.identity, reading.transform, reading.context_words)

@@ -14,13 +14,14 @@ from torch import Tensor
 from llmattn.data.feed import window_words
 from llmattn.data.table import ScoreTable
 from llmattn.data.text_tokenizer import TextTokenizer
-from llmattn.errors import BadReply, LlmattnError
+from llmattn.errors import BadReply, ConfigError, LlmattnError, UnknownPlugin
+from llmattn.notices import notify
 from llmattn.rows import Row
 from llmattn.sampling.texts import TextRows
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource
 from llmattn.training.checkpoint import Checkpoint
-from llmattn.training.reopen import reopen_source, with_owners
+from llmattn.training.reopen import is_local, reopen_source, with_owners
 
 __all__ = ["Asker", "JoinedRows", "NoRows", "TableRows", "open_askers"]
 
@@ -136,9 +137,10 @@ class TableRows:
 def open_askers(checkpoint: Checkpoint, choice: ScoreChoice, *, ask: bool) -> list[Asker]:
     """The sources that may be asked while sampling; the caller closes them.
 
-    Local providers are always asked (it costs nothing, and nothing is kept), unless they cannot
-    be opened; others only if ``ask``. Raises ConfigError if a provider that is to be asked
-    would not give the scores that the checkpoint was trained on.
+    Local providers (as their plugins say, see ``is_local``) are always asked, since it costs
+    nothing and nothing is kept, unless they cannot be opened; others only if ``ask``. Raises
+    ConfigError if a provider that is to be asked would not give the scores that the checkpoint was
+    trained on.
     """
     askers: list[Asker] = []
     first = 0
@@ -151,13 +153,15 @@ def open_askers(checkpoint: Checkpoint, choice: ScoreChoice, *, ask: bool) -> li
             table = checkpoint.table
             if table is None or None not in table.absent[channels]:
                 continue
-            if scored.local:
+            if is_local(scored):
                 try:
                     own = attrs.evolve(choice, cache="memory")
                     askers.append(Asker(reopen_source(scored, own), channels))
-                except LlmattnError:
+                except LlmattnError as error:
                     if ask:
                         raise
+                    if isinstance(error, ConfigError) and not isinstance(error, UnknownPlugin):
+                        notify(f"Pairs that were never scored stay so. {error}")
             elif ask:
                 askers.append(Asker(reopen_source(scored, choice), channels))
     except BaseException:

@@ -21,7 +21,7 @@ from llmattn.rows import Row, Scope, Scores
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource
 from llmattn.training.checkpoint import Checkpoint, Scored
-from llmattn.training.reopen import reopen_source, with_owners
+from llmattn.training.reopen import is_local, reopen_source, with_owners
 from llmattn.training.scores import reading_of
 
 __all__ = ["TextRows", "open_text_rows"]
@@ -98,7 +98,8 @@ class TextRows:
 def open_text_rows(checkpoint: Checkpoint, choice: ScoreChoice, *, ask: bool) -> list[TextRows]:
     """Rows from each of the checkpoint's providers of PREFIX scope; the caller closes them.
 
-    Local providers are always asked, since that costs nothing, and what they say is not kept;
+    Local providers (as their plugins say) are always asked, since that costs nothing, and what
+    they say is not kept;
     of others the cache is read, and they are asked only if ``ask``. Raises ConfigError if one
     cannot be opened, or would not give the scores that the checkpoint was trained on.
     """
@@ -109,12 +110,13 @@ def open_text_rows(checkpoint: Checkpoint, choice: ScoreChoice, *, ask: bool) ->
         for scored in checkpoint.scored:
             if scored.identity.scope is not Scope.PREFIX:
                 continue
-            own = attrs.evolve(choice, cache="memory") if scored.local else choice
+            local = is_local(scored)
+            own = attrs.evolve(choice, cache="memory") if local else choice
             source = _open(scored, own)
             reading = reading_of(
                 source, transform=scored.transforms, context_words=scored.context_words
             )
-            opened.append(TextRows(source, reading, checkpoint.tokenizer, ask=ask or scored.local))
+            opened.append(TextRows(source, reading, checkpoint.tokenizer, ask=ask or local))
     except BaseException:
         for rows in opened:
             rows.source.close()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from attrs import frozen
 
@@ -22,6 +24,7 @@ from llmattn.settings import environment, resolve
 __all__ = ["BatchFolder", "Pending", "batch_folder"]
 
 Requests = Sequence[Sequence[Row]]
+_LONGEST_NAME = 200
 _INTENT = "submitting.json"
 """Stands in the folder while a batch is being handed over."""
 
@@ -78,13 +81,13 @@ class BatchFolder:
 
     def add(self, batch_id: str, requests: Requests) -> Pending:
         """Remember a batch that was handed over after :meth:`begin`."""
-        submitted = self._write(f"{batch_id}.json", batch_id, requests)
+        submitted = self._write(_name(batch_id), batch_id, requests)
         self.give_up()
         return Pending(batch_id, tuple(map(tuple, requests)), submitted)
 
     def forget(self, pending: Pending) -> None:
         """The batch was collected."""
-        (self._folder / f"{pending.batch_id}.json").unlink()
+        (self._folder / _name(pending.batch_id)).unlink()
 
     def _write(self, name: str, batch_id: str, requests: Requests) -> float:
         """Write JSON so that the file is whole or not there; gives the time written."""
@@ -109,9 +112,19 @@ class BatchFolder:
         )
 
 
+def _name(batch_id: str) -> str:
+    """The name of a batch's file. The server chose the id, and must not choose a place by it."""
+    plain = quote(batch_id, safe="")
+    if len(plain) > _LONGEST_NAME or f"{plain}.json" == _INTENT:
+        plain = hashlib.sha256(batch_id.encode()).hexdigest()
+    return f"{plain}.json"
+
+
 def _read(path: Path) -> Pending:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
+        if _name(str(data["batch_id"])) != path.name:
+            raise ValueError("it names another batch than the file's name does")
         requests = tuple(
             tuple(Row(query, keys, context) for query, keys, context in request)
             for request in data["requests"]

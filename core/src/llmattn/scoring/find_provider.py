@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import attrs
+from attrs import frozen
 
-from llmattn.errors import ConfigError, MissingSetting
+from llmattn.errors import ConfigError, MissingSetting, UnknownPlugin
 from llmattn.plugins import Plugins
 from llmattn.providers.protocol import AttentionProvider
 from llmattn.registry import Registered
-from llmattn.settings import resolve
+from llmattn.settings import addresses, origin_of, resolve, stated
 
 __all__ = [
     "OFFLINE",
+    "Built",
     "assign_options",
     "build_provider",
     "choose_provider",
     "settings_of",
+    "with_model",
 ]
 
 AUTOMATIC = ("cerebras", "openai", "custom")
@@ -66,10 +69,16 @@ def choose_provider(plugins: Plugins, environ: Mapping[str, str]) -> tuple[str, 
     """The provider's name, and whether it is the offline one for want of anything better.
 
     LLM_PROVIDER decides; else the first of cerebras, openai, custom that is installed and
-    whose settings are complete; else the offline provider.
+    whose settings are complete; else the offline provider. Raises UnknownPlugin, which tells
+    where the name stands, if nothing installed has it.
     """
     if environ.get("LLM_PROVIDER"):
-        return environ["LLM_PROVIDER"].strip().lower(), False
+        named = environ["LLM_PROVIDER"].strip().lower()
+        try:
+            plugins.provider(named)
+        except UnknownPlugin as error:
+            raise UnknownPlugin(f"{origin_of(environ, 'LLM_PROVIDER')}: {error}") from None
+        return named, False
     for name in AUTOMATIC:
         if name in plugins.providers.names() and not plugins.providers.clashes(name):
             try:
@@ -80,24 +89,42 @@ def choose_provider(plugins: Plugins, environ: Mapping[str, str]) -> tuple[str, 
     return OFFLINE, True
 
 
+@frozen
+class Built:
+    """A provider, and the addresses that it asks if they are not its own defaults: each with
+    where it comes from.
+    """
+
+    provider: AttentionProvider
+    addresses: tuple[tuple[str, str], ...] = ()
+
+
 def build_provider(
     registered: Registered,
     *,
     options: Mapping[str, str],
     model: str | None,
     environ: Mapping[str, str],
-) -> AttentionProvider:
-    """The provider with its settings; ``options`` without owners.
+) -> Built:
+    """The provider with its settings; ``options`` without owners. Nothing is sent.
 
     Raises ConfigError or PluginError.
     """
+    options = with_model(registered, options, model)
+    kind: type[object] = registered.settings
+    settings = resolve(kind, owner=registered.name, options=options, environ=environ)
+    said = stated(kind, owner=registered.name, options=options, environ=environ)
+    return Built(registered.build(settings), tuple(addresses(settings, said)))
+
+
+def with_model(
+    registered: Registered, options: Mapping[str, str], model: str | None
+) -> dict[str, str]:
+    """``options`` with what ``--model`` says. Raises ConfigError for a provider without models."""
     options = dict(options)
     if model is not None:
         names = {f.name for f in attrs.fields(registered.settings)}
         if "model" not in names:
             raise ConfigError(f"The provider {registered.name!r} has no models; leave out --model.")
         options["model"] = model
-    kind: type[object] = registered.settings
-    settings = resolve(kind, owner=registered.name, options=options, environ=environ)
-    provider: AttentionProvider = registered.build(settings)
-    return provider
+    return options

@@ -23,7 +23,7 @@ SETTINGS = ("criteria", "scope", "channels", "method")
 
 @frozen
 class ScoringOptions:
-    """Limits in money, requests and speed; None leaves a limit to the provider."""
+    """Whether to ask, and limits in money, requests and speed; None leaves one to the provider."""
 
     max_cost: float | None = option(
         None, help="Spend at most so many US dollars.", panel=LIMITS, at_least=0
@@ -54,6 +54,8 @@ class ScoringOptions:
     )
     quiet: bool = False
     """No progress bar."""
+    ask: bool = True
+    """False: the cache alone is read, and nothing is sent to anybody."""
 
     def shared_by(self, processes: int) -> ScoringOptions:
         """The part of the limits that each of so many processes keeps."""

@@ -60,9 +60,10 @@ def _told(usage: Usage | None) -> Usage | None:
 class Scorer:
     """Fills a cache from one provider. Lives on one event loop.
 
-    ``on_progress`` is called after each reply with the report so far. Killing the process
-    loses at most the requests under way and a quarter as many answers: with more waiting to be
-    committed, nothing is sent. Fewer than five requests at once each wait for their commit.
+    ``before_asking`` is called before each request, ``on_progress`` after each reply with the
+    report so far. Killing the process loses at most the requests under way and a quarter as many
+    answers: with more waiting to be committed, nothing is sent. Fewer than five requests at once
+    each wait for their commit.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Scorer:
         budget: Budget,
         limiter: AdaptiveLimiter,
         trial: Trial | None = None,
+        before_asking: Callable[[], None] = lambda: None,
         on_progress: Callable[[FillReport], None] = lambda report: None,
         notify: Callable[[str], None] = lambda message: None,
     ) -> None:
@@ -81,6 +83,7 @@ class Scorer:
         self.budget = budget
         self.limiter = limiter
         self.trial = trial
+        self._before_asking = before_asking
         self._on_progress = on_progress
         self._notify = notify
         self._estimator = provider if isinstance(provider, Estimator) else None
@@ -264,6 +267,7 @@ class Scorer:
                 return list(request)
             billed: Usage | None = None  # not known: it is taken at the estimate
             try:
+                self._before_asking()
                 reply = await self.provider.score(request)
                 billed = _told(reply.usage)
             except RateLimited as error:

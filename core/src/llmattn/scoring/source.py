@@ -15,7 +15,7 @@ from llmattn.cache.open import open_cache
 from llmattn.cache.protocol import ScoreCache
 from llmattn.errors import ConfigError, LlmattnError, PluginError
 from llmattn.identity import Identity
-from llmattn.notices import notify
+from llmattn.notices import notify, notify_once
 from llmattn.options import options_of
 from llmattn.plugins import Plugins, load_plugins
 from llmattn.providers.prices import Price, price_of
@@ -30,6 +30,7 @@ from llmattn.scoring.find_provider import (
 )
 from llmattn.scoring.limiter import AdaptiveLimiter
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
+from llmattn.scoring.planner import merge_rows
 from llmattn.scoring.progress import ScoringProgress, describe
 from llmattn.scoring.quality import Trial
 from llmattn.scoring.report import FillReport
@@ -37,9 +38,12 @@ from llmattn.scoring.scorer import Scorer
 from llmattn.scoring.unknown import missing_rows
 from llmattn.settings import environment
 
-__all__ = ["ScoreSource", "check_kinds", "give_back", "open_source", "open_sources"]
+__all__ = ["NOT_ASKED", "ScoreSource", "check_kinds", "give_back", "open_source", "open_sources"]
 
 T = TypeVar("T")
+
+NOT_ASKED = "nobody was asked; --ask (train --resume: --provider NAME) has"
+"""Beginning of what is said of scores that are lacking and may not be asked for."""
 
 _PAIRS, _TEXTS = "of pairs of words", "in context"
 _KINDS = (
@@ -54,6 +58,8 @@ _GRACE = 5.0
 class ScoreSource:
     """One provider with its cache. A context manager; may be used from several threads.
 
+    ``addresses``: those that the provider asks and that are not its own defaults, each with where
+    it comes from; they are told before the first request.
     The provider lives on one event loop of its own for as long as the source is open, so its
     connections are reused by every call.
     """
@@ -64,8 +70,10 @@ class ScoreSource:
         provider: AttentionProvider,
         cache: ScoreCache,
         options: ScoringOptions = ScoringOptions(),
+        addresses: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.name = name
+        self._addresses = tuple(addresses)
         self.provider = provider
         self.cache = cache
         self.options = options
@@ -85,13 +93,16 @@ class ScoreSource:
         return missing_rows(self.cache, self.provider, rows)
 
     def fill(self, rows: Sequence[Row], beside: FillReport | None = None) -> FillReport:
-        """Ask for what the cache lacks, in the order of ``rows``, and keep it.
+        """Ask for what the cache lacks, in the order of ``rows``, and keep it; or only tell what
+        it lacks, if the options say not to ask.
 
         ``beside``: the rest of a larger run, for the summary if it ends here.
         Raises ProviderError, PluginError or CacheError when going on is useless. Ctrl-C:
         answers under way are awaited for 5 seconds and kept, a summary is printed, and
         KeyboardInterrupt is raised.
         """
+        if not self.options.ask:
+            return self._only_read(rows)
         portal, scorer = self._start()
         report = FillReport()
         priced = self.price is not None and not self.local
@@ -111,6 +122,17 @@ class ScoreSource:
                 raise
         return report
 
+    def _only_read(self, rows: Sequence[Row]) -> FillReport:
+        """What a fill that asks nobody comes to."""
+        wanted = merge_rows(rows)
+        pairs, lacking = (
+            sum(len(row.keys) for row in each) for each in (wanted, self.missing(wanted))
+        )
+        report = FillReport(rows=len(wanted), pairs=pairs, cached=pairs - lacking)
+        if lacking:
+            report.stopped = f"{NOT_ASKED} {self.name} score them, which may cost money."
+        return report
+
     def _tell_end(self, whole: FillReport) -> None:
         """Say what a run that was broken off has done, if it has asked for anything."""
         if whole.usage.requests:
@@ -126,6 +148,7 @@ class ScoreSource:
     def call(self, function: Callable[..., Awaitable[T]], *arguments: object) -> T:
         """Await ``function(*arguments)`` on the provider's event loop."""
         portal, _ = self._start()
+        self._tell_addresses()
         return portal.call(function, *arguments)
 
     def summary(self, report: FillReport) -> str:
@@ -184,8 +207,14 @@ class ScoreSource:
             limiter=AdaptiveLimiter(most, rpm=options.rpm, tpm=options.tpm),
             trial=None if self.local else Trial(options.max_degenerate),
             on_progress=self._show,
+            before_asking=self._tell_addresses,
             notify=notify,
         )
+
+    def _tell_addresses(self) -> None:
+        """Say whom the next request goes to, if that is the user's choice: once."""
+        for address, origin in self._addresses:
+            notify_once(f"asking {address}, from {origin}")
 
     def _show(self, report: FillReport) -> None:
         if self._progress is not None:
@@ -254,18 +283,18 @@ def open_sources(
     sources: list[ScoreSource] = []
     try:
         for each in registered:
-            provider = build_provider(
+            built = build_provider(
                 each,
                 options=settings_of(each.name, settings),
                 model=choice.model,
                 environ=environ,
             )
-            if isinstance(provider, NeedsText):
+            if isinstance(built.provider, NeedsText):
                 if text is None:
                     raise ConfigError(
                         f"The provider {each.name!r} counts words in a text; give it one."
                     )
-                provider.read_text(text)
+                built.provider.read_text(text)
             store = open_cache(
                 choice.cache,
                 cache_dir=choice.cache_dir,
@@ -273,7 +302,10 @@ def open_sources(
                 plugins=plugins,
             )
             try:
-                sources.append(ScoreSource(each.name, provider, store, choice.scoring))
+                source = ScoreSource(
+                    each.name, built.provider, store, choice.scoring, built.addresses
+                )
+                sources.append(source)
             except BaseException:
                 store.close()
                 raise

@@ -6,7 +6,7 @@ import os
 import pickle
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from llmattn.errors import CheckpointError, LlmattnError
 from llmattn.identity import Identity
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.model.config import ModelConfig
+from llmattn.rows import Scope
 from llmattn.training.config import TrainConfig
 from llmattn.training.folder import read_folder, write_folder
 
@@ -29,6 +30,7 @@ __all__ = [
     "check_writable",
     "export_checkpoint",
     "load_checkpoint",
+    "reads_texts",
     "save_checkpoint",
 ]
 
@@ -38,14 +40,13 @@ VERSION = 1
 
 @frozen
 class Scored:
-    """One provider whose scores a model reads. ``local``: asking it costs nothing.
+    """One provider whose scores a model reads: what a run said of it, to be compared.
 
     ``transform`` and ``context_words``: how PREFIX scores are read, see
     ``llmattn.data.packed_fill.Reading``.
     """
 
     identity: Identity
-    local: bool = False
     transform: str = "identity"
     context_words: int = 0
 
@@ -63,10 +64,14 @@ class Scored:
         """Raises KeyError, TypeError or ValueError if ``data`` is no such description."""
         return cls(
             identity=Identity.from_dict(data["identity"]),
-            local=bool(data["local"]),
             transform=str(data.get("transform", "identity")),
             context_words=int(data.get("context_words", 0)),
         )
+
+
+def reads_texts(scored: Sequence[Scored]) -> bool:
+    """Whether any of the scores are in context, which no checkpoint holds."""
+    return any(each.identity.scope is Scope.PREFIX for each in scored)
 
 
 @frozen(eq=False)

@@ -80,14 +80,16 @@ def measure(
     *,
     part: str = "all",
     choice: ScoreChoice | None = None,
+    ask: bool = False,
     device: torch.device | str = "cpu",
 ) -> Measure:
     """Evaluate the best model of ``checkpoint`` on a text.
 
     ``part``: all of its lines, or those that training with the checkpoint's fractions would
     have kept to validate or to test. Scores of pairs come from the checkpoint; where a model
-    reads scores in context, ``choice`` tells where they are, and they are asked for if they
-    are not there. Raises ConfigError, CorpusError, and what the provider raises.
+    reads scores in context, ``choice`` tells where they are; what is not there is asked of local
+    providers, and with ``ask`` of any. Raises ConfigError, CorpusError, and what the provider
+    raises.
     """
     corpus = _corpus(checkpoint, path, part)
     split, config = corpus.train, checkpoint.model_config
@@ -97,7 +99,7 @@ def measure(
         known = checkpoint.table.is_known(pairs.query_ids, pairs.key_ids)
         coverage = float(pairs.counts[known].sum() / max(1, pairs.counts.sum()))
         checkpoint = attrs.evolve(checkpoint, coverage=coverage)
-    feeds = reopen_feeds(checkpoint, corpus, choice or ScoreChoice())
+    feeds = reopen_feeds(checkpoint, corpus, choice or ScoreChoice(), ask=ask)
     if config.uses_scores:
         coverage = feeds.coverage
     model = checkpoint.model(device)

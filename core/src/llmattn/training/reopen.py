@@ -1,4 +1,7 @@
-"""The scores of a checkpoint, opened again: its providers, set up as they were."""
+"""The scores of a checkpoint, opened again: its providers, as the user has set them up.
+
+What the checkpoint says of them is compared with that, and decides nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,34 +11,63 @@ import attrs
 
 from llmattn.data.corpus import Corpus
 from llmattn.data.feed import Feeds
-from llmattn.errors import ConfigError
-from llmattn.identity import Identity
+from llmattn.errors import ConfigError, LlmattnError
 from llmattn.plugins import load_plugins
 from llmattn.rows import Scope
-from llmattn.scoring.find_provider import assign_options
+from llmattn.scoring.find_provider import (
+    assign_options,
+    choose_provider,
+    settings_of,
+    with_model,
+)
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource, open_source
+from llmattn.settings import environment
+from llmattn.training.agreement import UserSetup
 from llmattn.training.checkpoint import Checkpoint, Scored
 from llmattn.training.scores import join_feeds, reading_of
 
-__all__ = ["reopen_feeds", "reopen_source", "settings_in_context", "with_owners"]
+__all__ = [
+    "is_local",
+    "reopen_feeds",
+    "reopen_source",
+    "settings_in_context",
+    "with_owners",
+    "with_users_provider",
+]
 
 
-def reopen_feeds(checkpoint: Checkpoint, corpus: Corpus, choice: ScoreChoice) -> Feeds:
+def is_local(scored: Scored) -> bool:
+    """Whether the installed plugin says of the provider's class that it costs nothing and needs
+    no network. False if there is no such plugin.
+    """
+    try:
+        return load_plugins().provider(scored.identity.provider).local
+    except LlmattnError:
+        return False
+
+
+def reopen_feeds(
+    checkpoint: Checkpoint, corpus: Corpus, choice: ScoreChoice, *, ask: bool = False
+) -> Feeds:
     """The scores of ``corpus`` for the checkpoint's model.
 
-    Those of pairs are in the checkpoint. Those in context come from the files beside the cache,
-    or are asked for as in training. Raises ConfigError for a provider that would give others,
-    CheckpointError if no provider gives them.
+    Those of pairs are in the checkpoint. Those in context come from the files beside the cache;
+    what is not there is asked of local providers, of those that ``choice`` names, and with ``ask``
+    of any. Raises ConfigError for a provider that would give others, CheckpointError if no provider
+    gives them.
     """
     checkpoint.check_scores()
     choice = with_owners(choice, checkpoint)
+    silent = attrs.evolve(choice.scoring, ask=False)
     config = checkpoint.model_config
     with ExitStack() as stack:
         readings = []
         for scored in checkpoint.scored:
             if scored.identity.scope is Scope.PREFIX:
-                source = stack.enter_context(reopen_source(scored, choice))
+                may_ask = ask or is_local(scored) or scored.identity.provider in choice.providers
+                own = choice if may_ask else attrs.evolve(choice, scoring=silent)
+                source = stack.enter_context(reopen_source(scored, own))
                 reading = reading_of(
                     source, transform=scored.transforms, context_words=scored.context_words
                 )
@@ -63,6 +95,13 @@ def settings_in_context(checkpoint: Checkpoint) -> set[str]:
     }
 
 
+def with_users_provider(choice: ScoreChoice) -> ScoreChoice:
+    """``choice`` with the provider that the user's environment names, if it names none itself."""
+    if choice.providers:
+        return choice
+    return attrs.evolve(choice, providers=choose_provider(load_plugins(), environment())[:1])
+
+
 def with_owners(choice: ScoreChoice, checkpoint: Checkpoint) -> ScoreChoice:
     """``choice`` with each setting that names no provider given to those of the checkpoint's that
     have it. Raises ConfigError if none has it.
@@ -77,36 +116,33 @@ def with_owners(choice: ScoreChoice, checkpoint: Checkpoint) -> ScoreChoice:
 
 
 def reopen_source(scored: Scored, choice: ScoreChoice) -> ScoreSource:
-    """The source of a checkpoint's provider with the checkpoint's settings.
+    """The source of a checkpoint's provider with the user's settings: those of ``choice``, the
+    environment and the defaults. The checkpoint sets nothing.
 
-    ``choice`` adds what they need besides: keys, limits, the cache. Raises ConfigError if the
-    provider would now give other scores, and what ``open_source`` raises.
+    Raises ConfigError, which names both sides, if the provider would then give other scores than
+    the checkpoint was trained on, and what ``open_source`` raises.
     """
     wanted = scored.identity
-    known = attrs.fields_dict(load_plugins().provider(wanted.provider).settings)
-    details = {**dict(wanted.details), "scope": wanted.scope.value}
-    trained = {
-        f"{wanted.provider}.{name}": str(value)
-        for name, value in details.items()
-        if name in known and value is not None
-    }
+    registered = load_plugins().provider(wanted.provider)
     owners = (wanted.provider, choice.cache)
-    given = {k: v for k, v in choice.settings.items() if k.rpartition(".")[0] in owners}
+    own = {k: v for k, v in choice.settings.items() if k.rpartition(".")[0] in owners}
+    options = with_model(registered, settings_of(wanted.provider, own), choice.model)
+    setup = UserSetup(registered, options, environment())
+    choice = choice.with_settings(own)
     if choice.cache == "memory":
         choice = attrs.evolve(choice, cache_dir=None)
-    source = open_source(wanted.provider, choice.with_settings({**trained, **given}))
+    try:
+        source = open_source(wanted.provider, choice)
+    except ConfigError as error:
+        remedy = setup.remedy(wanted)
+        if not remedy:
+            raise
+        raise type(error)(f"{error} {remedy}") from None
     if source.identity != wanted:
+        told = setup.differences(wanted, source.identity)
         source.close()
         raise ConfigError(
-            f"The provider {wanted.provider!r} would now give other scores than the checkpoint "
-            f"was trained on ({_difference(wanted, source.identity)}): set it up as it was "
-            "then."
+            f"The provider {wanted.provider!r} would give other scores here than the checkpoint "
+            f"was trained on: {told}"
         )
     return source
-
-
-def _difference(then: Identity, now: Identity) -> str:
-    """What changed between two identities, in words."""
-    a, b = ({**i.to_dict(), **dict(i.details)} for i in (then, now))
-    changed = sorted(name for name in {*a, *b} - {"details"} if a.get(name) != b.get(name))
-    return "; ".join(f"{name} was {a.get(name)!r}, is {b.get(name)!r}" for name in changed)

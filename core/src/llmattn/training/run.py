@@ -19,7 +19,6 @@ from llmattn.errors import CheckpointError, CorpusError
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
-from llmattn.rows import Scope
 from llmattn.scoring.options import SETTINGS, ScoreChoice
 from llmattn.scoring.source import open_sources
 from llmattn.training.checkpoint import (
@@ -27,20 +26,22 @@ from llmattn.training.checkpoint import (
     Scored,
     check_writable,
     load_checkpoint,
+    reads_texts,
     save_checkpoint,
 )
 from llmattn.training.config import RunOptions, TrainConfig
 from llmattn.training.distributed import ALONE, Launch, Team
 from llmattn.training.evaluate import split_loss
 from llmattn.training.loop import Trainer
-from llmattn.training.reopen import reopen_feeds, settings_in_context
+from llmattn.training.own_text import own_text
+from llmattn.training.reopen import reopen_feeds, settings_in_context, with_users_provider
 from llmattn.training.scores import channel_names, in_order, open_feeds, reading_of
 from llmattn.training.sharding import load_whole_weights, place
 
 __all__ = ["Run", "begin", "is_of_this_launch", "resume"]
 
 T = TypeVar("T")
-_Reloaded = tuple[Checkpoint, TrainConfig, Corpus, Feeds]
+_Reloaded = tuple[Checkpoint, TrainConfig, Corpus, Feeds, str]
 
 
 @frozen(eq=False)
@@ -62,7 +63,7 @@ class Run:
     @property
     def reads_texts(self) -> bool:
         """Whether the model reads scores in context, which no checkpoint holds."""
-        return any(scored.identity.scope is Scope.PREFIX for scored in self.scored)
+        return reads_texts(self.scored)
 
     def test_loss(self) -> float | None:
         """Nats a token of the best weights on the test part; None if no part is held apart.
@@ -171,7 +172,7 @@ def _prepare(
                 for s in sources
             ]
             scored = tuple(
-                Scored(s.identity, s.local, reading.transform, reading.context_words)
+                Scored(s.identity, reading.transform, reading.context_words)
                 for s, reading in zip(sources, readings, strict=True)
             )
             channels = channel_names(sources)
@@ -203,8 +204,9 @@ def resume(
 
     ``given``: settings that the user states again, by the names of the command's options; only
     ``steps`` may differ. ``scores``: the cache and settings of providers whose scores are not in
-    the checkpoint, since they score words in context (``Run.reads_texts``). Raises
-    CheckpointError if another setting differs, or the corpus has changed.
+    the checkpoint, since they score words in context (``Run.reads_texts``). The checkpoint sets
+    none of them, and the path of the text that it names is read only where ``own_text`` lets it.
+    Raises CheckpointError if another setting differs, or the corpus has changed.
     """
     out, chosen = options.out, choose_device(options.device)
 
@@ -212,16 +214,20 @@ def resume(
         check_writable(out)
         checkpoint = load_checkpoint(out, device=chosen)
         config = _agreed(checkpoint, given or {})
-        corpus = _same_corpus(out, checkpoint, corpus_path)
-        feeds = reopen_feeds(checkpoint, corpus, scores)
-        return checkpoint, config, corpus, feeds
+        path = corpus_path or own_text(out, checkpoint)
+        corpus = _same_corpus(out, checkpoint, path)
+        choice = scores
+        if reads_texts(checkpoint.scored):
+            choice = with_users_provider(choice)
+        feeds = reopen_feeds(checkpoint, corpus, choice)
+        return checkpoint, config, corpus, feeds, str(path)
 
     def without_state(made: _Reloaded) -> _Reloaded:
         """The other processes of a split model get their parts of its state later."""
         last = {**made[0].last, "model": {}, "optimizer": {}}
         return (attrs.evolve(made[0], weights={}, last=last), *made[1:])
 
-    checkpoint, config, corpus, feeds = _from_first(
+    checkpoint, config, corpus, feeds, path = _from_first(
         team, reload, lambda made: made[3], without_state if team.sharded else None
     )
     model = place(AttnGPT(checkpoint.model_config), chosen, team)
@@ -235,7 +241,6 @@ def resume(
             f"{out} does not hold a whole training state ({type(error).__name__}: {error}); "
             "train anew without --resume."
         ) from None
-    path = str(corpus_path or checkpoint.corpus)
     return Run(trainer, out, path, feeds, checkpoint.scored, checkpoint.last.get("asked", {}))
 
 
@@ -271,13 +276,12 @@ def is_of_this_launch(out: Path) -> bool:
         return False
 
 
-def _same_corpus(out: Path, checkpoint: Checkpoint, corpus_path: Path | None) -> Corpus:
+def _same_corpus(out: Path, checkpoint: Checkpoint, path: Path) -> Corpus:
     """The corpus that ``out`` was trained on. Raises CheckpointError if it has changed."""
-    path = corpus_path or Path(checkpoint.corpus)
     try:
         corpus = load_corpus(path, checkpoint.train_config, tokenizer=checkpoint.tokenizer)
     except CorpusError as error:
-        raise CheckpointError(f"{out} was trained on {checkpoint.corpus}. {error}") from None
+        raise CheckpointError(f"{out} was trained on {checkpoint.corpus!r}. {error}") from None
     if corpus.digest != checkpoint.corpus_digest:
         raise CheckpointError(
             f"{path} is not the text that {out} was trained on: name that one with --corpus, or "

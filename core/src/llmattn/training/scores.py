@@ -23,13 +23,13 @@ from llmattn.data.packed_fill import Reading, pack_split
 from llmattn.data.selection import select_pairs
 from llmattn.data.table import KnownPairs, ScoreTable, join_channels
 from llmattn.data.transform import choose_transform
-from llmattn.errors import PluginError, ProviderError
+from llmattn.errors import ConfigError, LlmattnError, PluginError, ProviderError
 from llmattn.notices import notify
 from llmattn.providers.protocol import MapProvider
 from llmattn.rows import Scope
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.report import FillReport
-from llmattn.scoring.source import ScoreSource, check_kinds
+from llmattn.scoring.source import NOT_ASKED, ScoreSource, check_kinds
 
 __all__ = ["channel_names", "in_order", "join_feeds", "open_feeds", "reading_of"]
 
@@ -207,7 +207,12 @@ def _packed(
     return _Part(train, val, test, train.packed.coverage)
 
 
-def _nothing(source: ScoreSource, what: str) -> ProviderError:
+def _nothing(source: ScoreSource, what: str) -> LlmattnError:
+    if not source.options.ask:
+        return ConfigError(
+            f"The cache holds no score of {source.name} for this text, and {NOT_ASKED} it score "
+            "the text, which may cost money."
+        )
     return ProviderError(
         f"The provider {source.name!r} gave no score for any {what} of this corpus, so "
         "there is nothing to train with."

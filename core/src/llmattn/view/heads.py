@@ -110,14 +110,16 @@ def heads_of(checkpoint: Checkpoint) -> Heads:
     )
 
 
-def measure(checkpoint: Checkpoint, corpus: Corpus, choice: ScoreChoice) -> Measured:
+def measure(
+    checkpoint: Checkpoint, corpus: Corpus, choice: ScoreChoice, *, ask: bool = False
+) -> Measured:
     """Measures over the validation lines of ``corpus``, or over a part of them if there are many.
 
-    Raises what ``reopen_feeds`` raises.
+    ``ask`` as in ``reopen_feeds``, whose errors it raises.
     """
     model = checkpoint.model()
     split = corpus.val
-    feed = reopen_feeds(checkpoint, evolve(corpus, train=split, test=None), choice).val
+    feed = reopen_feeds(checkpoint, evolve(corpus, train=split, test=None), choice, ask=ask).val
     pieces = split.pieces(model.config.block_size)
     batches = sorted_batches(pieces, _TOKENS_A_BATCH)
     step = -(-len(batches) * _TOKENS_A_BATCH // _MOST_TOKENS)
@@ -176,9 +178,12 @@ class _Sums:
         )
 
 
-def text_weights(checkpoint: Checkpoint, text: str, choice: ScoreChoice) -> TextWeights:
+def text_weights(
+    checkpoint: Checkpoint, text: str, choice: ScoreChoice, *, ask: bool = False
+) -> TextWeights:
     """The weights with which the checkpoint's best model reads ``text``, as if it were a line.
 
+    ``ask`` as in ``reopen_feeds``.
     Raises ConfigError for a text without a token, and what ``reopen_feeds`` raises.
     """
     tokenizer = checkpoint.tokenizer
@@ -187,7 +192,7 @@ def text_weights(checkpoint: Checkpoint, text: str, choice: ScoreChoice) -> Text
         raise ConfigError(f"The text {text!r} holds no token to look at.")
     model = checkpoint.model()
     corpus = Corpus(tokenizer, split, split, None, digest="")
-    feed = reopen_feeds(checkpoint, corpus, choice).val
+    feed = reopen_feeds(checkpoint, corpus, choice, ask=ask).val
     pieces = split.pieces(model.config.block_size)
     batch = collate(split, pieces, np.zeros(1, np.int64), pad_id=tokenizer.eol_id)
     found = [each[0] for each in layer_weights(model, batch.ids, feed.scores(batch))]

@@ -9,7 +9,7 @@ import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import anyio
 import httpx2
@@ -100,6 +100,8 @@ class Endpoint:
                 timeout=self._timeout,
                 max_retries=0,
                 default_headers=self._headers,  # type: ignore[arg-type]  # Omit is taken
+                # The SDK follows redirects, and takes the content of a file from anywhere.
+                http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
             )
         return self._client
 
@@ -177,14 +179,15 @@ class Endpoint:
     async def _send(self, method: str, path: str, body: str | None = None) -> HttpAnswer:
         """Raises ProviderUnavailable, or Refused."""
         data = None if body is None else body.encode("utf-8", "surrogatepass")
+        url = f"{self.shown_url}{path}"
         try:
-            answer = await self.wire.send(method, f"{self.shown_url}{path}", data)
+            answer = await self.wire.send(method, url, data)
         except TooLate:
             raise self._too_late() from None
         except NoAnswer as error:
             raise self._no_answer(str(error), error.reached) from None
-        if answer.status >= 400:
-            raise Refused.of_body(answer.status, answer.headers, answer.text)
+        if answer.status >= 300:
+            raise Refused.of_body(answer.status, answer.headers, answer.text, url)
         return answer
 
     def _too_late(self) -> ProviderUnavailable:
@@ -215,8 +218,10 @@ class Endpoint:
         return self.agreement.refused(form, words, suspect=True)
 
     async def _refusal(self, refused: Refused) -> ProviderError:
-        """The error for an HTTP status of 400 and above."""
+        """The error for an HTTP status of 300 and above."""
         status, words = refused.status, refused.words
+        if status < 400:
+            return self._redirected(refused)
         about = f"{self.name}: {self.shown_url} answered {status}: {excerpt(words, 400)}."
         if status in (401, 403):
             return ProviderRejected(f"{about} Check the key in {self._key_variable}.")
@@ -235,6 +240,24 @@ class Endpoint:
         if "context" in words.lower() or "too long" in words.lower():
             about += f" Ask for less at once: -o {self.name}.pairs_per_request=256"
         return ProviderRejected(about)
+
+    def _redirected(self, refused: Refused) -> ProviderRejected:
+        """The error for a redirect, which names the new address and is not followed."""
+        about = f"{self.name}: {self.shown_url} answered {refused.status}"
+        try:
+            target = urljoin(refused.url, refused.headers.get("location") or "")
+            target = redact(strip_credentials(target)).partition("?")[0]
+        except ValueError:
+            target = ""
+        if not target or target == refused.url:
+            return ProviderRejected(f"{about}, and no answer. Is the base URL right?")
+        base = target.removesuffix(refused.url.removeprefix(self.shown_url))
+        own = f": -o {self.name}.base_url={base}" if base.isprintable() else "."
+        return ProviderRejected(
+            f"{about}: it sends the request on to {excerpt(target)}. Redirects are not followed, "
+            "since your texts and key would go where you have not said. Only if you trust that "
+            f"address, name it yourself{own}"
+        )
 
     async def _unknown_model(self) -> ProviderRejected | None:
         """The error that names the server's models, if ours is not among them."""

@@ -1,4 +1,4 @@
-"""An HTTP status of 400 and above with the server's words, however it was received."""
+"""An HTTP status of 300 and above with the server's words, however it was received."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ class Refused(Exception):
     """A server's refusal; what it means is judged by the endpoint.
 
     ``param`` is the part of the request that it names, ``kinds`` the code and type that it
-    gives; all of it may be empty.
+    gives; all of it may be empty. ``url``: what was asked.
     """
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: object, text: str) -> None:
+    def __init__(
+        self, status: int, headers: Mapping[str, str], body: object, text: str, url: str
+    ) -> None:
         self.status = status
+        self.url = url
         self.headers = headers
         details = _details(body)
         self.words = _words(details) or text or f"HTTP status {status}"
@@ -28,18 +31,19 @@ class Refused(Exception):
         super().__init__(f"{status}: {self.words}")
 
     @classmethod
-    def of_body(cls, status: int, headers: Mapping[str, str], text: str) -> Refused:
+    def of_body(cls, status: int, headers: Mapping[str, str], text: str, url: str) -> Refused:
         """From an answer as it came."""
         try:
             body = json.loads(text)
         except ValueError:
             body = None
-        return cls(status, headers, body, text)
+        return cls(status, headers, body, text, url)
 
     @classmethod
     def of_sdk(cls, error: openai.APIStatusError) -> Refused:
         """From the SDK's error."""
-        return cls(error.status_code, error.response.headers, error.body, error.response.text)
+        answer = error.response
+        return cls(error.status_code, answer.headers, error.body, answer.text, str(answer.url))
 
 
 def _details(body: object) -> Mapping[str, Any]:

@@ -66,9 +66,12 @@ class Wire:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def send(self, method: str, url: str, body: bytes | None = None) -> HttpAnswer:
-        """Send once. Raises NoAnswer or TooLate; an HTTP error is an answer."""
+        """Send once. Raises NoAnswer or TooLate; an HTTP error is an answer, and so is a redirect:
+        nothing, and no key, goes to an address that a server names.
+        """
         try:
-            async with self._open(url).request(method, url, data=body) as response:
+            asking = self._open(url).request(method, url, data=body, allow_redirects=False)
+            async with asking as response:
                 return HttpAnswer(response.status, response.headers, await response.read())
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NoAnswer(innermost(error), reached=_was_connected(error)) from None

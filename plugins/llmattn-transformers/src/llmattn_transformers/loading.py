@@ -27,7 +27,8 @@ def load_model(weights: Weights) -> tuple[Any, Any]:
 
     if weights.gguf:
         _check_gguf()
-    given: dict[str, Any] = {}
+    # A model that brings a program of its own is refused, where the library would offer to run it.
+    given: dict[str, Any] = {"trust_remote_code": False}
     if weights.gguf:
         given["gguf_file"] = weights.gguf
     if weights.revision:

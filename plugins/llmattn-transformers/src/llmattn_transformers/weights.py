@@ -130,9 +130,11 @@ def _described(source: str, name: str, digest: str | None, asked: Mapping[str, s
     config: Any
     try:
         try:  # what is on disk first, so that a newer commit elsewhere changes no identity
-            config = AutoConfig.from_pretrained(source, local_files_only=True, **asked)
+            config = AutoConfig.from_pretrained(
+                source, local_files_only=True, trust_remote_code=False, **asked
+            )
         except OSError:
-            config = AutoConfig.from_pretrained(source, **asked)
+            config = AutoConfig.from_pretrained(source, trust_remote_code=False, **asked)
         text = config.get_text_config()
         n_layer, n_head = int(text.num_hidden_layers), int(text.num_attention_heads)
     except (OSError, ValueError, AttributeError, TypeError) as error:
