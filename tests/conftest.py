@@ -25,6 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
             patch.delenv(name)
     for name, value in wanted.items():
         patch.setenv(name, value)
+    os.umask(0o022)  # a .env that the group may write would not be read
     config.add_cleanup(home.cleanup)
     config.add_cleanup(patch.undo)
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from subprocess import CompletedProcess
 from types import TracebackType
 from typing import Any
 
 import torch
 from attrs import frozen
-from support_cli import run_cli
+from support_cli import Done, run_cli
 
 KEYS = {
     f"{name}_API_KEY": f"sk-planted-{name.lower()}-5417"
@@ -95,13 +94,9 @@ class Stranger:
         self._server.server_close()
 
 
-def command(
-    folder: Path, *arguments: str | Path, environ: dict[str, str] = KEYS, stdin: str = ""
-) -> CompletedProcess[str]:
-    """``llmattn ARGUMENTS`` in ``folder``, in this process, with ``environ`` beside an environment
-    without keys.
-    """
-    return run_cli(folder, *arguments, stdin=stdin, **environ)
+def command(folder: Path, *arguments: object, environ: Mapping[str, str] = KEYS) -> Done:
+    """``llmattn ARGUMENTS`` in ``folder``, where ``environ`` holds keys to lose."""
+    return run_cli(folder, *arguments, **environ)
 
 
 def altered(path: Path, change: Callable[[dict[str, Any]], None], to: Path) -> Path:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from llmattn.comparing.text import first_words
 from support_cli import Done, run_cli, start_process
 from support_engine import write_corpus
 
@@ -324,6 +326,19 @@ def test_first_words_of_a_text_are_a_text_of_their_own(tmp_path: Path) -> None:
     assert 200 <= len(words) < 210
     too_many = compare(tmp_path, *one, "--limit-words", "9999")
     assert "corpus.txt has 720 words" in too_many.stderr
+
+
+def test_first_words_are_those_of_the_tokenizer(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_bytes("我们是程序员。\r".encode() * 40)
+    found = first_words(tmp_path / "text.txt", 20, tmp_path / "out")
+    assert found.read_text(encoding="utf-8") == "我们是程序员。\n" * 3
+
+
+def test_a_comparison_is_not_made_of_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "corpus.txt")
+    done = compare(tmp_path, "--arms", "position", "--lr", "3e-3")
+    assert done.returncode == 1
+    assert "corpus.txt is a pipe, which can be read once" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,22 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
         read_criteria("sense")
 
 
+def test_a_file_is_read_as_a_corpus_is(tmp_path: Path) -> None:
+    path = tmp_path / "criteria.txt"
+    path.write_bytes(b"\xef\xbb\xbfrhyme: how we\xc2\xadll\rmetre: how e\xcc\x81ven\r")
+    assert [(one.name, one.wording) for one in read_criteria(str(path))] == [
+        ("rhyme", "how well"),
+        ("metre", "how éven"),
+    ]
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "criteria.txt"
+    path.write_bytes("rhyme: how well\n".encode("utf-16"))
+    with pytest.raises(ValueError, match=r"criteria file .* is UTF-16 text"):
+        read_criteria(str(path))
+
+
 def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "criteria.txt"
     path.write_bytes(b"rhyme: \xff\xfe")

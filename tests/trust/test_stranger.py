@@ -107,6 +107,26 @@ def test_no_checkpoint_names_who_is_asked(
         assert f"-o {name}.base_url={stranger.url}" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "told", ["http://[", "http://host:99999/v1", "x://\x1b[2J", "${OPENAI_API_KEY}", "a" * 9999, 7]
+)
+def test_a_senseless_address_of_a_checkpoint_is_told_harmlessly(folder: Path, told: object) -> None:
+    def change(data: dict[str, Any]) -> None:
+        identity = foreign("custom", "prefix", "http://127.0.0.1:9/v1").to_dict()
+        identity["details"]["base_url"] = told
+        data["scored"] = [{**data["scored"][0], "identity": identity}]
+
+    path = altered(folder / "prefix.pt", change, folder / "senseless.pt")
+    words = [str(path) if word == "FILE" else word for word in READERS["sample, asking"]]
+    for own in ({}, {"CUSTOM_BASE_URL": "http://127.0.0.1:9/v1", "LLM_MODEL": "m"}):
+        done = command(folder, *words, environ={**KEYS, **own})
+        assert done.returncode == 1
+        assert "a fault in llmattn" not in done.stderr
+        assert done.stderr.rstrip().isprintable()
+        assert len(done.stderr) < 2000
+        assert not [key for key in KEYS.values() if key in done.stderr]
+
+
 @pytest.mark.parametrize("scope", SCORES)
 @pytest.mark.parametrize("reader", ["sample", "eval, asking", "show", "show a text"])
 def test_no_exported_folder_names_who_is_asked(

@@ -56,6 +56,8 @@ def get_attention_matrix(
         pairs = source.identity.scope is Scope.PAIR
         if isinstance(tokens, str):
             tokens = text_words(tokens) if pairs else text_pieces(tokens)
+            if not tokens:
+                return torch.zeros(0, 0)
         # The first token has none but itself to attend to: in context it is not asked for.
         source.scores(pair_rows(tokens) if pairs else prefix_rows(tokens)[1:])
         scores = load_matrix(source.cache, source.identity, list(tokens))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -168,7 +169,8 @@ def addresses(settings: object, said: Mapping[str, Stated]) -> list[tuple[str, s
     for f in attrs.fields(cast(Any, type(settings))):
         value = getattr(settings, f.name)
         if isinstance(value, str) and "://" in value and value != f.default and f.name in said:
-            found.append((redact(strip_credentials(value)), said[f.name].origin))
+            with suppress(ValueError):  # no address after all, as its owner will tell
+                found.append((redact(strip_credentials(value)), said[f.name].origin))
     return found
 
 

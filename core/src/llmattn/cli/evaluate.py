@@ -44,7 +44,6 @@ def evaluate(
     """
     machine.use_threads()
 
-    from llmattn.data.corpus import read_lines, text_digest
     from llmattn.devices import choose_device
     from llmattn.training.checkpoint import load_checkpoint
     from llmattn.training.measure import measure
@@ -57,12 +56,8 @@ def evaluate(
         typer.echo(json.dumps({**about, **found.to_dict()}))
     else:
         _show(found)
-    if split == "all":
-        lines = read_lines(corpus, keep_blank=loaded.train_config.stream)
-        if text_digest(lines) == loaded.corpus_digest:
-            notify(
-                "The model was trained on most of this text: --split val is what it has not seen."
-            )
+    if split == "all" and found.trained:
+        notify("The model was trained on most of this text: --split val is what it has not seen.")
 
 
 def _show(found: Measure) -> None:

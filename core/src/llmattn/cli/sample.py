@@ -14,9 +14,10 @@ import typer
 from llmattn.cli.build import Uses, command
 from llmattn.cli.common import ASKING_AGAIN, Ask
 from llmattn.cli.utf8 import check_utf8
-from llmattn.errors import ConfigError
+from llmattn.errors import CorpusError
 from llmattn.notices import notify
 from llmattn.options import RUN
+from llmattn.reading.files import decode
 from llmattn.sampling.options import SampleOptions
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.config import Machine
@@ -28,6 +29,8 @@ __all__ = ["sample"]
 
 _FOR_ONE_THREAD = 64_000_000
 """Samples times parameters up to which one thread samples faster than two (measured)."""
+_LONGEST_LINE = 1 << 20
+"""Bytes of a prompt from stdin."""
 _RULE = "---"
 """Between samples of several lines; not an empty line, which a model can make."""
 
@@ -130,15 +133,19 @@ def _prompts() -> Iterator[str]:
 
 
 def _piped() -> Iterator[str]:
-    """The lines of stdin. Raises ConfigError for one that is not UTF-8."""
-    try:
-        for line in sys.stdin:
-            check_utf8(line, "A line of stdin")
-            yield line.rstrip("\n")
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"stdin is no text in UTF-8 ({error}): convert it (iconv -t utf-8)."
-        ) from None
+    """The lines of stdin, each as soon as it is there. Raises CorpusError for what is no text."""
+    raw = getattr(sys.stdin, "buffer", sys.stdin)  # what stands in for stdin may have text alone
+    number = 0
+    while line := raw.readline(_LONGEST_LINE + 1):
+        line = line if isinstance(line, bytes) else line.encode("utf-8", "surrogateescape")
+        number += 1
+        name = f"Line {number} of stdin"
+        text = decode(line, name)
+        if len(line) > _LONGEST_LINE:
+            raise CorpusError(
+                f"{name} has more than {_LONGEST_LINE:,} bytes: give prompts of one line each."
+            )
+        yield from text.removesuffix("\n").split("\n")
 
 
 class _Notices:

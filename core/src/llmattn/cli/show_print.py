@@ -213,7 +213,7 @@ def show_scores(
     as_json: bool,
 ) -> None:
     """The scores that a provider gives a text."""
-    lines = load_corpus(corpus_path).train_words() if corpus_path else None
+    lines = load_corpus(corpus_path, hint=False).train_words() if corpus_path else None
     with open_source(provider, choice, text=lines) as source:
         chosen = choose_channels(source.identity.channels, wanted)
         found = text_scores(source, text)

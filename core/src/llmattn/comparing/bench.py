@@ -26,6 +26,7 @@ from llmattn.devices import choose_device
 from llmattn.errors import ConfigError, LlmattnError
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
+from llmattn.reading.files import is_pipe
 from llmattn.training.interrupt import StopWish
 from llmattn.training.loop import Trainer
 from llmattn.training.run import Run
@@ -49,9 +50,14 @@ class Bench:
         if said.keep_checkpoints:
             make_folder(said.out / "checkpoints")
         self.path = config.corpus
+        if is_pipe(self.path):
+            raise ConfigError(
+                f"{self.path} is a pipe, which can be read once, and a comparison reads its text "
+                "more often: write it to a file, and name that."
+            )
         if said.limit_words is not None:
             self.path = first_words(self.path, said.limit_words, said.out, preset=train.tokenizer)
-        self.corpus = load_corpus(self.path, train)
+        self.corpus = load_corpus(self.path, train, hint=alone)
         if self.corpus.test is None:
             raise ConfigError(
                 "A comparison is reported on a test part that nothing was chosen by: give a "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
+import numpy as np
+
 from llmattn.comparing.store import make_folder
-from llmattn.data.tokenizer import PRESETS
+from llmattn.data.tokenizer import PRESETS, count_words
 from llmattn.errors import ConfigError, CorpusError
+from llmattn.reading.files import read_text
 
 __all__ = ["first_words"]
 
@@ -18,24 +20,17 @@ def first_words(path: Path, words: int, folder: Path, *, preset: str = "words") 
 
     A word is a token of the preset. Raises CorpusError for a text that is shorter.
     """
-    expression = re.compile(PRESETS.get(preset, PRESETS["words"]))
-    kept, found = [], 0
-    try:
-        with path.open(encoding="utf-8-sig", newline="\n") as lines:
-            for line in lines:
-                kept.append(line)
-                found += len(expression.findall(line))
-                if found >= words:
-                    break
-    except (OSError, UnicodeDecodeError):
-        return path  # reading it as a corpus tells what is wrong, in full
+    lines = read_text(path).split("\n")
+    totals = np.cumsum(count_words(lines, preset if preset in PRESETS else "words"))
+    found = int(totals[-1])
     if found < words:
         raise CorpusError(
             f"--limit-words {words}: {path} has {found:,} words; leave the option out, or lower it."
         )
     make_folder(folder)
     target = folder / f"{path.stem}-{words}-words.txt"
-    text = "".join(kept).encode()
+    kept = lines[: int(np.searchsorted(totals, words)) + 1]
+    text = "".join(f"{line}\n" for line in kept).encode()
     try:
         # Processes that train may read it now, so what is there already is left alone.
         if not target.exists() or target.read_bytes() != text:

@@ -13,7 +13,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 
 from llmattn.data.joining import EOL, PieceLine
 from llmattn.data.piece_words import PieceWords
-from llmattn.data.tokenizer import UNK, WordTokenizer
+from llmattn.data.tokenizer import MARK, UNK, WORD, WordTokenizer
 from llmattn.errors import CheckpointError, ConfigError
 
 __all__ = ["BPE", "BpeTokenizer"]
@@ -23,7 +23,7 @@ BPE = "bpe"
 _END = "∎"
 """Marks a word's last piece, which is another token than the same letters inside a word."""
 
-_CHUNKS = r" ?\w+(?:['’]\w+)*| ?[^\w\s]|\s+(?!\S)|\s+"
+_CHUNKS = rf" ?(?:{WORD})| ?(?:{MARK})|\s+(?!\S)|\s+"
 """The words and marks of the preset ``words``, with a space before them, and other white space."""
 
 _PLAIN = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}

@@ -14,8 +14,13 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from llmattn.data.config import TextConfig
+from llmattn.data.long_words import LONG_WORDS, has_long_words
+from llmattn.data.parts import split_lines, text_lines
 from llmattn.data.text_tokenizer import TextTokenizer, train_tokenizer
+from llmattn.data.tokenizer import WordTokenizer
 from llmattn.errors import CorpusError
+from llmattn.notices import notify
+from llmattn.reading.files import read_text
 
 __all__ = [
     "Corpus",
@@ -24,7 +29,6 @@ __all__ = [
     "encode_lines",
     "load_corpus",
     "read_lines",
-    "split_lines",
     "text_digest",
 ]
 
@@ -167,42 +171,12 @@ class Corpus:
 
 
 def read_lines(path: Path, *, keep_blank: bool = False) -> list[str]:
-    """The lines of a UTF-8 text file that are not blank, without white space at their ends.
+    """The lines of a text file that are not blank, without white space at their ends.
 
-    ``keep_blank``: a line carries the "\\n" of each blank line after it.
-    Raises CorpusError if there is no such file, it is not UTF-8, or it holds no text.
+    ``keep_blank``: a line carries the "\\n" of each blank line after it. Raises CorpusError for
+    what :func:`~llmattn.reading.files.read_text` does not read.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise CorpusError(
-            f"There is no corpus at {path}: put a text there, one sentence a line, or name "
-            "one with --corpus FILE."
-        ) from None
-    except OSError as error:
-        raise CorpusError(
-            f"The corpus {path} cannot be read ({error.strerror}): name a text file with --corpus."
-        ) from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise CorpusError(
-            f"{path} is not UTF-8: line {line} holds the byte 0x{data[error.start]:02x} (byte "
-            f"{error.start + 1} of the file). Convert it, for example: "
-            f"iconv -f latin1 -t utf-8 {path}"
-        ) from None
-    lines: list[str] = []
-    for raw in text.split("\n"):
-        if raw.strip():
-            lines.append(raw.strip())
-        elif keep_blank and lines:
-            lines[-1] += "\n"
-    if not lines:
-        raise CorpusError(f"The corpus {path} holds no text: it needs one sentence a line.")
-    if keep_blank and text.endswith("\n"):  # no line follows the last line end
-        lines[-1] = lines[-1].removesuffix("\n")
-    return lines
+    return text_lines(read_text(path), keep_blank=keep_blank)
 
 
 def text_digest(lines: Sequence[str]) -> str:
@@ -211,30 +185,6 @@ def text_digest(lines: Sequence[str]) -> str:
     So the blank lines of a stream count, which providers are shown, and no others.
     """
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def split_lines(lines: Sequence[str], config: TextConfig) -> tuple[list[str], list[str], list[str]]:
-    """The first lines for training, then those for validation, the last for the test.
-
-    Each part is contiguous, as in nanoGPT: a text's neighbouring lines resemble each other, and
-    drawing lines at random would let the model see half of each passage. Raises CorpusError if a
-    part would be empty; that of the test may be if its fraction is 0.
-    """
-    val = round(len(lines) * config.val_fraction)
-    test = round(len(lines) * config.test_fraction)
-    end = len(lines) - test
-    parts = (
-        ("training", end - val, "another --val-fraction or --test-fraction"),
-        ("validation", val, "another --val-fraction"),
-        ("the test", test or config.test_fraction == 0, "another --test-fraction"),
-    )
-    for part, count, option in parts:
-        if count <= 0:
-            raise CorpusError(
-                f"The corpus has {len(lines)} line{'s' * (len(lines) != 1)}, too few to keep some "
-                f"for {part}: add lines, or choose {option}."
-            )
-    return list(lines[: end - val]), list(lines[end - val : end]), list(lines[end:])
 
 
 def encode_lines(lines: Sequence[str], tokenizer: TextTokenizer, *, stream: bool = False) -> Split:
@@ -262,21 +212,28 @@ def encode_lines(lines: Sequence[str], tokenizer: TextTokenizer, *, stream: bool
 
 
 def load_corpus(
-    path: Path, config: TextConfig = TextConfig(), *, tokenizer: TextTokenizer | None = None
+    path: Path,
+    config: TextConfig = TextConfig(),
+    *,
+    tokenizer: TextTokenizer | None = None,
+    hint: bool = True,
 ) -> Corpus:
     """Read, split and encode a corpus; the vocabulary comes from the training lines alone.
 
-    With ``tokenizer`` (from a checkpoint) none is made of ``config``. Raises CorpusError or
-    ConfigError.
+    With ``tokenizer`` (from a checkpoint) none is made of ``config``. ``hint``: tell on stderr
+    where another tokenizer would find better words. Raises CorpusError or ConfigError.
     """
     lines = read_lines(path, keep_blank=config.stream)
-    parts = split_lines(lines, config)
-    tokenizer = tokenizer or train_tokenizer(
-        parts[0],
-        preset=config.tokenizer,
-        min_count=config.min_count,
-        vocab_size=config.vocab_size,
-    )
+    parts = split_lines(lines, config, name=f"The corpus {path}")
+    if tokenizer is None:
+        tokenizer = train_tokenizer(
+            parts[0],
+            preset=config.tokenizer,
+            min_count=config.min_count,
+            vocab_size=config.vocab_size,
+        )
+        if hint and isinstance(tokenizer, WordTokenizer) and has_long_words(parts[0], tokenizer):
+            notify(LONG_WORDS)
     splits = [encode_lines(part, tokenizer, stream=config.stream) for part in parts]
     for part, split, name in zip(parts, splits, ("training", "validation", "test"), strict=True):
         if part and not len(split):

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
-__all__ = ["EOL", "GrowingLine", "PieceLine", "WordLine", "join_tokens"]
+__all__ = ["EOL", "GrowingLine", "PieceLine", "WordLine", "is_unspaced", "join_tokens"]
 
 EOL = "<eol>"
 
-_NO_SPACE_BEFORE = frozenset(".,;:!?)]}%…’-–—/")
-_NO_SPACE_AFTER = frozenset("([{$£€#@-–—/")
+_NO_SPACE_BEFORE = frozenset(".,;:!?)]}%…’”»-–—/،؛؟۔।॥")
+_NO_SPACE_AFTER = frozenset("([{$£€#@“„«¿¡-–—/")
+_UNSPACED = re.compile(
+    "[\u2e80-\u312f\u31a0-\u9fff\uf900-\ufaff\ufe30-\ufe4f\uff01-\uff9f\U00020000-\U0003ffff]"
+)
+"""Han characters, kana, and the marks that stand between them: no spaces are beside them."""
 _CLIPPED = frozenset({"tis", "twas", "twere", "twill", "twould", "em", "gainst", "til"})
 """Words that an apostrophe opens: 'tis, not tis'."""
 
@@ -81,6 +86,11 @@ class PieceLine:
         return self.text() + self._decoder.decode(b"", final=True)
 
 
+def is_unspaced(word: str) -> bool:
+    """Whether no space stands beside ``word``, since its script has none."""
+    return _UNSPACED.match(word) is not None
+
+
 def join_tokens(tokens: Sequence[str]) -> str:
     """Tokens as a person would write them."""
     text = ""
@@ -99,8 +109,8 @@ def join_tokens(tokens: Sequence[str]) -> str:
             after = following in _CLIPPED
             before = not after
         else:
-            before = word in _NO_SPACE_BEFORE
-            after = word in _NO_SPACE_AFTER
+            before = word in _NO_SPACE_BEFORE or is_unspaced(word)
+            after = word in _NO_SPACE_AFTER or is_unspaced(word)
         text += word if glue or before else f" {word}"
         glue = after
     return text

@@ -12,14 +12,39 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, tr
 
 from llmattn.data.joining import EOL, WordLine, join_tokens
 from llmattn.errors import CheckpointError, ConfigError, CorpusError
+from llmattn.reading.plain import plain_text
 
-__all__ = ["EOL", "PRESETS", "UNK", "WordTokenizer", "text_pieces", "text_words"]
+__all__ = [
+    "EOL",
+    "MARK",
+    "PRESETS",
+    "UNK",
+    "WORD",
+    "WordTokenizer",
+    "count_words",
+    "text_pieces",
+    "text_words",
+    "written_words",
+]
 
 UNK = "<unk>"
 
+_LETTER = r"[\w&&[^\p{Han}]]"
+_JOINER = "\u200c\u200d\u180e"
+"""What shapes the letters beside it, in Persian, Indic and Mongolian scripts."""
+_RUN = rf"{_LETTER}(?:[{_JOINER}]*{_LETTER})*\u200d?"
+WORD = rf"\p{{Han}}\p{{M}}*|{_RUN}(?:['’]{_RUN})*"
+"""A Han character, which is a word of its own, or a word with apostrophes inside it (don't, o'er).
+In the syntax of Oniguruma, which ``tokenizers`` reads."""
+MARK = (
+    r"[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2]"
+    r"|(?=[^\w\s\p{Cc}\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff])\X"
+)
+"""A mark that one can see, with all that combines with it: an emoji of several characters is one
+token. (A few Arabic signs would combine with the number behind them.)"""
+
 PRESETS = {
-    # A word with apostrophes inside it (don't, o'er), or one mark of punctuation.
-    "words": r"\w+(?:['’]\w+)*|[^\w\s]",
+    "words": f"{WORD}|{MARK}",
     # LLM-Computing's own expression: words and full stops, nothing else.
     "seed": r"\w+|\.",
 }
@@ -78,9 +103,14 @@ class WordTokenizer:
         words = models.WordLevel(learner.get_vocab(), unk_token=UNK)
         tokenizer = _untrained(words, preset)
         if tokenizer.get_vocab_size() <= len(cls.special_ids):
+            if min_count > 1:
+                raise CorpusError(
+                    f"No word of the training lines occurs {min_count} times or more: lower "
+                    "--min-count, or add text."
+                )
             raise CorpusError(
-                f"No word of the training lines occurs {min_count} times or more: lower "
-                "--min-count, or add text."
+                f"The training lines hold no token of the preset {preset!r}: choose another "
+                "--tokenizer, or add text."
             )
         return cls(tokenizer, preset)
 
@@ -151,15 +181,16 @@ class WordTokenizer:
 
 def text_words(text: str) -> list[str]:
     """The words of a text as the preset ``words`` finds them, in lower case."""
-    return _of_no_words().words(text)
+    return _of_no_words().words(plain_text(text))
 
 
 def text_pieces(text: str) -> list[str]:
-    """A text in pieces as it was written, which together are the text: as in training, a word or
-    a mark with what stands before it, or a line end with the blank lines after it.
+    """A text in pieces as it was written, which together are the text (as ``plain_text`` gives
+    it): as in training, a word or a mark with what stands before it, or a line end with the blank
+    lines after it.
     """
     pieces: list[str] = []
-    for *words, rest in _of_no_words().written(text.split("\n")):
+    for *words, rest in _of_no_words().written(plain_text(text).split("\n")):
         if not words and pieces and pieces[-1].endswith("\n"):
             pieces[-1] += f"{rest}\n"
         else:
@@ -168,10 +199,20 @@ def text_pieces(text: str) -> list[str]:
     return pieces if pieces[-1] else pieces[:-1]
 
 
-def _of_no_words() -> WordTokenizer:
+def written_words(line: str) -> list[str]:
+    """The words and marks of a line as written, with what stands before each, then its rest."""
+    return next(_of_no_words().written([line]))
+
+
+def count_words(lines: Sequence[str], preset: str = "words") -> list[int]:
+    """How many tokens of the preset each line has."""
+    return [len(ids) for ids in _of_no_words(preset).encode_batch(lines)]
+
+
+def _of_no_words(preset: str = "words") -> WordTokenizer:
     """A tokenizer for taking texts apart."""
     model = models.WordLevel({UNK: 0, EOL: 1}, unk_token=UNK)
-    return WordTokenizer(_untrained(model, "words"), "words")
+    return WordTokenizer(_untrained(model, preset), preset)
 
 
 def _untrained(model: models.WordLevel, preset: str) -> Tokenizer:

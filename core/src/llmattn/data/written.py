@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from llmattn.data.joining import is_unspaced
 from llmattn.data.text_tokenizer import TextTokenizer
 
 __all__ = ["WrittenText"]
@@ -58,7 +59,7 @@ class WrittenText:
             waits = not piece and place == len(self._opening) - 1
             piece = piece if waits else self._given[place - 1]
         elif self._tokenizer.tokens_are_words:
-            if place == 0 and piece[:1].isalnum():
+            if place == 0 and piece[:1].isalnum() and not is_unspaced(piece):
                 piece = f" {piece}"  # the text begins inside a line
             elif piece.strip() == "i" or (self._opens and piece.strip()[:1].isalpha()):
                 piece = _capital(piece)

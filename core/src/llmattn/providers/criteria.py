@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from attrs import field, frozen, validators
 
+from llmattn.errors import CorpusError
+from llmattn.reading.files import read_text
 from llmattn.rows import Scope
 
 __all__ = ["BUILT_IN", "Criterion", "read_criteria"]
@@ -82,15 +85,15 @@ def read_criteria(text: str, scope: Scope = Scope.PAIR) -> tuple[Criterion, ...]
         found = [built_in[name] for name in names]
     else:
         path = Path(text).expanduser()
-        if not path.is_file():
+        if not os.path.exists(path):  # unlike Path.exists, never an error
             raise ValueError(
                 f"criteria {text!r} are neither among {', '.join(BUILT_IN)} nor a file with "
                 "one 'name: wording' a line"
             )
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"the criteria file {path} cannot be read: {error}") from None
+            lines = read_text(path, "criteria file").split("\n")
+        except CorpusError as error:
+            raise ValueError(f"the criteria cannot be read. {error}") from None
         found = [
             _criterion(path, number, line, built_in)
             for number, line in enumerate(lines, 1)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 __all__ = ["TEXT_LAYOUT", "TEXT_SYSTEM", "numbered", "read_numbered"]
 
-TEXT_LAYOUT = 1
+TEXT_LAYOUT = 2
 """Raised when texts are laid out otherwise; part of the identity of scores in context."""
 
 TEXT_SYSTEM = """\
@@ -49,4 +49,5 @@ def read_numbered(text: str) -> tuple[str, ...]:
 
 
 def _shown(piece: str) -> str:
-    return "".join(piece.replace("\n", _LINE_END).split()) or "_"
+    # What stands for a token without a character of its own is seen by nobody.
+    return "".join(piece.replace("\n", _LINE_END).replace("\u200b", "").split()) or "_"

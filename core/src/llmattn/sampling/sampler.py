@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from llmattn.errors import CheckpointError
+from llmattn.reading.plain import plain_line
 from llmattn.sampling.generate import Decoder, generate
 from llmattn.sampling.lines import GrowingLines
 from llmattn.sampling.options import SampleOptions
@@ -68,15 +69,17 @@ class Sampler:
 
     def unknown_words(self, prompt: str) -> list[str]:
         """The words of ``prompt`` that the model reads as ``<unk>``, each once."""
-        return self.tokenizer.unknown_words(prompt)
+        return self.tokenizer.unknown_words(_plain(prompt))
 
     def tokens(self, prompt: str, options: SampleOptions) -> Iterator[list[int]]:
         """The next token of each of ``options.num`` samples; see ``generate``.
 
         Providers that score words in their context are shown ``prompt`` as it is written.
-        Raises CheckpointError for more lines than the model can go on with.
+        Raises CheckpointError for more lines than the model can go on with, CorpusError for a
+        prompt with too long a word.
         """
         options.check_training(self._trained)
+        prompt = _plain(prompt)
         for texts in self._texts:
             texts.begin(prompt)
         while len(self._randoms) < options.num:
@@ -96,7 +99,7 @@ class Sampler:
     def stream(self, prompt: str, options: SampleOptions) -> Iterator[str]:
         """One sample, prompt included, in pieces of text as they come."""
         steps = self.tokens(prompt, options)
-        lines = GrowingLines(self.tokenizer, prompt, options.lines)
+        lines = GrowingLines(self.tokenizer, _plain(prompt), options.lines)
         yield lines.text()
         for (token,) in steps:
             yield lines.add(token)
@@ -104,7 +107,8 @@ class Sampler:
 
     def sample(self, prompt: str, options: SampleOptions) -> list[str]:
         """``options.num`` continuations, prompt included, of ``options.lines`` lines at most."""
-        grown = [GrowingLines(self.tokenizer, prompt, options.lines) for _ in range(options.num)]
+        start = _plain(prompt)
+        grown = [GrowingLines(self.tokenizer, start, options.lines) for _ in range(options.num)]
         texts = [lines.text() for lines in grown]
         for tokens in self.tokens(prompt, options):
             for place, token in enumerate(tokens):
@@ -126,3 +130,8 @@ class Sampler:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _plain(prompt: str) -> str:
+    """A prompt as a corpus would have been read."""
+    return plain_line(prompt, "The prompt")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 import attrs
@@ -79,8 +80,9 @@ class UserSetup:
             wanted["criteria"], changed = ",".join(then.channels), [*changed, "criteria"]
         for name in changed:
             value = wanted.get(name, fields[name].default if name in fields else None)
-            known = name in fields and isinstance(value, (str, int, float))
-            if known and str(value).isprintable() and redact(str(value)) == str(value):
+            text = str(value) if isinstance(value, (str, int, float)) else ""
+            harmless = text.isprintable() and redact(text) == text and len(text) <= _LONGEST
+            if name in fields and text and harmless:
                 words.append(shlex.join(["-o", f"{self.registered.name}.{name}={value}"]))
         return " ".join(words)
 
@@ -110,7 +112,9 @@ def _parts(identity: Identity) -> dict[str, Any]:
 
 def _plain(value: object) -> str:
     text = str(value)
-    return strip_credentials(text) if "://" in text else text
+    with suppress(ValueError):  # a file's address may be none
+        return strip_credentials(text) if "://" in text else text
+    return text
 
 
 def _shown(value: object) -> str:

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from attrs import frozen
 
-from llmattn.data.corpus import Corpus, encode_lines, read_lines, split_lines
+from llmattn.data.corpus import Corpus, encode_lines, read_lines, text_digest
 from llmattn.data.corpus_pairs import corpus_pairs
+from llmattn.data.parts import split_lines
 from llmattn.errors import ConfigError, CorpusError
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.checkpoint import Checkpoint
@@ -35,6 +36,7 @@ class Measure:
     tokens are <unk>, for words of ``unknown_size`` bytes. ``left_out_bits``: what the tokenizer
     leaves out, such as case and spaces (``llmattn.training.left_out``). ``coverage``: the share of
     the attention whose score a provider gave; None for a model that reads no scores.
+    ``trained``: whether the text is the one that the model was trained on most of.
     """
 
     tokens: int
@@ -44,6 +46,7 @@ class Measure:
     unknown_size: int
     left_out_bits: float
     coverage: float | None
+    trained: bool
 
     @property
     def perplexity(self) -> float:
@@ -91,7 +94,8 @@ def measure(
     providers, and with ``ask`` of any. Raises ConfigError, CorpusError, and what the provider
     raises.
     """
-    corpus = _corpus(checkpoint, path, part)
+    lines = read_lines(path, keep_blank=checkpoint.train_config.stream)
+    corpus = _corpus(checkpoint, lines, path, part)
     split, config = corpus.train, checkpoint.model_config
     coverage: float | None = None
     if checkpoint.table is not None:
@@ -122,13 +126,14 @@ def measure(
         unknown_size=sum(len(written[p].strip().encode("utf-8", "surrogatepass")) for p in unknown),
         left_out_bits=left_out_bits(split),
         coverage=coverage,
+        trained=corpus.digest == checkpoint.corpus_digest,
     )
 
 
-def _corpus(checkpoint: Checkpoint, path: Path, part: str) -> Corpus:
+def _corpus(checkpoint: Checkpoint, lines: list[str], path: Path, part: str) -> Corpus:
     """The part of the text as a corpus of which all parts are that one."""
     settings, tokenizer = checkpoint.train_config, checkpoint.tokenizer
-    lines = read_lines(path, keep_blank=settings.stream)
+    digest = text_digest(lines)
     if part not in PARTS:
         raise ConfigError(f"--split must be one of {', '.join(PARTS)}; not {part!r}.")
     if part == "test" and not settings.test_fraction:
@@ -137,9 +142,9 @@ def _corpus(checkpoint: Checkpoint, path: Path, part: str) -> Corpus:
             "--test-fraction, or choose --split val."
         )
     if part != "all":
-        parts = split_lines(lines, settings)
+        parts = split_lines(lines, settings, name=f"The corpus {path}")
         lines = parts[PARTS.index(part)]
     split = encode_lines(lines, tokenizer, stream=settings.stream)
     if not split.targets:
         raise CorpusError(f"{path} holds no token of the preset {tokenizer.preset!r}.")
-    return Corpus(tokenizer, split, split, None, "")
+    return Corpus(tokenizer, split, split, None, digest)

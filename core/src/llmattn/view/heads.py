@@ -13,6 +13,7 @@ from llmattn.data.corpus import Corpus, encode_lines
 from llmattn.data.feed import window_words
 from llmattn.errors import ConfigError
 from llmattn.model.attn_gpt import AttnGPT
+from llmattn.reading.plain import plain_line
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.checkpoint import Checkpoint
 from llmattn.training.reopen import reopen_feeds
@@ -184,10 +185,11 @@ def text_weights(
     """The weights with which the checkpoint's best model reads ``text``, as if it were a line.
 
     ``ask`` as in ``reopen_feeds``.
-    Raises ConfigError for a text without a token, and what ``reopen_feeds`` raises.
+    Raises ConfigError for a text without a token, CorpusError for one with too long a word, and
+    what ``reopen_feeds`` raises.
     """
     tokenizer = checkpoint.tokenizer
-    split = encode_lines([text], tokenizer)
+    split = encode_lines([plain_line(text, "The text")], tokenizer)
     if not len(split):
         raise ConfigError(f"The text {text!r} holds no token to look at.")
     model = checkpoint.model()

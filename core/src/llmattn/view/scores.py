@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from llmattn.cache.bulk import load_matrix
 from llmattn.data.corpus import encode_lines
-from llmattn.data.tokenizer import WordTokenizer
+from llmattn.data.tokenizer import WordTokenizer, count_words
 from llmattn.errors import ConfigError
+from llmattn.reading.plain import plain_line
 from llmattn.rows import Scope, pair_rows, prefix_rows
 from llmattn.scoring.source import ScoreSource
 
@@ -34,13 +35,14 @@ def text_scores(source: ScoreSource, text: str, *, preset: str = "words") -> Tex
     """Ask ``source`` for what its cache lacks of ``text``, taken as one line.
 
     Under PREFIX scope the tokens are pieces of the text as written, after a line end, as in
-    training. Raises ConfigError for a text without a token, and what ``ScoreSource.scores``
-    raises.
+    training. Raises ConfigError for a text without a token, CorpusError for one with too long
+    a word, and what ``ScoreSource.scores`` raises.
     """
+    text = plain_line(text, "The text")
+    if not count_words([text], preset)[0]:
+        raise ConfigError(f"The text {text!r} holds no token to look at.")
     tokenizer = WordTokenizer.train([text], preset=preset)
     split = encode_lines([text], tokenizer)
-    if not len(split):
-        raise ConfigError(f"The text {text!r} holds no token to look at.")
     identity = source.identity
     if identity.scope is Scope.PREFIX:
         tokens = split.written[:-1]

@@ -46,8 +46,8 @@ class RedisCache:
     """
 
     def __init__(self, settings: RedisSettings) -> None:
-        self._where = strip_credentials(settings.url)
         try:
+            self._where = strip_credentials(settings.url)
             self._client: Any = redis.Redis.from_url(
                 settings.url,
                 socket_timeout=settings.timeout,
