@@ -138,27 +138,6 @@ def test_a_setting_of_a_provider_that_a_checkpoint_does_not_know_is_refused(
         assert "'openai.timeout' is for 'openai', which is not in use" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (("--vocab-size", "600"), "--vocab-size is for --tokenizer bpe: leave it out"),
-        (("--attention", "position", "--distance-bias"), "--distance-bias is for --attention lear"),
-    ],
-)
-def test_what_another_option_leaves_unread_is_refused(
-    tmp_path: Path, given: tuple[str, ...], message: str
-) -> None:
-    write_corpus(tmp_path)
-    done = run_cli(tmp_path, "train", "corpus.txt", *given)
-    assert done.returncode == 1
-    assert f"error: {message}" in done.stderr
-    # What a file says beside what the command chooses was written for more than that.
-    (tmp_path / "run.toml").write_text('tokenizer = "bpe"\nvocab-size = 600\n')
-    file = ("--config", "run.toml", "--tokenizer", "words", "--attention", "position")
-    short = ("--steps", "1", *SMALL)
-    assert run_cli(tmp_path, "train", "corpus.txt", *file, *short).returncode == 0
-
-
 @pytest.mark.parametrize("command", ["plan", "score"])
 def test_what_is_for_scores_in_context_is_refused_for_those_of_pairs(
     tmp_path: Path, command: str

@@ -69,8 +69,6 @@ class Option:
     """Given several times, it has several values."""
     instead_of: str = ""
     """Another option of the command that must not stand beside it."""
-    needs: tuple[str, str] | None = None
-    """Another option, and the value of it without which nothing reads this one."""
     scope: str = ""
     """Of which scores it is, ``pair`` or ``prefix``; empty for both."""
     remembered: bool = False

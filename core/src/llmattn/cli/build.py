@@ -189,8 +189,6 @@ class _Command:
         if values.get("print_config"):
             print_config(ctx)
             return
-        for part in self._parts.values():
-            given.refuse_unneeded(part.cls)
         if self._given:
             objects[self._given] = given
         self._function(**{name: values[name] for name in self._plain}, **objects)

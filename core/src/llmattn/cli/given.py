@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 import typer
@@ -63,21 +62,6 @@ class Given:
             is_set = said.name in typed or self.ctx.params.get(said.name) not in alone
             if said.name in counted and is_set and (why := why_unread(said)):
                 raise ConfigError(f"{said.flag} {why}")
-
-    def refuse_unneeded(self, of: type) -> None:
-        """:meth:`refuse` options of a settings class that need another value of another option.
-
-        A run that is resumed has that from its checkpoint.
-        """
-        for needs in dict.fromkeys(said.needs for said in all_options(of) if said.needs):
-            if "resume" not in self.names():
-                self.refuse(of, partial(self._why_unneeded, needs), chooser=needs[0])
-
-    def _why_unneeded(self, needs: tuple[str, str], said: Option) -> str:
-        name, value = needs
-        if said.needs != needs or self.ctx.params.get(name, value) == value:
-            return ""
-        return f"is for --{name} {value}: leave it out, or choose that."
 
     def settle(self, said: Option) -> None:
         """Of an option and the one that it stands instead of keep one: what is typed counts for

@@ -29,7 +29,6 @@ class TextConfig:
         help="How many tokens `bpe` learns.",
         panel=TEXT,
         at_least=1,
-        needs=("tokenizer", "bpe"),
     )
     stream: bool = option(
         False,

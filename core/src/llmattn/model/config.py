@@ -60,7 +60,6 @@ class ModelConfig:
         False,
         help="Let `learned` know the distance, too.",
         panel=MODEL,
-        needs=("attention", "learned"),
     )
     mlp_width: int = 0
     channels: tuple[str, ...] = field(default=(), converter=_names)
