@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from llmattn.cache.lmdb import LmdbCache
+from llmattn.cache.lmdb.cache import LmdbCache
 from llmattn.cache.settings import LmdbSettings
 from llmattn.identity import Identity
 from llmattn.rows import Row, Scope, Scores, prefix_rows
@@ -47,7 +47,7 @@ def main() -> None:
     print(f"{len(rows):,} rows, {options.channels} channels: {payload / 1e6:.1f} MB of scores")
     folder = Path(tempfile.mkdtemp(prefix="llmattn-benchmark-"))
     try:
-        run(folder, identity, rows, scores, blocks, payload)
+        run(folder, identity, rows, scores, payload)
     finally:
         shutil.rmtree(folder)
 
@@ -57,7 +57,6 @@ def run(
     identity: Identity,
     rows: list[Row],
     scores: list[Scores],
-    blocks: list[list[str]],
     payload: int,
 ) -> None:
     def put_all(cache: LmdbCache, step: int = REQUEST) -> None:
@@ -67,10 +66,6 @@ def run(
     def get_all() -> None:
         for start in range(0, len(rows), REQUEST):
             cache.get(identity, rows[start : start + REQUEST])
-
-    def matrices() -> None:
-        for block in blocks:
-            cache.get_matrix(identity, block)
 
     caches = [LmdbCache(LmdbSettings(dir=folder / str(n))) for n in range(RUNS)]
     todo = iter(caches)
@@ -83,7 +78,6 @@ def run(
     times = {
         "put": put,
         "get": best(get_all),
-        "get_matrix": best(matrices),
         "scan": best(lambda: list(cache.scan(identity.namespace))),
         "put again (all known)": best(lambda: put_all(cache)),
         "writing and syncing as many bytes": best(lambda: write(fresh, data)),

@@ -1,10 +1,11 @@
 """Peak memory of training with external attention beside the `learned` block (SDPA).
 
-    python benchmarks/memory.py [--lengths 128 256 512]
+    python benchmarks/memory.py [--lengths 128 256 512] [--channels 30]
 
 Three steps of the models of train_throughput.py in a fresh process each; printed is how far the
-resident memory rises above what the process held with its model, its gradients and its table of
-scores (Linux). The heap is left to the system here, so that only what is needed at once counts.
+resident memory rises above what the process held with its model, its gradients and its scores
+(Linux): a table of pairs, or, of several channels, a batch of float16 scores. The heap is left to
+the system here, so that only what is needed at once counts.
 """
 
 from __future__ import annotations
@@ -29,36 +30,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lengths", type=int, nargs="+", default=[128, 256, 512])
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--channels", type=int, default=1)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.one:
-        print(rise(options.one[0], int(options.one[1])))
+        print(rise(options.one[0], int(options.one[1]), options.channels))
         return
     print(f"{'T':>4}  {'side':<20} {'MB':>6} {'ratio':>6}")
     for length in options.lengths:
-        risen = {side: measured(side, length, options.threads) for side in SIDES}
+        risen = {side: measured(side, length, options) for side in SIDES}
         for side, size in risen.items():
             print(f"{length:>4}  {side:<20} {size:>6.0f} {size / risen['learned']:>6.2f}")
 
 
-def measured(side: str, length: int, threads: int) -> float:
-    command = [sys.executable, __file__, "--threads", str(threads), "--one", side, str(length)]
+def measured(side: str, length: int, options: argparse.Namespace) -> float:
+    given = ["--threads", str(options.threads), "--channels", str(options.channels)]
+    command = [sys.executable, __file__, *given, "--one", side, str(length)]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def rise(side: str, length: int) -> float:
+def rise(side: str, length: int, channels: int) -> float:
     """MB by which a side's steps raise the process's peak."""
-    model = models(length, 0.0)[side]
+    model = models(length, 0.0, channels)[side]
     table = random_table()
+    several = torch.rand(TEXTS, channels, length, length).half() if channels > 1 else None
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak so far
     before = memory("VmRSS")
     for _ in range(3):
         ids = torch.randint(0, WORDS, (TEXTS, length))
-        scores = None if side == "learned" else table.gather(ids)
-        _, loss = model(ids, scores, ids)
+        scores = several if several is not None else table.gather(ids)
+        _, loss = model(ids, None if side == "learned" else scores, ids)
         loss.backward()
     return memory("VmHWM") - before
 

@@ -89,8 +89,9 @@ class Side:
         torch.autograd.backward(loss)
 
 
-def models(length: int, dropout: float) -> dict[str, AttnGPT]:
-    learned = ModelConfig(WORDS, length, 4, 4, 256, dropout, "learned", channels=("score",))
+def models(length: int, dropout: float, channels: int = 1) -> dict[str, AttnGPT]:
+    names = [f"channel {number}" for number in range(channels)]
+    learned = ModelConfig(WORDS, length, 4, 4, 256, dropout, "learned", channels=names)
     external = attrs.evolve(learned, attention="external")
     matched = match_parameters(external, learned)
     found = {

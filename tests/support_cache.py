@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import redis
-from llmattn.cache.lmdb import LmdbCache
+from llmattn.cache.lmdb.cache import LmdbCache
+from llmattn.cache.protocol import VerifyReport
 from llmattn.cache.settings import LmdbSettings
 from llmattn.identity import Identity
 from llmattn.rows import Row, Scope, Scores
@@ -26,6 +27,10 @@ TEXT = Identity("local", 1, Scope.PREFIX, ("a", "b"))
 
 def lmdb_cache(folder: Path, **settings: object) -> LmdbCache:
     return LmdbCache(LmdbSettings(dir=folder, **settings))  # type: ignore[arg-type]
+
+
+def verify(folder: Path, drop: bool = False) -> VerifyReport:
+    return LmdbCache.verify(LmdbSettings(dir=folder), drop=drop)
 
 
 def scored(rows: Sequence[Row], identity: Identity = PAIR, seed: int = 0) -> list[Scores]:

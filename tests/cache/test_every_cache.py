@@ -12,7 +12,7 @@ from llmattn.cache.memory import MemoryCache
 from llmattn.cache.settings import MemorySettings
 from llmattn.testing.caches import Opener, check_cache
 from llmattn_redis.cache import RedisCache
-from llmattn_redis.layered import open_layered
+from llmattn_redis.layered import LayeredCache
 from llmattn_redis.settings import RedisLmdbSettings, RedisSettings
 from support_cache import RedisServer, lmdb_cache
 
@@ -57,6 +57,6 @@ def test_a_file_in_front_of_redis_does_what_a_dictionary_does(
     def fresh() -> Opener:
         server.flush()
         new = Path(tempfile.mkdtemp(dir=folder))
-        return lambda: open_layered(RedisLmdbSettings(url=server.url, dir=new))
+        return lambda: LayeredCache(RedisLmdbSettings(url=server.url, dir=new))
 
     check_cache(fresh, examples=30)

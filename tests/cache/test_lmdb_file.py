@@ -10,9 +10,8 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
-from llmattn.cache.lmdb_verify import verify
 from llmattn.errors import CacheError
-from support_cache import PAIR, lmdb_cache, many_rows, scored
+from support_cache import PAIR, lmdb_cache, many_rows, scored, verify
 from support_cli import run_process
 
 ROWS = many_rows(400, 30)
@@ -71,12 +70,13 @@ def test_a_file_of_lmdb_1_is_refused(tmp_path: Path) -> None:
     assert "LMDB 1.0" in refusal(tmp_path)
 
 
-def test_a_later_layout_is_refused_with_advice_to_upgrade(folder: Path) -> None:
+@pytest.mark.parametrize("layout", [b"1", b"3", b"\xff"])
+def test_another_layout_is_refused_with_a_way_out(folder: Path, layout: bytes) -> None:
     with lmdb.open(str(folder / "scores.mdb"), subdir=False, max_dbs=8) as env:
         meta = env.open_db(b"meta")
         with env.begin(write=True) as txn:
-            txn.put(b"layout", b"3", db=meta)
-    assert "upgrade llmattn-core" in refusal(folder)
+            txn.put(b"layout", layout, db=meta)
+    assert "move the file away, upgrade llmattn-core" in refusal(folder)
 
 
 def test_a_link_in_place_of_the_file_is_refused(folder: Path, tmp_path: Path) -> None:

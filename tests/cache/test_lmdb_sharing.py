@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from llmattn.cache.lmdb import LmdbCache
+from llmattn.cache.lmdb.cache import LmdbCache
 from llmattn.errors import CacheError
 from llmattn.rows import Row
 from support_cache import PAIR, TEXT, CachedRows, lmdb_cache, many_rows, scored

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from llmattn.cache.bulk import load_pairs
+from llmattn.cache.exchange.transfer import contents, copy_into
 from llmattn.cache.open import open_cache
-from llmattn.cache.transfer import contents, copy_into
 from llmattn.errors import CacheError, MissingSetting
 from llmattn.usage import Usage
 from llmattn_redis.cache import RedisCache
-from llmattn_redis.layered import LayeredCache, open_layered
+from llmattn_redis.layered import LayeredCache
 from llmattn_redis.settings import RedisLmdbSettings, RedisSettings
 from support_cache import PAIR, RedisServer, many_rows, scored
 
@@ -29,7 +29,7 @@ def server() -> Iterator[RedisServer]:
 
 
 def layered(server: RedisServer, folder: Path) -> LayeredCache:
-    return open_layered(RedisLmdbSettings(url=server.url, dir=folder, timeout=5.0))
+    return LayeredCache(RedisLmdbSettings(url=server.url, dir=folder, timeout=5.0))
 
 
 def test_one_machine_finds_what_another_has_paid_for(server: RedisServer, tmp_path: Path) -> None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import lmdb
 import numpy as np
 import pytest
-from llmattn.cache.lmdb_layout import seal
-from llmattn.cache.lmdb_verify import verify
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
 from llmattn.rows import Scope, Scores, prefix_rows
-from support_cache import PAIR, lmdb_cache, many_rows, scored
+from support_cache import lmdb_cache, scored, verify
 
 LAYERS = Identity("local", 1, Scope.PREFIX, tuple(f"layer {n}" for n in range(30)))
 TEXTS = [[f" w{n % (7 + text)}" for n in range(70)] for text in range(12)]
@@ -46,16 +42,6 @@ def folder(tmp_path: Path) -> Path:
 
 def test_rows_of_many_channels_come_back_bit_for_bit(folder: Path) -> None:
     assert_all_there(folder)
-
-
-def test_a_text_matrix_is_made_of_its_rows(folder: Path) -> None:
-    cache = lmdb_cache(folder)
-    last = dict(zip([row.keys for row in ROWS], SCORES, strict=True))
-    matrix = cache.get_matrix(LAYERS, TEXTS[-1])
-    for i in range(70):
-        np.testing.assert_array_equal(matrix[:, i, : i + 1], last[tuple(TEXTS[-1][: i + 1])])
-        assert np.isnan(matrix[:, i, i + 1 :]).all()
-    cache.close()
 
 
 def test_the_scan_gives_each_row_once(folder: Path) -> None:
@@ -134,36 +120,3 @@ def test_one_flipped_bit_costs_one_row(folder: Path) -> None:
     lost = [np.isnan(got).any() for got in cache.get(LAYERS, ROWS)]
     assert [n for n, gone in enumerate(lost) if gone] == [60]
     cache.close()
-
-
-def test_a_file_of_layout_1_is_brought_up_to_date(tmp_path: Path) -> None:
-    pairs = many_rows(5, 5)
-    cache = lmdb_cache(tmp_path)
-    cache.put(PAIR, pairs, scored(pairs))
-    cache.put(LAYERS, ROWS[:1], SCORES[:1])
-    space = 2
-    cache.close()
-    with lmdb.open(str(tmp_path / "scores.mdb"), subdir=False, max_dbs=8) as env:
-        meta, tokens, prefixes, texts = map(
-            env.open_db, (b"meta", b"tokens", b"prefixes", b"texts")
-        )
-        with env.begin(write=True) as txn:
-            words = [w for _, value in txn.cursor(tokens) for w in json.loads(value[4:])]
-            names = list(dict.fromkeys(TEXTS[0]))
-            new = [name for name in names if name not in words]
-            txn.put(len(words).to_bytes(4, "big"), seal(json.dumps(new).encode()), db=tokens)
-            number = {word: n for n, word in enumerate([*words, *new])}
-            txn.drop(prefixes, delete=False)
-            txn.drop(texts)
-            for n, (row, values) in enumerate(zip(ROWS[:70], SCORES[:70], strict=True)):
-                ids = np.array([number[word] for word in row.keys], "<u4").tobytes()
-                value = seal(ids + values.T.astype("<f2").tobytes())
-                txn.put(space.to_bytes(4, "big") + bytes(15) + bytes([n]), value, db=prefixes)
-            txn.put(b"layout", b"1", db=meta)
-    cache = lmdb_cache(tmp_path)
-    for got, was in zip(cache.get(LAYERS, ROWS[:70]), SCORES[:70], strict=True):
-        np.testing.assert_array_equal(got, was)
-    for got, was in zip(cache.get(PAIR, pairs), scored(pairs), strict=True):
-        np.testing.assert_array_equal(got, was)
-    cache.close()
-    assert verify(tmp_path).problems == []

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
-from llmattn.cache import files
-from llmattn.cache.lmdb import LmdbCache
+from llmattn.cache.exchange import files
+from llmattn.cache.exchange.transfer import contents, copy_into
+from llmattn.cache.lmdb.cache import LmdbCache
 from llmattn.cache.memory import MemoryCache
 from llmattn.cache.protocol import ScoreCache
 from llmattn.cache.settings import MemorySettings
-from llmattn.cache.transfer import contents, copy_into
 from llmattn.errors import CacheError
 from llmattn.rows import Row, prefix_rows
 from llmattn.usage import Usage

@@ -179,9 +179,9 @@ def test_random_alone_stays_what_it_is() -> None:
     [
         ("magic", "There is no arm 'magic': arms are external, hybrid"),
         ("external/quickly", "unknown /quickly"),
-        ("position:openai", "only external, hybrid and pure take"),
-        ("random:openai", "only external, hybrid and pure take"),
-        ("external:", "only external, hybrid and pure take"),
+        ("position:openai", "only external, hybrid or pure takes"),
+        ("random:openai", "only external, hybrid or pure takes"),
+        ("external:", "only external, hybrid or pure takes"),
         ("learned/no-b", "has no meaning there"),
         ("uniform/shuffled", "has no meaning there"),
         ("position/averaged", "has no meaning there"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from llmattn.model.channels import mix_channels
+from llmattn.model.attention import mix_channels
 from torch import Tensor
 
 

@@ -1,20 +1,20 @@
-"""The fast mix of values: in value and gradient that of the plain formula."""
+"""Weights in blocks of rows, and the head in pieces: in value and gradient the plain formulae."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from llmattn.model.attn_gpt import AttnGPT
-from llmattn.model.loss import head_loss
-from llmattn.model.mixing import SharedMix, mix_own
+from llmattn.model.attention import LLMAttention, mix_channels, mix_values, split_heads
+from llmattn.model.attn_gpt import AttnGPT, head_loss
 from support_engine import lively_model, small_config
 from torch import Tensor
 
 HEADS, WIDTH, LAYERS = 2, 6, 3
 # One block of rows, blocks that come out even, blocks of which the last is short.
 lengths = pytest.mark.parametrize("length", [1, 7, 128, 150, 300])
-kinds = pytest.mark.parametrize("channels", [0, 1, 3])
 
 
 def plain_weights(tau: Tensor | None, bias: Tensor, scores: Tensor | None, length: int) -> Tensor:
@@ -31,86 +31,93 @@ def plain_mix(weights: Tensor, values: Tensor) -> Tensor:
     return mixed
 
 
-def drawn(
-    channels: int, length: int, heads: int = HEADS
-) -> tuple[Tensor | None, Tensor, Tensor | None]:
+def drawn(channels: int, length: int, attention: str, **changes: Any) -> LLMAttention:
+    """Attention of three layers whose tau and bias are drawn, in float64."""
+    shape = {"n_layer": LAYERS, "n_head": HEADS, "n_embd": WIDTH, "block_size": length + 5}
+    names = tuple(f"channel {number}" for number in range(channels))
+    config = small_config(attention, channels=names, **{**shape, **changes})
     torch.manual_seed(0)
-    bias = torch.randn(heads, length + 5, dtype=torch.float64, requires_grad=True)
-    if not channels:
-        return None, bias, None
-    tau = torch.randn(heads, channels, dtype=torch.float64, requires_grad=True)
-    return tau, bias, torch.rand(2, channels, length, length).half()
+    module = LLMAttention(config).double()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter)
+    return module
 
 
-def learned(tau: Tensor | None, bias: Tensor, values: Tensor) -> list[Tensor]:
-    return [each for each in (tau, bias, values) if each is not None]
+def parts(module: LLMAttention, layer: int, length: int) -> tuple[Tensor | None, Tensor]:
+    """A layer's tau and its distance bias."""
+    own = layer if module.config.per_layer else slice(None)
+    tau = module.tau[own] if module.config.uses_scores else None
+    if module.config.uses_distance:
+        return tau, module.distance_bias[own]
+    return tau, torch.zeros(1 if tau is None else len(tau), length, dtype=torch.float64)
+
+
+def values_as_they_pass(module: LLMAttention, scores: Tensor | None, values: Tensor) -> Tensor:
+    """Each layer mixes what the one before it made; ``values``: ``(L, B, T, width)``."""
+    length, found = values.shape[2], values.sum(0)
+    for layer in range(LAYERS):
+        if layer == 0 or module.config.per_layer:
+            given = module(scores, length, length, values, layer)
+        (heads,) = split_heads(found + values[layer], module.config)
+        found = mix_values(given, heads).flatten(2)
+    return found
 
 
 @lengths
-@kinds
-def test_shared_weights_mix_all_layers_as_the_formula_does(channels: int, length: int) -> None:
-    tau, bias, scores = drawn(channels, length)
+@pytest.mark.parametrize("per_layer", [False, True])
+@pytest.mark.parametrize(
+    ("attention", "channels"), [("position", 1), ("external", 1), ("external", 3)]
+)
+def test_layers_mix_values_as_the_formula_does(
+    attention: str, channels: int, per_layer: bool, length: int
+) -> None:
+    compare_with_formula(drawn(channels, length, attention, per_layer=per_layer), length)
+
+
+@lengths
+@pytest.mark.parametrize("attention", ["pure", "uniform"])
+def test_one_row_of_weights_for_all_heads_mixes_the_whole_width(
+    attention: str, length: int
+) -> None:
+    compare_with_formula(drawn(3, length, attention), length)
+
+
+def test_many_channels_have_the_gradient_of_the_formula() -> None:
+    compare_with_formula(drawn(70, 130, "external"), 130)
+
+
+def compare_with_formula(module: LLMAttention, length: int) -> None:
+    """Value and all gradients, through three layers."""
+    scores = torch.rand(2, len(module.config.channels), length, length).half()
     values = torch.randn(LAYERS, 2, length, WIDTH, dtype=torch.float64, requires_grad=True)
-    weights = plain_weights(tau, bias, scores, length)
     expected = values.sum(0)
     for layer in range(LAYERS):
+        weights = plain_weights(*parts(module, layer, length), scores, length)
         expected = plain_mix(weights, expected + values[layer])
-    shared = SharedMix(tau, bias, scores, length, torch.float64)
-    found = values.sum(0)
-    for layer in range(LAYERS):
-        found = shared(found + values[layer])
+    found = values_as_they_pass(module, scores, values)
     assert torch.allclose(found, expected)
     upstream = torch.randn_like(found)
-    wanted = torch.autograd.grad(expected, learned(tau, bias, values), upstream)
-    gradients = torch.autograd.grad(found, learned(tau, bias, values), upstream)
+    learned = (values, *module.parameters())
+    wanted = torch.autograd.grad(expected, learned, upstream)
+    gradients = torch.autograd.grad(found, learned, upstream)
     for gradient, right in zip(gradients, wanted, strict=True):
         assert torch.allclose(gradient, right)
 
 
-@lengths
-@kinds
-def test_weights_of_one_layer_mix_as_the_formula_does(channels: int, length: int) -> None:
-    tau, bias, scores = drawn(channels, length)
-    values = torch.randn(2, length, WIDTH, dtype=torch.float64, requires_grad=True)
-    expected = plain_mix(plain_weights(tau, bias, scores, length), values)
-    found = mix_own(tau, bias, scores, values)
-    assert torch.allclose(found, expected)
-    upstream = torch.randn_like(found)
-    wanted = torch.autograd.grad(expected, learned(tau, bias, values), upstream)
-    gradients = torch.autograd.grad(found, learned(tau, bias, values), upstream)
-    for gradient, right in zip(gradients, wanted, strict=True):
-        assert torch.allclose(gradient, right)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.uint8])
+def test_of_many_channels_no_float_copy_is_kept_for_the_gradient(dtype: torch.dtype) -> None:
+    scores = torch.ones(1, 30, 40, 40).to(dtype)
+    tau = torch.zeros(HEADS, 30, requires_grad=True)
+    sizes: list[int] = []
 
+    def kept(tensor: Tensor) -> Tensor:
+        if tensor.is_floating_point() and tensor.element_size() == 4:
+            sizes.append(tensor.numel())
+        return tensor
 
-def test_one_row_of_weights_for_all_heads_mixes_the_whole_width() -> None:
-    tau, bias, scores = drawn(3, 9, heads=1)
-    values = torch.randn(2, 9, WIDTH, dtype=torch.float64, requires_grad=True)
-    expected = plain_mix(plain_weights(tau, bias, scores, 9), values)
-    found = mix_own(tau, bias, scores, values)
-    assert torch.allclose(found, expected)
-    for gradient, right in zip(
-        torch.autograd.grad(found.sin().sum(), learned(tau, bias, values)),
-        torch.autograd.grad(expected.sin().sum(), learned(tau, bias, values)),
-        strict=True,
-    ):
-        assert torch.allclose(gradient, right)
-
-
-def test_channels_too_large_to_convert_at_once_give_the_same_gradient() -> None:
-    torch.manual_seed(0)
-    length, channels = 130, 70
-    scores = torch.rand(1, channels, length, length).half()
-    tau = torch.randn(HEADS, channels, dtype=torch.float64, requires_grad=True)
-    bias = torch.randn(HEADS, length, dtype=torch.float64, requires_grad=True)
-    values = torch.randn(1, length, WIDTH, dtype=torch.float64)
-    expected = plain_mix(plain_weights(tau, bias, scores, length), values)
-    found = mix_own(tau, bias, scores, values)
-    for gradient, right in zip(
-        torch.autograd.grad(found.sin().sum(), (tau, bias)),
-        torch.autograd.grad(expected.sin().sum(), (tau, bias)),
-        strict=True,
-    ):
-        assert torch.allclose(gradient, right)
+    with torch.autograd.graph.saved_tensors_hooks(kept, lambda tensor: tensor):
+        mix_channels(tau, scores)
+    assert max(sizes, default=0) < scores.numel()
 
 
 @pytest.mark.parametrize("per_layer", [False, True])

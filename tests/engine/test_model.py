@@ -9,9 +9,8 @@ import torch
 from attrs import evolve
 from llmattn.data.batches import IGNORED
 from llmattn.errors import ConfigError
-from llmattn.model.attention import LLMAttention
+from llmattn.model.attention import KVCache, LLMAttention
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
-from llmattn.model.kv_cache import KVCache
 from llmattn.training.config import TrainConfig
 from llmattn.training.optimizer import build_optimizer, lr_at, set_lr
 from support_engine import VARIANTS, full_table, lively_model, small_config
@@ -34,7 +33,7 @@ def scores_of(ids: Tensor) -> Tensor:
 def weights_of(model: AttnGPT, ids: Tensor) -> Tensor:
     length = ids.shape[1]
     like = torch.zeros(())
-    weights: Tensor = model.attention(scores_of(ids), length, length, like)
+    weights: Tensor = model.attention.weights(scores_of(ids), length, length, like)
     return weights.detach()
 
 
@@ -177,16 +176,16 @@ def test_tau_can_sharpen_attention_past_the_bound_of_raw_scores() -> None:
     scores = torch.tensor([0.0, 1.0]).expand(1, 1, 2, 2)
     with torch.no_grad():
         attention.tau.fill_(8.0)
-        weights = attention(scores, 2, 2, torch.zeros(()))
+        weights = attention.weights(scores, 2, 2, torch.zeros(()))
     assert weights[0, 0, 1, 1] / weights[0, 0, 1, 0] > 1000
 
 
 def test_external_starts_as_the_plain_mean_and_pure_as_the_softmax_of_the_mean_score() -> None:
     like = torch.zeros(())
     scores = scores_of(TEXT)
-    external = LLMAttention(small_config("external"))(scores, 8, 8, like)
+    external = LLMAttention(small_config("external")).weights(scores, 8, 8, like)
     assert torch.allclose(external[0, 0, 4, :5], torch.full((5,), 0.2))
-    pure = LLMAttention(small_config("pure"))(scores, 8, 8, like)
+    pure = LLMAttention(small_config("pure")).weights(scores, 8, 8, like)
     mean = scores.float()[0].mean(0)[4, :5]
     assert torch.allclose(pure[0, 0, 4, :5], mean.softmax(0), atol=1e-6)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from llmattn.dotenv_file import read_dotenv
 from llmattn.errors import ConfigError
 from llmattn.settings import environment
 from llmattn.testing.server import ScoreServer
@@ -54,7 +56,9 @@ def test_one_of_another_user_is_not_read(folder: Path, above: bool, what: str) -
     assert "custom needs its base url" in done.stderr
 
 
-@pytest.mark.parametrize("mode", [0o602, 0o620, 0o666, 0o664])
+@pytest.mark.parametrize(
+    "mode", [0o602, 0o666, *(pytest.param(mode, marks=as_root) for mode in (0o620, 0o664))]
+)
 def test_one_that_others_may_write_is_not_read(folder: Path, mode: int) -> None:
     with Stranger() as stranger:
         path = plant(folder / ".env", stranger.url)
@@ -63,6 +67,29 @@ def test_one_that_others_may_write_is_not_read(folder: Path, mode: int) -> None:
         assert stranger.seen == []
     assert f"{path} is not read: other users may write it" in done.stderr
     assert f"chmod go-w {path}" in done.stderr
+
+
+@as_root
+@pytest.mark.parametrize(("group", "read"), [("daemon", {"LLM_MODEL": "one"}), ("mail", {})])
+def test_one_that_only_the_owners_own_group_may_write_is_read(
+    group: str, read: dict[str, str]
+) -> None:
+    import grp
+    import pwd
+
+    user = pwd.getpwnam("daemon")
+    with TemporaryDirectory() as folder:  # pytest's own is for root alone
+        os.chmod(folder, 0o755)
+        path = Path(folder, ".env")
+        path.write_text("LLM_MODEL=one\n")
+        path.chmod(0o664)
+        os.chown(path, user.pw_uid, grp.getgrnam(group).gr_gid)
+        os.seteuid(user.pw_uid)
+        try:
+            found = read_dotenv(path)
+        finally:
+            os.seteuid(0)
+    assert found == read
 
 
 @pytest.mark.parametrize("sticky", [False, True])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from llmattn.model.config import ATTENTION
 from llmattn.view.weights import layer_weights, shown_layers
 from support_engine import VARIANTS, full_table, lively_model, small_config
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ IDS = torch.randint(0, 12, (3, 9), generator=torch.Generator().manual_seed(1))
 
 
 def scores_for(attention: str) -> Tensor | None:
-    return full_table().gather(IDS) if attention in ("external", "hybrid", "pure") else None
+    return full_table().gather(IDS) if ATTENTION[attention].scores else None
 
 
 @pytest.mark.parametrize(("attention", "distance_bias"), VARIANTS)

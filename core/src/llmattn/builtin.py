@@ -26,5 +26,7 @@ def llmattn_register_providers(registry: ProviderRegistry) -> None:
 
 @hookimpl
 def llmattn_register_caches(registry: CacheRegistry) -> None:
-    registry.add("lmdb", "llmattn.cache.lmdb:LmdbCache", LmdbSettings, "a file on this machine")
+    registry.add(
+        "lmdb", "llmattn.cache.lmdb.cache:LmdbCache", LmdbSettings, "a file on this machine"
+    )
     registry.add("memory", "llmattn.cache.memory:MemoryCache", MemorySettings, "gone at the end")

@@ -72,7 +72,8 @@ def _doubt(path: Path, opened: os.stat_result) -> str:
             f"is yours, make it your own (chown {os.geteuid()} {shown}), or set the variables in "
             "the environment."
         )
-    if opened.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    group_may = opened.st_mode & stat.S_IWGRP and not _is_private(opened.st_gid, opened.st_uid)
+    if group_may or opened.st_mode & stat.S_IWOTH:
         return (
             "other users may write it, and could send your keys elsewhere by it. Look through it, "
             f"then: chmod go-w {shown}"
@@ -84,3 +85,18 @@ def _doubt(path: Path, opened: os.stat_result) -> str:
             f"chmod o-w {shlex.quote(str(path.parent))}"
         )
     return ""
+
+
+def _is_private(gid: int, uid: int) -> bool:
+    """Whether a group has one member alone, the user ``uid``, as many systems give each user one
+    and let it write what the user writes. Never so of root's, which programs may be members of.
+    """
+    import grp
+    import pwd
+
+    try:
+        user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
+    except KeyError:
+        return False
+    own = user.pw_gid == gid and group.gr_name == user.pw_name
+    return uid != 0 and own and not {*group.gr_mem} - {user.pw_name}

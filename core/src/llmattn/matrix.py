@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llmattn.cache.bulk import load_matrix
 from llmattn.data.tokenizer import text_pieces, text_words
 from llmattn.errors import ConfigError
+from llmattn.model.attention import attention_weights
 from llmattn.providers.protocol import MapProvider
-from llmattn.rows import Scope, pair_rows, prefix_rows
+from llmattn.rows import Scope
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import open_source
+from llmattn.scoring.text_matrix import text_matrix
 
 __all__ = ["get_attention_matrix"]
 
@@ -58,20 +59,15 @@ def get_attention_matrix(
             tokens = text_words(tokens) if pairs else text_pieces(tokens)
             if not tokens:
                 return torch.zeros(0, 0)
-        # The first token has none but itself to attend to: in context it is not asked for.
-        source.scores(pair_rows(tokens) if pairs else prefix_rows(tokens)[1:])
-        scores = load_matrix(source.cache, source.identity, list(tokens))
+        scores = text_matrix(source, tokens)
         maps = isinstance(source.provider, MapProvider) and np.all(source.provider.normalised)
-    if not len(scores[0]):
-        return torch.zeros(0, 0)
-    future = np.triu_indices(len(tokens), 1)
-    scores[:, future[0], future[1]] = np.nan
     known = ~np.isnan(scores)
     total = np.where(known, scores, 0).sum(axis=-1, keepdims=True)
     mean = total / np.maximum(known.sum(axis=-1, keepdims=True), 1)
     mixed = np.where(known, scores, mean).mean(axis=0)
     if maps:
         mixed = np.log(np.maximum(mixed, np.finfo(np.float32).tiny))
-    mixed /= temperature
-    mixed[future] = -np.inf
-    return torch.from_numpy(mixed.astype(np.float32)).softmax(dim=-1)
+    tau = torch.tensor([[1 / temperature]], dtype=torch.float64)
+    bias = tau.new_zeros(1, len(tokens))
+    given = torch.from_numpy(mixed)[None, None]
+    return attention_weights(tau, bias, given, len(tokens), len(tokens))[0, 0].float()

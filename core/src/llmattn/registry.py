@@ -32,13 +32,29 @@ class Registered:
     help: str
     distribution: str
 
+    def load(self) -> Any:
+        """The factory itself. This is where heavy imports happen.
+
+        Raises PluginError if it cannot be imported.
+        """
+        if not isinstance(self.factory, str):
+            return self.factory
+        module, _, attribute = self.factory.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise PluginError(
+                f"{self.name!r} from {self.distribution} cannot be loaded: {error}. "
+                f"Reinstall {self.distribution}, or remove it."
+            ) from error
+
     def build(self, settings: object) -> Any:
-        """The provider or cache. This is where heavy imports happen.
+        """The provider or cache.
 
         Raises PluginError if the factory cannot be imported, or fails with an error that is
         none of llmattn's.
         """
-        factory = self._load()
+        factory = self.load()
         try:
             return factory(settings)
         except LlmattnError:
@@ -55,22 +71,7 @@ class Registered:
         of the installed plugin, known before anything is built. False for a factory that is a
         function. Raises PluginError if the class cannot be imported.
         """
-        return bool(getattr(self._load(), "local", False))
-
-    def _load(self) -> Callable[[Any], Any]:
-        """The factory itself."""
-        factory = self.factory
-        if not isinstance(factory, str):
-            return factory
-        module, _, attribute = factory.partition(":")
-        try:
-            found: Callable[[Any], Any] = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise PluginError(
-                f"{self.name!r} from {self.distribution} cannot be loaded: {error}. "
-                f"Reinstall {self.distribution}, or remove it."
-            ) from error
-        return found
+        return bool(getattr(self.load(), "local", False))
 
 
 @frozen

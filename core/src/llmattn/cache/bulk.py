@@ -1,4 +1,4 @@
-"""Many scores at once from any cache: a vocabulary's pairs, a text's matrix."""
+"""All scores of a vocabulary at once, from any cache."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from llmattn.cache.protocol import BulkCache, Pairs, ScoreCache
 from llmattn.identity import Identity
-from llmattn.rows import Row, Scope, prefix_rows
 
-__all__ = ["load_matrix", "load_pairs"]
+__all__ = ["load_pairs"]
 
 
 def load_pairs(cache: ScoreCache, identity: Identity, vocabulary: Sequence[str]) -> Pairs:
@@ -33,25 +32,3 @@ def load_pairs(cache: ScoreCache, identity: Identity, vocabulary: Sequence[str])
         keys += [index[row.keys[i]] for i in known]
         scores.append(values[:, known].astype(np.float16))
     return np.array(queries, np.int64), np.array(keys, np.int64), np.concatenate(scores, axis=1)
-
-
-def load_matrix(
-    cache: ScoreCache, identity: Identity, tokens: Sequence[str]
-) -> NDArray[np.float32]:
-    """Scores ``(C, T, T)`` of a text of T tokens, NaN where unknown; see ``BulkCache``."""
-    if isinstance(cache, BulkCache):
-        return cache.get_matrix(identity, tokens)
-    size = len(tokens)
-    matrix = np.full((len(identity.channels), size, size), np.nan, np.float32)
-    if identity.scope is Scope.PREFIX:
-        rows = prefix_rows(tokens)
-        for i, values in enumerate(cache.get(identity, rows)):
-            matrix[:, i, : i + 1] = values
-        return matrix
-    words = tuple(dict.fromkeys(tokens))
-    found = dict(zip(words, cache.get(identity, [Row(word, words) for word in words]), strict=True))
-    index = {word: i for i, word in enumerate(words)}
-    columns = [index[token] for token in tokens]
-    for i, token in enumerate(tokens):
-        matrix[:, i] = found[token][:, columns]
-    return matrix

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from attrs import define, evolve, field
 
-from llmattn.cache.batch import Half, checked_halves, has_positions, key_counts, unknown
+from llmattn.cache.checks import Half, checked_halves, has_positions, key_counts, nothing_known
 from llmattn.cache.protocol import NamespaceInfo
 from llmattn.cache.settings import MemorySettings
 from llmattn.identity import Identity
@@ -31,8 +31,7 @@ class _Namespace:
 class MemoryCache:
     """Scores in dictionaries of this process."""
 
-    def __init__(self, settings: MemorySettings) -> None:
-        self._settings = settings
+    def __init__(self, _: MemorySettings) -> None:
         self._lock = threading.RLock()
         self._spaces: dict[str, _Namespace] = {}
 
@@ -99,7 +98,7 @@ class MemoryCache:
         return self._spaces.setdefault(identity.namespace, _Namespace(new))
 
     def _row(self, identity: Identity, space: _Namespace | None, row: Row) -> Scores:
-        answer = unknown(identity, row)
+        answer = nothing_known(identity, row)
         text = has_positions(identity, row)
         if space is None:
             return answer

@@ -1,4 +1,4 @@
-"""Opens the cache of a name with its settings from options, environment and defaults."""
+"""Finds a cache by name, with its settings from options, environment and defaults."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any, cast
 
 import attrs
 
-from llmattn.cache.protocol import ScoreCache
+from llmattn.cache.protocol import FileCache, ScoreCache, VerifyReport
+from llmattn.errors import CacheError
 from llmattn.notices import notify_once
 from llmattn.plugins import Plugins, load_plugins
+from llmattn.registry import Registered
 from llmattn.settings import addresses, environment, resolve, stated
 
-__all__ = ["open_cache"]
+__all__ = ["compact_cache", "locate_cache", "open_cache", "verify_cache"]
 
 _NO_OPTIONS: Mapping[str, str] = {}
 
@@ -31,13 +33,68 @@ def open_cache(
     which win over the environment. Raises UnknownPlugin, PluginError, ConfigError or CacheError.
     """
     registered = (plugins or load_plugins()).cache(name)
-    given = dict(options)
-    fields = {field.name for field in attrs.fields(cast(Any, registered.settings))}
-    if cache_dir is not None and "dir" in fields:
-        given["dir"] = str(cache_dir)
-    environ = environment()
+    given, environ = _given(registered, cache_dir, options), environment()
     settings: Any = resolve(registered.settings, owner=name, options=given, environ=environ)
     said = stated(registered.settings, owner=name, options=given, environ=environ)
     for address, origin in addresses(settings, said):
         notify_once(f"reading and keeping scores at {address}, from {origin}")
     return cast(ScoreCache, registered.build(settings))
+
+
+def locate_cache(
+    name: str = "lmdb",
+    *,
+    cache_dir: Path | None = None,
+    options: Mapping[str, str] = _NO_OPTIONS,
+) -> Path:
+    """Where :func:`open_cache` would find the file, which need not be there.
+
+    Raises what that raises; CacheError for a cache that is no file.
+    """
+    registered, factory = _file_cache(name, "path")
+    return factory.locate(_settings(registered, cache_dir, options))
+
+
+def verify_cache(
+    name: str = "lmdb", *, cache_dir: Path | None = None, drop: bool = False
+) -> VerifyReport:
+    """Look at every record of a cache that is a file, without opening it; see ``FileCache``."""
+    registered, factory = _file_cache(name, "verify")
+    return factory.verify(_settings(registered, cache_dir, _NO_OPTIONS), drop=drop)
+
+
+def compact_cache(name: str = "lmdb", *, cache_dir: Path | None = None) -> tuple[int, int]:
+    """Pack the file of a cache anew; its size in bytes before and after."""
+    _file_cache(name, "compact")
+    cache = open_cache(name, cache_dir=cache_dir)
+    try:
+        return cast(FileCache, cache).compact()
+    finally:
+        cache.close()
+
+
+def _file_cache(name: str, command: str) -> tuple[Registered, FileCache]:
+    registered = load_plugins().cache(name)
+    factory = registered.load()
+    if not isinstance(factory, FileCache):
+        raise CacheError(
+            f"The cache {name!r} is no file of this machine; `llmattn cache {command}` is for "
+            "those that are, such as --cache lmdb."
+        )
+    return registered, factory
+
+
+def _settings(registered: Registered, cache_dir: Path | None, options: Mapping[str, str]) -> Any:
+    given = _given(registered, cache_dir, options)
+    return resolve(registered.settings, owner=registered.name, options=given, environ=environment())
+
+
+def _given(
+    registered: Registered, cache_dir: Path | None, options: Mapping[str, str]
+) -> dict[str, str]:
+    """``options`` with the folder, for a cache that has one."""
+    given = dict(options)
+    fields = {field.name for field in attrs.fields(cast(Any, registered.settings))}
+    if cache_dir is not None and "dir" in fields:
+        given["dir"] = str(cache_dir)
+    return given

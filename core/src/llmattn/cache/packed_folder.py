@@ -5,15 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from llmattn.cache.protocol import ScoreCache
+from llmattn.cache.protocol import FileCache, ScoreCache
 
 __all__ = ["forget_packed", "packed_folder"]
 
 
 def packed_folder(cache: ScoreCache) -> Path | None:
     """The folder of packed scores beside a cache that is a file; None for any other."""
-    path = getattr(cache, "path", None)
-    return path.parent / "packed" if isinstance(path, Path) else None
+    return cache.path.parent / "packed" if isinstance(cache, FileCache) else None
 
 
 def forget_packed(cache: ScoreCache, namespace: str) -> None:

@@ -1,19 +1,20 @@
-"""What a score cache is. Backends choose their own layout."""
+"""What a score cache is, and what it may offer besides. Backends choose their own layout."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from attrs import frozen
+from attrs import define, field, frozen
 from numpy.typing import NDArray
 
 from llmattn.identity import Identity
 from llmattn.rows import Row, Scores
 from llmattn.usage import Usage
 
-__all__ = ["BulkCache", "NamespaceInfo", "Pairs", "ScoreCache"]
+__all__ = ["BulkCache", "FileCache", "NamespaceInfo", "Pairs", "ScoreCache", "VerifyReport"]
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float16]]
 """Query ids (N,), key ids (N,) and scores (C, N) of N pairs."""
@@ -34,6 +35,17 @@ class NamespaceInfo:
     """Seconds since the epoch, UTC."""
     usage: Usage = Usage()
     """What the scores kept here have cost, as far as it was recorded."""
+
+
+@define
+class VerifyReport:
+    """What ``FileCache.verify`` found."""
+
+    path: Path
+    records: int = 0
+    problems: list[str] = field(factory=list)
+    kept_copy: Path | None = None
+    """Where the store went before its bad records were dropped."""
 
 
 @runtime_checkable
@@ -87,9 +99,9 @@ class ScoreCache(Protocol):
 
 @runtime_checkable
 class BulkCache(Protocol):
-    """What a cache may offer besides, where it is faster than asking row by row.
+    """A cache that gives the pairs of a vocabulary faster than row by row.
 
-    Call ``llmattn.cache.bulk``, which makes do with any other cache too.
+    Call ``llmattn.cache.bulk.load_pairs``, which makes do with any other cache too.
     """
 
     def get_pairs(self, identity: Identity, vocabulary: Sequence[str]) -> Pairs:
@@ -99,10 +111,38 @@ class BulkCache(Protocol):
         """
         ...
 
-    def get_matrix(self, identity: Identity, tokens: Sequence[str]) -> NDArray[np.float32]:
-        """Scores ``(C, T, T)`` of a text of T tokens: query i, key j; NaN where unknown.
 
-        Above the diagonal PAIR scope gives what is stored, though no causal model may use it;
-        PREFIX scope gives NaN.
+@runtime_checkable
+class FileCache(Protocol):
+    """A cache that keeps its scores in a file of this machine.
+
+    ``llmattn cache path``, ``compact`` and ``verify`` work on it, and what is made from its
+    scores is kept beside it. The class is what has to be registered: ``locate`` and ``verify``
+    are static or class methods, since the file may not be there yet, or too damaged to open.
+    """
+
+    @property
+    def path(self) -> Path:
+        """The file of an open cache. Packed scores and batches lie in its folder."""
+        ...
+
+    def compact(self) -> tuple[int, int]:
+        """Give back the room of what was purged, safe while others read and write.
+
+        Returns the size in bytes before and after.
+        """
+        ...
+
+    @staticmethod
+    def locate(settings: Any) -> Path:
+        """Where the cache of these settings has its file, or would have it. Makes nothing."""
+        ...
+
+    @staticmethod
+    def verify(settings: Any, *, drop: bool = False) -> VerifyReport:
+        """Look at every record of the file; nobody needs to have it open.
+
+        ``drop``: if something is wrong, keep a copy of the file and go on with its good records.
+        Raises CacheError if there is no file, or a copy cannot be made.
         """
         ...

@@ -12,12 +12,11 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from llmattn.cache.lmdb_file import cache_file
-from llmattn.cache.names import describe, find_namespace
+from llmattn.cache.open import locate_cache
 from llmattn.cache.packed_folder import forget_packed
-from llmattn.cache.protocol import NamespaceInfo, ScoreCache
+from llmattn.cache.protocol import FileCache, NamespaceInfo, ScoreCache
 from llmattn.cli import cache_files
-from llmattn.cli.cache_options import CacheDir, CacheName, Json, opened
+from llmattn.cli.cache_options import CacheDir, CacheName, Json, describe, find_namespace, opened
 from llmattn.errors import CacheError, ConfigError
 
 __all__ = ["app"]
@@ -28,9 +27,9 @@ app = typer.Typer(
 
 
 @app.command()
-def path(cache_dir: CacheDir = None, as_json: Json = False) -> None:
-    """Print where the LMDB cache keeps its file."""
-    file = cache_file(cache_dir)
+def path(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json = False) -> None:
+    """Print where the cache keeps its file."""
+    file = locate_cache(cache, cache_dir=cache_dir)
     typer.echo(json.dumps({"path": str(file), "exists": file.exists()}) if as_json else str(file))
 
 
@@ -66,7 +65,7 @@ def stats(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json =
     """Tell what each namespace holds, where its scores come from and what they cost."""
     with opened(cache, cache_dir) as store:
         listed = store.namespaces()
-    file = cache_file(cache_dir) if cache == "lmdb" else None
+        file = store.path if isinstance(store, FileCache) else None
     size = file.stat().st_size if file else sum(info.bytes for info in listed)
     totals = {
         "cache": str(file or cache),
@@ -148,7 +147,7 @@ def purge(
         typer.echo(json.dumps({"purged": info.namespace, "pairs": info.pairs}))
     else:
         typer.echo(f"Forgot {info.pairs:,} scores of {describe(info)}.")
-        if cache == "lmdb":
+        if isinstance(store, FileCache):
             typer.echo("The file keeps its size until: llmattn cache compact")
 
 

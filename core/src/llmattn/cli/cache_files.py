@@ -10,10 +10,9 @@ import attrs
 import typer
 from rich.filesize import decimal
 
-from llmattn.cache.names import find_namespace
-from llmattn.cache.open import open_cache
-from llmattn.cache.transfer import TransferReport, contents, copy_into
-from llmattn.cli.cache_options import CacheDir, CacheName, Json, opened
+from llmattn.cache.exchange.transfer import TransferReport, contents, copy_into
+from llmattn.cache.open import compact_cache, locate_cache, open_cache, verify_cache
+from llmattn.cli.cache_options import CacheDir, CacheName, Json, find_namespace, opened
 from llmattn.errors import CacheError
 
 __all__ = ["register"]
@@ -41,7 +40,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write the scores to FILE, with what they are scores of."""
-    from llmattn.cache import files
+    from llmattn.cache.exchange import files
 
     with opened(cache, cache_dir) as store:
         chosen = [find_namespace(store, name).namespace for name in namespace] or None
@@ -60,7 +59,7 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Merge the scores of FILE into the cache."""
-    from llmattn.cache import files
+    from llmattn.cache.exchange import files
 
     with opened(cache, cache_dir) as store:
         report = copy_into(store, files.read(file), replace=replace)
@@ -75,12 +74,11 @@ def merge(
     as_json: Json = False,
 ) -> None:
     """Merge the scores of the cache in folder OTHER into this one."""
-    from llmattn.cache.lmdb_file import FILE_NAME
-
-    if not (other / FILE_NAME).exists():
-        raise CacheError(f"There is no cache in {other}: {FILE_NAME} is missing.")
+    file = locate_cache(cache_dir=other)
+    if not file.exists():
+        raise CacheError(f"There is no cache in {other}: {file.name} is missing.")
     with opened(cache, cache_dir) as store:
-        source = open_cache("lmdb", cache_dir=other)
+        source = open_cache(cache_dir=other)
         try:
             report = copy_into(store, contents(source), replace=replace)
         finally:
@@ -88,13 +86,9 @@ def merge(
     _tell(report, as_json)
 
 
-def compact(cache_dir: CacheDir = None, as_json: Json = False) -> None:
+def compact(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json = False) -> None:
     """Pack the file anew, without the room that purged scores have left."""
-    from llmattn.cache.lmdb import LmdbCache
-
-    with opened("lmdb", cache_dir) as store:
-        assert isinstance(store, LmdbCache)
-        before, after = store.compact()
+    before, after = compact_cache(cache, cache_dir=cache_dir)
     if as_json:
         typer.echo(json.dumps({"before": before, "after": after}))
     else:
@@ -105,14 +99,12 @@ def verify(
     drop: bool = typer.Option(
         False, "--drop", help="Keep a copy of a damaged file, and go on with its good records."
     ),
+    cache: CacheName = "lmdb",
     cache_dir: CacheDir = None,
     as_json: Json = False,
 ) -> None:
     """Read every record and tell which are damaged; exits with 1 if any is left."""
-    from llmattn.cache.lmdb_file import cache_file
-    from llmattn.cache.lmdb_verify import verify as check
-
-    report = check(cache_file(cache_dir).parent, drop=drop)
+    report = verify_cache(cache, cache_dir=cache_dir, drop=drop)
     if as_json:
         typer.echo(json.dumps(attrs.asdict(report), default=str, indent=2))
     else:

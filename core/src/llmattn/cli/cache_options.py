@@ -1,4 +1,4 @@
-"""What all ``llmattn cache`` commands share."""
+"""What all ``llmattn cache`` commands share: options, the open cache, names of namespaces."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Annotated, Optional
 import typer
 
 from llmattn.cache.open import open_cache
-from llmattn.cache.protocol import ScoreCache
+from llmattn.cache.protocol import NamespaceInfo, ScoreCache
 from llmattn.cli.common import Json
+from llmattn.errors import CacheError
 
-__all__ = ["CacheDir", "CacheName", "Json", "opened"]
+__all__ = ["CacheDir", "CacheName", "Json", "describe", "find_namespace", "opened"]
 
 # Typer reads these at run time, and on Python 3.10 a union of Path and None must be written so.
 CacheDir = Annotated[
@@ -31,3 +32,29 @@ def opened(name: str, folder: Path | None) -> Iterator[ScoreCache]:
         yield cache
     finally:
         cache.close()
+
+
+def describe(info: NamespaceInfo) -> str:
+    """Provider and, where there is one, model: ``openai gpt-5.4-mini``."""
+    model = dict(info.identity.details).get("model")
+    return f"{info.identity.provider} {model}" if model else info.identity.provider
+
+
+def find_namespace(cache: ScoreCache, name: str) -> NamespaceInfo:
+    """The namespace whose id starts with ``name``, or the only one of that provider or model.
+
+    Raises CacheError if none or several fit.
+    """
+    everything = cache.namespaces()
+    found = [
+        info
+        for info in everything
+        if info.namespace.startswith(name) or name in (info.identity.provider, describe(info))
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        several = ", ".join(f"{info.namespace[:12]} ({describe(info)})" for info in found)
+        raise CacheError(f"{name!r} fits several namespaces: {several}. Give more of the id.")
+    there = ", ".join(f"{info.namespace[:12]} ({describe(info)})" for info in everything)
+    raise CacheError(f"No namespace is called {name!r}; the cache holds: {there or 'nothing'}.")

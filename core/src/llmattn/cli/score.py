@@ -88,7 +88,7 @@ def score(
             assert loaded  # without a corpus there is --probe
             if batch:
                 wanted = partial(corpus_stages, source, loaded, scores, block_size=size)
-                _batch(source, wanted, batch_folder(scores))
+                _batch(source, wanted, batch_folder(source.cache, scores))
             else:
                 report = fill_corpus(source, loaded, scores, block_size=size, shard=shard)
                 who = f"[{shard.rank + 1} of {shard.world}] " if shard.world > 1 else ""

@@ -11,7 +11,7 @@ import typer
 from llmattn.cli.again import Again
 from llmattn.cli.build import AlsoArgument, command
 from llmattn.cli.given import Given
-from llmattn.model.config import ModelConfig
+from llmattn.model.config import ModelConfig, variants_with
 from llmattn.options import TEXT, Option, all_options
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.config import RunOptions, TrainConfig
@@ -44,7 +44,7 @@ def train(
             ScoreChoice,
             lambda _: (
                 f"is for external scores, and --attention {model.attention} reads none: "
-                "leave it out, or choose external, hybrid or pure."
+                f"leave it out, or choose {variants_with('scores')}."
             ),
             chooser="attention",
         )

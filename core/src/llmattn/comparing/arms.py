@@ -10,24 +10,22 @@ import attrs
 from attrs import field, frozen
 
 from llmattn.errors import ConfigError
-from llmattn.model.config import ModelConfig
+from llmattn.model.config import ATTENTION, ModelConfig, variants_with
 
 __all__ = ["ARMS", "SUFFIXES", "Arm", "default_arms", "parse_arms"]
 
-ARMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "external": ("scores from the provider, and a distance bias", {}),
-    "hybrid": ("query-key attention with the scores added", {"attention": "hybrid"}),
-    "learned": ("query-key attention, as in nanoGPT", {"attention": "learned"}),
-    "learned+b": (
-        "query-key attention with a distance bias",
-        {"attention": "learned", "distance_bias": True},
-    ),
-    "position": ("a distance bias alone", {"attention": "position"}),
-    "pure": ("a softmax of the scores alone", {"attention": "pure"}),
-    "random": ("external, with as many scores that mean nothing", {}),
-    "uniform": ("a mean over everything so far", {"attention": "uniform"}),
+_MORE_ARMS: Mapping[str, Mapping[str, Any]] = {
+    "external": {},  # as an arm of a configuration file is, before it says anything
+    "learned+b": {"attention": "learned", "distance_bias": True},
+    "random": {},
 }
-"""What stands before the colon: a description, and the fields of ModelConfig it sets."""
+
+ARMS: Mapping[str, Mapping[str, Any]] = dict(
+    sorted({**{name: {"attention": name} for name in ATTENTION}, **_MORE_ARMS}.items())
+)
+"""What stands before the colon, each kind of attention among it, and the fields of ModelConfig that
+it sets.
+"""
 
 SUFFIXES: Mapping[str, str] = {
     "averaged": "scores in context as the means of each pair of words",
@@ -146,14 +144,14 @@ def _from_name(text: str, known: Mapping[str, Arm]) -> Arm:
     if base in known and not colon:
         arm = attrs.evolve(known[base], name=text)
     elif base in ARMS:
-        arm = Arm(text, shape=ARMS[base][1], providers=("random",) if base == "random" else ())
+        arm = Arm(text, shape=ARMS[base], providers=("random",) if base == "random" else ())
     else:
         raise ConfigError(f"There is no arm {text!r}: {_help(known)}")
     if colon:
         names = tuple(name.strip() for name in providers.split("+"))
         if not arm.uses_scores or arm.providers or not all(names):
             raise ConfigError(
-                f"The arm {text!r} names providers, which only external, hybrid and pure take: "
+                f"The arm {text!r} names providers, which only {variants_with('scores')} takes: "
                 "write it as external:NAME or external:NAME+NAME."
             )
         arm = attrs.evolve(arm, providers=names)
@@ -165,16 +163,17 @@ def _from_name(text: str, known: Mapping[str, Arm]) -> Arm:
 def _with_suffix(arm: Arm, suffix: str, known: Mapping[str, Arm]) -> Arm:
     if suffix not in SUFFIXES:
         raise ConfigError(f"The arm {arm.name!r} ends in an unknown /{suffix}: {_help(known)}")
-    attention = arm.shape.get("attention", "external")
+    variant = ATTENTION[arm.shape.get("attention", "external")]
     if suffix in ("shuffled", "averaged"):
         _need(arm, suffix, arm.uses_scores)
         if suffix == "averaged":
             return attrs.evolve(arm, averaged=True)
         return attrs.evolve(arm, shuffled=True)
     if suffix == "no-b":
-        _need(arm, suffix, attention == "external")
+        _need(arm, suffix, variant.drops_distance)
         return attrs.evolve(arm, shape={**arm.shape, "no_distance": True})
-    _need(arm, suffix, attention in ("external", "hybrid", "position") or arm.name == "learned+b")
+    has_distance = variant.distance or (variant.adds_distance and arm.shape.get("distance_bias"))
+    _need(arm, suffix, bool(has_distance))
     return attrs.evolve(arm, shape={**arm.shape, "per_layer": True})
 
 
@@ -251,7 +250,7 @@ def _help(known: Mapping[str, Arm]) -> str:
     arms = ", ".join([*ARMS, *(name for name in known if name not in ARMS)])
     endings = ", ".join(f"/{name} ({meaning})" for name, meaning in SUFFIXES.items())
     return (
-        f"arms are {arms}; external, hybrid and pure may name providers, as in "
+        f"arms are {arms}; {variants_with('scores')} may name providers, as in "
         f"external:openai+cooccurrence; endings are {endings}; anything more goes into a file "
         "for --config, as [arms.NAME]."
     )

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable
-from functools import partial
+from typing import Any
 
 import attrs
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from llmattn.data.batches import IGNORED
 from llmattn.errors import ConfigError
-from llmattn.model.attention import LLMAttention
+from llmattn.model.attention import Given, KVCache, LLMAttention, mix_values, split_heads
 from llmattn.model.config import ModelConfig
-from llmattn.model.kv_cache import KVCache
-from llmattn.model.loss import head_loss
 
-__all__ = ["AttnGPT", "match_parameters"]
+__all__ = ["AttnGPT", "head_loss", "match_parameters"]
 
-Attend = Callable[[Tensor], Tensor]
-"""Attention of one layer: ``(B, n, width)`` values of n new tokens; with query-key attention
-values, keys and queries, three times as wide -> ``(B, n, width)``, the heads side by side.
-"""
+_PIECE = {"cpu": 1 << 23}
+"""Logits held at once, by kind of device: 32 MB of float32 on a CPU."""
+_LARGE_PIECE = 1 << 26
 
 
 class Block(nn.Module):
@@ -33,6 +30,7 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.config = config
         width = config.n_embd
         self.norm_1 = nn.LayerNorm(width, bias=False)
         # Values, and with query-key attention also keys and queries, in one product.
@@ -44,10 +42,13 @@ class Block(nn.Module):
         self.mlp_out = nn.Linear(config.hidden_width, width, bias=False)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, attend: Attend) -> Tensor:
-        """``x``: ``(B, n, width)``."""
-        mixed = attend(self.project_in(self.norm_1(x)))
-        x = x + self.dropout(self.project_out(mixed))
+    def forward(
+        self, x: Tensor, given: Given, layer: int = 0, cache: KVCache | None = None
+    ) -> Tensor:
+        """``x``: ``(B, n, width)``, of n new tokens. ``given``: of :class:`LLMAttention`."""
+        parts = split_heads(self.project_in(self.norm_1(x)), self.config)
+        mixed = mix_values(given, *parts) if cache is None else cache.mix(layer, given, *parts)
+        x = x + self.dropout(self.project_out(mixed.flatten(2)))
         hidden = F.gelu(self.mlp_in(self.norm_2(x)))
         mlp: Tensor = self.dropout(self.mlp_out(hidden))
         return x + mlp
@@ -120,64 +121,14 @@ class AttnGPT(nn.Module):
         if self.config.uses_positions:
             x = x + self.position_embedding(torch.arange(before, length, device=ids.device))
         x = self.dropout(x)
-        attends = self._attends(scores, rows, length, x, cache)
-        for block, attend in zip(self.blocks, attends, strict=True):
-            x = block(x, attend)
+        given: Given = []
+        for layer, block in enumerate(self.blocks):
+            if layer == 0 or self.config.per_layer:
+                given = self.attention(scores, rows, length, x, layer)
+            x = block(x, given, layer, cache)
         if cache is not None:
             cache.length = length
         return self.norm(x)  # type: ignore[no-any-return]
-
-    def _attends(
-        self, scores: Tensor | None, rows: int, length: int, x: Tensor, cache: KVCache | None
-    ) -> Iterable[Attend]:
-        """The attention of each layer, in order."""
-        config, whole = self.config, rows == length
-        if not config.uses_query_key and whole and not torch.compiler.is_compiling():
-            mixes = self.attention.mixes(scores, length, x, _product_type(x))
-            for layer, mix in enumerate(mixes):
-                yield mix if cache is None else partial(self._keep_and_mix, mix, layer, cache)
-            return
-        given = None
-        for layer in range(config.n_layer):
-            if config.per_layer or layer == 0:
-                if not config.uses_query_key:
-                    given = self.attention(scores, rows, length, x, layer)
-                elif config.uses_scores or config.uses_distance or 1 < rows < length:
-                    given = self.attention.logits(scores, rows, length, x, layer)
-            yield partial(self._attend, given, layer, cache)
-
-    def _attend(
-        self, given: Tensor | None, layer: int, cache: KVCache | None, projected: Tensor
-    ) -> Tensor:
-        """``given``: weights ``(B or 1, H or 1, n, T)``, or with query-key attention logits to
-        add (None: causal alone).
-        """
-        heads = self._heads(projected)
-        kept = heads[:-1] if self.config.uses_query_key else heads
-        if cache is not None:
-            kept = cache.extend(layer, kept)
-        if self.config.uses_query_key:
-            queries = heads[2]
-            causal = given is None and queries.shape[2] > 1
-            mixed = F.scaled_dot_product_attention(
-                queries, kept[1], kept[0], attn_mask=given, is_causal=causal
-            )
-        else:
-            assert given is not None
-            mixed = cache.mix(layer, given) if cache else given.to(kept[0].dtype) @ kept[0]
-        return mixed.transpose(1, 2).flatten(2)
-
-    def _keep_and_mix(self, mix: Attend, layer: int, cache: KVCache, values: Tensor) -> Tensor:
-        cache.extend(layer, self._heads(values))
-        return mix(values)
-
-    def _heads(self, projected: Tensor) -> list[Tensor]:
-        """``(B, n, parts * width)`` -> each part as ``(B, H, n, d)``."""
-        batch, rows, _ = projected.shape
-        return [
-            part.view(batch, rows, self.config.n_head, -1).transpose(1, 2)
-            for part in torch.split(projected, self.config.n_embd, dim=2)
-        ]
 
     def forward(
         self, ids: Tensor, scores: Tensor | None = None, targets: Tensor | None = None
@@ -208,12 +159,6 @@ def _random_numbers(shape: torch.Size, name: str) -> Tensor:
     return torch.from_numpy(drawn.T if by_column else drawn)
 
 
-def _product_type(x: Tensor) -> torch.dtype:
-    """The type in which matrices are multiplied, which autocast may have changed."""
-    kind = x.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-
-
 def match_parameters(config: ModelConfig, reference: ModelConfig) -> ModelConfig:
     """``config`` with the MLP width that makes it as large as ``reference``, within 1%.
 
@@ -232,3 +177,78 @@ def match_parameters(config: ModelConfig, reference: ModelConfig) -> ModelConfig
         f"No MLP width gives {config.attention} attention the {wanted:,} parameters of "
         f"{reference.attention}."
     )
+
+
+def head_loss(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """The mean cross-entropy of ``softmax(hidden @ weight.T)`` in nats, float32 or more.
+
+    ``hidden``: ``(N, width)``; ``weight``: ``(V, width)``; ``targets``: ``(N,)``. The gradients
+    are found along with the loss, so that of the ``(N, V)`` logits, in a small model by far the
+    largest tensor, no more than a piece exists at a time. Under autocast products are taken in
+    its type.
+    """
+    device = hidden.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        hidden, weight = hidden.to(dtype), weight.to(dtype)
+    learns = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
+    if not learns:
+        return _loss(hidden, weight, targets, None, None)
+    loss: Tensor = _HeadLoss.apply(hidden, weight, targets)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _HeadLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        hidden_grad = torch.empty_like(hidden)
+        weight_grad = torch.zeros_like(weight, dtype=_exact(hidden))
+        loss = _loss(hidden, weight, targets, hidden_grad, weight_grad)
+        ctx.save_for_backward(hidden_grad, weight_grad)
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        hidden_grad, weight_grad = ctx.saved_tensors
+        scale = grad / len(hidden_grad)
+        return hidden_grad * scale.to(hidden_grad.dtype), weight_grad * scale, None
+
+
+def _loss(
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    hidden_grad: Tensor | None,
+    weight_grad: Tensor | None,
+) -> Tensor:
+    """The mean loss. Sets ``hidden_grad`` and adds to ``weight_grad`` the gradients of its sum."""
+    vocabulary = len(weight)
+    if vocabulary % 8:  # products with rows of such a length are a fifth slower
+        weight = F.pad(weight, (0, 0, 0, -vocabulary % 8))
+    step = max(1, _PIECE.get(hidden.device.type, _LARGE_PIECE) // vocabulary)
+    total = hidden.new_zeros((), dtype=_exact(hidden))
+    with torch.autocast(hidden.device.type, enabled=False):
+        for start in range(0, len(hidden), step):
+            piece = slice(start, start + step)
+            logits = F.linear(hidden[piece], weight).to(total.dtype)
+            logits[:, vocabulary:] = float("-inf")
+            wanted = targets[piece, None]
+            margin = logits.amax(1) - logits.gather(1, wanted)[:, 0]
+            shares = torch.softmax(logits, 1, out=logits)
+            # The largest share never underflows, as the target's might.
+            total += (margin - shares.amax(1).log()).sum()
+            if hidden_grad is None or weight_grad is None:
+                continue
+            shares.scatter_add_(1, wanted, shares.new_full(wanted.shape, -1.0))
+            shares = shares.to(weight.dtype)
+            torch.mm(shares, weight, out=hidden_grad[piece])
+            if weight_grad.dtype == weight.dtype:
+                weight_grad.addmm_(shares[:, :vocabulary].T, hidden[piece])
+            else:
+                weight_grad += shares[:, :vocabulary].T @ hidden[piece]
+    return total / len(hidden)
+
+
+def _exact(hidden: Tensor) -> torch.dtype:
+    return torch.promote_types(hidden.dtype, torch.float32)

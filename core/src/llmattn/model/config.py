@@ -10,17 +10,47 @@ from attrs import evolve, field, frozen
 from llmattn.errors import ConfigError
 from llmattn.options import MODEL, option
 
-__all__ = ["ATTENTION", "ModelConfig"]
+__all__ = ["ATTENTION", "ModelConfig", "Variant", "variants_with"]
+
+
+@frozen
+class Variant:
+    """A kind of attention: which parts its logits are the sum of.
+
+    ``meaning``: where the weights come from, in a few words. ``scores``: external scores times
+    tau. ``query_key``: products of queries and keys. ``distance``: a bias by distance, which
+    ``adds_distance`` and ``drops_distance`` let ``ModelConfig.distance_bias`` and ``no_distance``
+    change. ``one_tau``: all heads share a tau, which starts at a mean over the channels, not at 0.
+    """
+
+    meaning: str
+    scores: bool = False
+    query_key: bool = False
+    distance: bool = False
+    adds_distance: bool = False
+    drops_distance: bool = False
+    one_tau: bool = False
+
 
 ATTENTION = {
-    "external": "softmax(tau * scores + distance bias), the same weights in all layers",
-    "hybrid": "query-key attention with tau * scores + distance bias added to its logits",
-    "learned": "query-key attention, as in nanoGPT; with or without a distance bias",
-    "position": "softmax(distance bias): external without the scores",
-    "pure": "softmax(tau * scores), one tau a channel: LLM-Computing's, made causal",
-    "uniform": "the mean of everything so far",
+    "external": Variant("scores and distance", scores=True, distance=True, drops_distance=True),
+    "hybrid": Variant("learned and external", scores=True, query_key=True, distance=True),
+    "learned": Variant("queries and keys", query_key=True, adds_distance=True),
+    "position": Variant("distance alone", distance=True),
+    "pure": Variant("scores alone", scores=True, one_tau=True),
+    "uniform": Variant("nothing"),
 }
-"""The variants, which differ only in where the attention weights come from."""
+"""The variants, which differ only in where the attention weights come from; docs/model.md has their
+formulae. The command line, the arms of comparisons and the tests read this table.
+"""
+
+
+def variants_with(part: str) -> str:
+    """The names of the variants that have a field of :class:`Variant`, such as "external, hybrid or
+    pure".
+    """
+    *others, last = [name for name, variant in ATTENTION.items() if getattr(variant, part)]
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _names(values: Iterable[str]) -> tuple[str, ...]:
@@ -50,9 +80,9 @@ class ModelConfig:
     )
     attention: str = option(
         "external",
-        help="Where the weights come from: external (scores and distance), hybrid (learned "
-        "and external), learned (queries and keys), position (distance alone), pure (scores "
-        "alone), uniform (nothing).",
+        help="Where the weights come from: "
+        + ", ".join(f"{name} ({variant.meaning})" for name, variant in ATTENTION.items())
+        + ".",
         panel=MODEL,
         choices=tuple(ATTENTION),
     )
@@ -79,15 +109,17 @@ class ModelConfig:
             )
         if self.uses_scores and not self.channels:
             raise ConfigError(f"--attention {self.attention} needs scores of at least one channel.")
-        if self.no_distance and self.attention != "external":
+        if self.no_distance and not self._variant.drops_distance:
             raise ConfigError(
-                f"Only external attention can do without its distance bias, not {self.attention}."
+                f"Only {variants_with('drops_distance')} attention can do without its distance "
+                f"bias, not {self.attention}."
             )
         if self.per_layer and not (self.uses_distance or self.no_distance):
             raise ConfigError(
                 "--per-layer gives each layer a distance bias of its own, and --attention "
-                f"{self.attention} has none: leave --per-layer out, or choose external, hybrid, "
-                "position, or learned with --distance-bias."
+                f"{self.attention} has none: leave --per-layer out, or choose "
+                f"{variants_with('distance')}, or {variants_with('adds_distance')} with "
+                "--distance-bias."
             )
 
     @classmethod
@@ -102,21 +134,24 @@ class ModelConfig:
         return evolve(self, vocab_size=vocab_size, channels=channels, **changes)
 
     @property
+    def _variant(self) -> Variant:
+        return ATTENTION[self.attention]
+
+    @property
     def uses_scores(self) -> bool:
         """Whether the weights depend on external scores."""
-        return self.attention in ("external", "hybrid", "pure")
+        return self._variant.scores
 
     @property
     def uses_query_key(self) -> bool:
         """Whether each layer has queries and keys of its own."""
-        return self.attention in ("hybrid", "learned")
+        return self._variant.query_key
 
     @property
     def uses_distance(self) -> bool:
         """Whether there is a distance bias."""
-        if self.attention == "learned":
-            return self.distance_bias
-        return self.attention in ("external", "hybrid", "position") and not self.no_distance
+        added = self._variant.adds_distance and self.distance_bias
+        return added or (self._variant.distance and not self.no_distance)
 
     @property
     def uses_positions(self) -> bool:
@@ -124,7 +159,12 @@ class ModelConfig:
 
         With a distance bias they did harm (validation 0.03 to 0.07 nats on Tiny Shakespeare).
         """
-        return self.attention == "learned" and not self.distance_bias
+        return self.uses_query_key and not self.uses_distance
+
+    @property
+    def has_one_tau(self) -> bool:
+        """Whether all heads share a tau, which starts at a mean over the channels."""
+        return self._variant.one_tau
 
     @property
     def hidden_width(self) -> int:

@@ -8,8 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from llmattn.model.attention import KVCache
 from llmattn.model.attn_gpt import AttnGPT
-from llmattn.model.kv_cache import KVCache
 from llmattn.sampling.options import SampleOptions
 
 __all__ = ["Decoder", "RowScores", "draw", "generate"]

@@ -13,13 +13,13 @@ from urllib.parse import quote
 
 from attrs import frozen
 
-from llmattn.cache.lmdb_swap import folder_lock
-from llmattn.cache.settings import LmdbSettings
+from llmattn.cache.open import locate_cache
+from llmattn.cache.protocol import FileCache, ScoreCache
 from llmattn.errors import CacheError
+from llmattn.locks import folder_lock
 from llmattn.rows import Row
 from llmattn.scoring.find_provider import settings_of
 from llmattn.scoring.options import ScoreChoice
-from llmattn.settings import environment, resolve
 
 __all__ = ["BatchFolder", "Pending", "batch_folder"]
 
@@ -136,9 +136,9 @@ def _read(path: Path) -> Pending:
         ) from None
 
 
-def batch_folder(choice: ScoreChoice) -> Path:
-    """Where batches are remembered: the folder of the LMDB cache, also beside another cache."""
+def batch_folder(cache: ScoreCache, choice: ScoreChoice) -> Path:
+    """Where batches are remembered: beside the cache's file, or where the default one has its."""
+    if isinstance(cache, FileCache):
+        return cache.path.parent
     given = settings_of("lmdb", choice.settings)
-    if choice.cache_dir is not None:
-        given["dir"] = str(choice.cache_dir)
-    return resolve(LmdbSettings, owner="lmdb", options=given, environ=environment()).dir
+    return locate_cache(cache_dir=choice.cache_dir, options=given).parent

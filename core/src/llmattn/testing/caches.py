@@ -1,6 +1,8 @@
-"""The test that every score cache has to pass: random calls, compared with a dictionary.
+"""The tests that a score cache has to pass: random calls, compared with a dictionary; and what
+one in a file does about damage.
 
-Needs hypothesis. A plugin's author calls :func:`check_cache` in a test.
+Needs hypothesis. A plugin's author calls :func:`check_cache` in a test, and if the cache is a
+``FileCache``, :func:`check_file_cache` in another.
 """
 
 from __future__ import annotations
@@ -14,13 +16,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from llmattn.cache.bulk import load_matrix, load_pairs
-from llmattn.cache.protocol import ScoreCache
+from llmattn.cache.bulk import load_pairs
+from llmattn.cache.protocol import FileCache, ScoreCache
+from llmattn.errors import CacheError
 from llmattn.identity import Identity
 from llmattn.rows import Row, Scope, Scores
 from llmattn.usage import Usage
 
-__all__ = ["check_cache"]
+__all__ = ["check_cache", "check_file_cache"]
 
 Opener = Callable[[], ScoreCache]
 Known = dict[tuple[str, ...], dict[Any, tuple[float, ...]]]
@@ -64,7 +67,7 @@ def check_cache(
 
     ``fresh``: called before each example; returns a function that opens the same empty store
     each time it is called. ``persistent``: what was put is still there after closing and
-    opening again. A method ``compact`` is tried too, if there is one.
+    opening again. A ``FileCache`` is compacted now and then.
     """
 
     class Machine(RuleBasedStateMachine):
@@ -145,24 +148,13 @@ def check_cache(
                 if query in words and key in words
             }
 
-        @rule(identity=st.sampled_from(_IDENTITIES), tokens=st.lists(_words, max_size=5))
-        def matrix(self, identity: Identity, tokens: list[str]) -> None:
-            matrix = load_matrix(self.cache, identity, tokens)
-            assert matrix.shape == (len(identity.channels), len(tokens), len(tokens))
-            nothing = (math.nan,) * len(identity.channels)
-            known = self.known.get(identity, {})
-            for i, query in enumerate(tokens):
-                for j, key in enumerate(tokens[: i + 1]):
-                    if identity.scope is Scope.PREFIX:
-                        expected = known.get(tuple(tokens[: i + 1]), {}).get(j, nothing)
-                    else:
-                        expected = known.get((query,), {}).get(key, nothing)
-                    np.testing.assert_array_equal(matrix[:, i, j], expected)
-
-        @precondition(lambda self: hasattr(self.cache, "compact"))
+        @precondition(lambda self: isinstance(self.cache, FileCache))
         @rule()
         def compact(self) -> None:
-            self.cache.compact()  # type: ignore[attr-defined]
+            assert isinstance(self.cache, FileCache)
+            before, after = self.cache.compact()
+            assert before > 0
+            assert after > 0
 
         @precondition(lambda self: persistent)
         @rule()
@@ -183,6 +175,57 @@ def check_cache(
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def check_file_cache(kind: Any, settings: object) -> None:
+    """Raise AssertionError unless the file of a cache does what ``FileCache`` says.
+
+    ``kind``: the class that is registered. ``settings``: those of a cache that is not there yet.
+    """
+    of_a_file = isinstance(kind, FileCache)
+    assert of_a_file, "the class lacks path, compact, locate or verify"
+    file = kind.locate(settings)
+    assert not file.exists(), "looking for the file has made it"
+    try:
+        kind.verify(settings)
+    except CacheError:
+        pass
+    else:
+        raise AssertionError("verifying what is not there is no CacheError")
+    identity, gone = _IDENTITIES[0], _IDENTITIES[1]
+    rows = [Row(f"query {n}", [f"key {n + k}" for k in range(20)]) for n in range(400)]
+    scores = [np.full((1, 20), n / 512, np.float32) for n in range(400)]
+    cache: Any = kind(settings)
+    assert cache.path.samefile(file)
+    cache.put(identity, rows, scores)
+    cache.put(gone, rows, scores)
+    cache.purge(gone.namespace)
+    before, after = cache.compact()
+    assert after < before, "the room of what was purged is not given back"
+    np.testing.assert_array_equal(cache.get(identity, rows), scores)
+    cache.close()
+    report = kind.verify(settings)
+    assert report.path.samefile(file)
+    assert (report.problems, report.kept_copy) == ([], None)
+    damaged = bytearray(file.read_bytes())
+    middle = slice(len(damaged) // 3, len(damaged) // 2)
+    damaged[middle] = b"\xa5" * (middle.stop - middle.start)
+    file.write_bytes(damaged)
+    report = kind.verify(settings)
+    assert report.problems, "damage is not found"
+    assert report.kept_copy is None
+    assert file.read_bytes() == damaged, "looking has changed the file"
+    report = kind.verify(settings, drop=True)
+    assert report.kept_copy is not None
+    assert report.kept_copy.read_bytes() == damaged, "what was damaged is not kept"
+    assert not kind.verify(settings).problems, "damage is left"
+    cache = kind(settings)
+    for found, was in zip(cache.get(identity, rows), scores, strict=True):
+        known = ~np.isnan(found)
+        np.testing.assert_array_equal(found[known], was[known])
+    cache.put(identity, rows, scores)
+    np.testing.assert_array_equal(cache.get(identity, rows), scores)
+    cache.close()
 
 
 def _name(identity: Identity, row: Row) -> tuple[str, ...]:

@@ -8,13 +8,13 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from llmattn.cache.bulk import load_matrix
 from llmattn.data.corpus import encode_lines
 from llmattn.data.tokenizer import WordTokenizer, count_words
 from llmattn.errors import ConfigError
 from llmattn.reading.plain import plain_line
-from llmattn.rows import Scope, pair_rows, prefix_rows
+from llmattn.rows import Scope
 from llmattn.scoring.source import ScoreSource
+from llmattn.scoring.text_matrix import text_matrix
 
 __all__ = ["TextScores", "choose_channels", "text_scores"]
 
@@ -43,18 +43,9 @@ def text_scores(source: ScoreSource, text: str, *, preset: str = "words") -> Tex
         raise ConfigError(f"The text {text!r} holds no token to look at.")
     tokenizer = WordTokenizer.train([text], preset=preset)
     split = encode_lines([text], tokenizer)
-    identity = source.identity
-    if identity.scope is Scope.PREFIX:
-        tokens = split.written[:-1]
-        # The first row has nothing to choose between: it is not asked for.
-        source.scores(prefix_rows(tokens)[1:])
-    else:
-        tokens = tokenizer.words(text)
-        source.scores(pair_rows(tokens))
-    scores = load_matrix(source.cache, identity, tokens)
-    future = np.triu_indices(len(tokens), 1)
-    scores[:, future[0], future[1]] = np.nan
-    return TextScores(source.name, tokens, identity.channels, scores)
+    tokens = split.written[:-1] if source.identity.scope is Scope.PREFIX else tokenizer.words(text)
+    scores = text_matrix(source, tokens)
+    return TextScores(source.name, tokens, source.identity.channels, scores)
 
 
 def choose_channels(

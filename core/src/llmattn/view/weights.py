@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
+from llmattn.model.attention import mix_values, split_heads
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.model.config import ModelConfig
 
@@ -27,13 +27,15 @@ def layer_weights(model: AttnGPT, ids: Tensor, scores: Tensor | None) -> Iterato
     """
     config = model.config
     size, length = ids.shape
-    projected = _projected(model, ids, scores) if config.uses_query_key else []
     like = model.token_embedding.weight
+    # Values that are the unit matrix are mixed into the weights themselves.
+    unit = torch.eye(length, dtype=like.dtype, device=like.device)
+    values = unit.expand(size, config.n_head, -1, -1)
+    projected = _projected(model, ids, scores) if config.uses_query_key else []
     for layer in range(shown_layers(config)):
-        logits = model.attention.logits(scores, length, length, like, layer)
-        if config.uses_query_key:
-            logits = logits + _products(projected[layer], config)
-        yield logits.softmax(dim=-1).expand(size, config.n_head, -1, -1)
+        given = model.attention(scores, length, length, like, layer)
+        others = split_heads(projected[layer], config)[1:] if projected else []
+        yield mix_values(given, values, *others).transpose(1, 2)
 
 
 def _projected(model: AttnGPT, ids: Tensor, scores: Tensor | None) -> list[Tensor]:
@@ -51,11 +53,3 @@ def _projected(model: AttnGPT, ids: Tensor, scores: Tensor | None) -> list[Tenso
         for hook in hooks:
             hook.remove()
     return found
-
-
-def _products(projected: Tensor, config: ModelConfig) -> Tensor:
-    """Queries times keys, scaled, ``(B, H, T, T)``."""
-    size, length, _ = projected.shape
-    width = config.n_embd // config.n_head
-    parts = projected.view(size, length, 3, config.n_head, width).permute(2, 0, 3, 1, 4)
-    return torch.matmul(parts[2], parts[1].transpose(-1, -2)) / math.sqrt(width)

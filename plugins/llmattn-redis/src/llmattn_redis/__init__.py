@@ -18,7 +18,7 @@ def llmattn_register_caches(registry: CacheRegistry) -> None:
     )
     registry.add(
         "redis_lmdb",
-        "llmattn_redis.layered:open_layered",
+        "llmattn_redis.layered:LayeredCache",
         RedisLmdbSettings,
         "a file on this machine in front of a shared Redis or Valkey server",
     )

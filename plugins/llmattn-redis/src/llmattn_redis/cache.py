@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import redis
-from llmattn.cache.batch import Half, checked_halves, has_positions, key_counts
+from llmattn.cache.checks import Half, checked_halves, has_positions, key_counts
 from llmattn.cache.protocol import NamespaceInfo
 from llmattn.errors import CacheError
 from llmattn.identity import Identity

@@ -3,52 +3,63 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
-from llmattn.cache.bulk import load_matrix, load_pairs
-from llmattn.cache.lmdb import LmdbCache
-from llmattn.cache.protocol import NamespaceInfo, Pairs, ScoreCache
+from llmattn.cache.bulk import load_pairs
+from llmattn.cache.exchange.transfer import contents, copy_into
+from llmattn.cache.lmdb.cache import LmdbCache
+from llmattn.cache.protocol import NamespaceInfo, Pairs, VerifyReport
 from llmattn.cache.settings import LmdbSettings
-from llmattn.cache.transfer import contents, copy_into
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
 from llmattn.notices import notify
 from llmattn.rows import Row, Scores
 from llmattn.usage import Usage
-from numpy.typing import NDArray
 
 from llmattn_redis.cache import RedisCache
 from llmattn_redis.settings import RedisLmdbSettings
 
-__all__ = ["LayeredCache", "open_layered"]
-
-
-def open_layered(settings: RedisLmdbSettings) -> LayeredCache:
-    """The LMDB cache in the settings' folder in front of the settings' server.
-
-    A server that does not answer is announced: what the file knows can be used without it.
-    """
-    front = LmdbCache(LmdbSettings(dir=settings.dir))
-    return LayeredCache(front, lambda: RedisCache(settings), str(front.path.parent))
+__all__ = ["LayeredCache"]
 
 
 class LayeredCache:
-    """Reads the front, and the server where the front knows nothing; writes the front first."""
+    """Reads the front, and the server where the front knows nothing; writes the front first.
 
-    def __init__(
-        self, front: ScoreCache, connect: Callable[[], ScoreCache], front_name: str
-    ) -> None:
-        self._front = front
-        self._front_name = front_name
-        self._connect = connect
-        self._back: ScoreCache | None = None
+    The front is the LMDB cache in the settings' folder. A server that does not answer is
+    announced: what the file knows can be used without it.
+    """
+
+    def __init__(self, settings: RedisLmdbSettings) -> None:
+        self._settings = settings
+        self._front = LmdbCache(_front(settings))
+        self._back: RedisCache | None = None
         self._lock = threading.Lock()
         try:
             self._server()
         except CacheError as error:
-            notify(f"{error} Until then only scores of {front_name} can be used.")
+            notify(f"{error} Until then only scores of {self.path.parent} can be used.")
+
+    @property
+    def path(self) -> Path:
+        """See ``FileCache.path``: the file in front."""
+        return self._front.path
+
+    def compact(self) -> tuple[int, int]:
+        """See ``FileCache.compact``: the file in front."""
+        return self._front.compact()
+
+    @staticmethod
+    def locate(settings: RedisLmdbSettings) -> Path:
+        """See ``FileCache.locate``: the file in front."""
+        return LmdbCache.locate(_front(settings))
+
+    @staticmethod
+    def verify(settings: RedisLmdbSettings, *, drop: bool = False) -> VerifyReport:
+        """See ``FileCache.verify``: the file in front."""
+        return LmdbCache.verify(_front(settings), drop=drop)
 
     def get(self, identity: Identity, rows: Sequence[Row]) -> list[Scores]:
         """See ``ScoreCache.get``. What the server adds is kept in front.
@@ -81,8 +92,8 @@ class LayeredCache:
             self._server().put(identity, rows, scores, usage)
         except CacheError as error:
             raise CacheError(
-                f"{error} The scores are safe in {self._front_name}; share them later by: "
-                f"llmattn cache merge {self._front_name} --cache redis"
+                f"{error} The scores are safe in {self.path.parent}; share them later by: "
+                f"llmattn cache merge {self.path.parent} --cache redis"
             ) from None
 
     def scan(self, namespace: str) -> Iterator[tuple[Row, Scores]]:
@@ -94,11 +105,6 @@ class LayeredCache:
         """See ``BulkCache.get_pairs``. First brings the front up to date."""
         self._pull(identity.namespace)
         return load_pairs(self._front, identity, vocabulary)
-
-    def get_matrix(self, identity: Identity, tokens: Sequence[str]) -> NDArray[np.float32]:
-        """See ``BulkCache.get_matrix``. First brings the front up to date."""
-        self._pull(identity.namespace)
-        return load_matrix(self._front, identity, tokens)
 
     def namespaces(self) -> list[NamespaceInfo]:
         """See ``ScoreCache.namespaces``: what both hold, counted where there is more of it."""
@@ -121,16 +127,16 @@ class LayeredCache:
         if self._back is not None:
             self._back.close()
 
-    def _server(self) -> ScoreCache:
+    def _server(self) -> RedisCache:
         """The server, connected if need be."""
         with self._lock:
             if self._back is None:
-                self._back = self._connect()
+                self._back = RedisCache(self._settings)
             return self._back
 
     def _pull(self, namespace: str) -> None:
         """Copy what the server knows of a namespace to the front."""
-        with self._if_there(f"going on with what {self._front_name} holds"):
+        with self._if_there(f"going on with what {self.path.parent} holds"):
             copy_into(self._front, contents(self._server(), [namespace]))
 
     @contextmanager
@@ -139,3 +145,7 @@ class LayeredCache:
             yield
         except CacheError as error:
             notify(f"{error} ({otherwise})")
+
+
+def _front(settings: RedisLmdbSettings) -> LmdbSettings:
+    return LmdbSettings(dir=settings.dir)

@@ -1,4 +1,4 @@
-"""One LMDB environment a file and process: opening, transactions, growth, fork, sharing."""
+"""One LMDB environment a file and process: transactions, growth, fork, sharing, swapping."""
 
 from __future__ import annotations
 
@@ -6,18 +6,36 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
 import lmdb
 
-from llmattn.cache.lmdb_env import open_environment, open_tables, translated
-from llmattn.cache.lmdb_file import check_file
-from llmattn.cache.lmdb_layout import DATABASES
-from llmattn.cache.lmdb_swap import Contents, folder_lock, swap_in
-from llmattn.cache.vocabulary import Interning, Vocabulary
+from llmattn.cache.lmdb.layout import DATABASES, ID_KEY
+from llmattn.cache.lmdb.opening import (
+    Contents,
+    Records,
+    check_file,
+    open_environment,
+    open_tables,
+    swap_in,
+    translated,
+)
+from llmattn.cache.lmdb.vocabulary import Interning, Vocabulary
+from llmattn.cache.settings import LmdbSettings
+from llmattn.errors import CacheError
+from llmattn.locks import folder_lock
 
-__all__ = ["Replaced", "Store", "Transaction", "acquire", "release"]
+__all__ = [
+    "Replaced",
+    "Store",
+    "Transaction",
+    "acquire",
+    "damaged",
+    "records_of",
+    "release",
+]
 
 T = TypeVar("T")
 Transaction = Any
@@ -31,7 +49,7 @@ class Replaced(Exception):
 class Store:
     """An open environment, shared by every cache object of this process on the same file."""
 
-    def __init__(self, path: Path, map_size: int, sync: bool, walked: float) -> None:
+    def __init__(self, path: Path, settings: LmdbSettings) -> None:
         self.path = path
         self.users = 0
         self.closed = False
@@ -41,8 +59,9 @@ class Store:
             # Not longer than this: a process that swaps the file waits for the lock, and
             # making the tables waits for that process.
             with folder_lock(path.parent):
-                exists = check_file(path, walked)
-                self._env = open_environment(path, map_size, sync=sync, exists=exists)
+                exists = check_file(path, settings.check_mb * 2**20)
+                size = int(settings.map_size_gb * 2**30)
+                self._env = open_environment(path, size, sync=settings.sync, exists=exists)
                 self._file = _file_id(path)
             try:
                 tables = open_tables(self._env, path)
@@ -58,7 +77,7 @@ class Store:
         return not self.closed and _file_id(self.path) == self._file
 
     def read(
-        self, work: Callable[[Transaction], T], *, words: bool = True, views: bool = False
+        self, work: Callable[[Transaction, Store], T], *, words: bool = True, views: bool = False
     ) -> T:
         """``work`` in a read transaction that ends with it.
 
@@ -71,14 +90,14 @@ class Store:
                     with self._gate.shared(), self._begin(views) as txn:
                         if words:
                             self.vocabulary.refresh(txn, self.tokens)
-                        return work(txn)
+                        return work(txn, self)
                 except lmdb.MapResizedError:
                     self._resize(0)
 
     def _begin(self, views: bool) -> Transaction:
         return self._env.begin(buffers=True) if views else self._env.begin()
 
-    def write(self, work: Callable[[Transaction, Interning], T]) -> T:
+    def write(self, work: Callable[[Transaction, Store, Interning], T]) -> T:
         """``work`` with ids for new words, in a write transaction, durable on return.
 
         It is done anew in a larger map if the map is full, so it may run more than once.
@@ -95,7 +114,7 @@ class Store:
                                 raise Replaced
                             vocabulary.refresh(txn, self.tokens)
                             interning = vocabulary.begin()
-                            answer = work(txn, interning)
+                            answer = work(txn, self, interning)
                             vocabulary.save(txn, self.tokens, interning)
                         vocabulary.commit(interning)
                         return answer
@@ -104,7 +123,7 @@ class Store:
                 except lmdb.MapResizedError:
                     self._resize(0)
 
-    def rewrite(self, contents: Callable[[Transaction], Contents]) -> None:
+    def rewrite(self, contents: Callable[[Transaction, Store], Contents]) -> None:
         """Put a new file with ``contents`` in the place of this one, which ends its use.
 
         Other processes go on reading the old file, and open the new one at their next call;
@@ -114,7 +133,7 @@ class Store:
             try:
                 if not self.is_current():
                     raise Replaced
-                swap_in(self.path, contents(txn))
+                swap_in(self.path, contents(txn, self))
             finally:
                 txn.abort()
 
@@ -165,6 +184,19 @@ class _Gate:
             yield
 
 
+def records_of(txn: Transaction, table: Any, space: int, start: bytes = b"") -> Records:
+    """What ``table`` holds of a namespace, from the key ``start`` on."""
+    cursor = txn.cursor(table)
+    if not cursor.set_range(start or ID_KEY.pack(space)):
+        return iter(())
+    return takewhile((ID_KEY.pack(space + 1),).__gt__, cursor)  # of tuples the keys come first
+
+
+def damaged() -> CacheError:
+    """For a record whose checksum is wrong."""
+    return CacheError("The cache has a damaged record. Give it up by: llmattn cache verify --drop")
+
+
 def _file_id(path: Path) -> tuple[int, int] | None:
     try:
         found = os.stat(path)
@@ -178,11 +210,8 @@ _registry_lock = threading.RLock()
 _forking: list[Any] = []
 
 
-def acquire(path: Path, map_size: int, sync: bool, *, walked: float = 0) -> Store:
-    """The store of ``path`` in this process, opened if need be; give it back by :func:`release`.
-
-    ``walked``: see ``check_file``.
-    """
+def acquire(path: Path, settings: LmdbSettings) -> Store:
+    """The store of ``path`` in this process, opened if need be; give it back by :func:`release`."""
     with _registry_lock:
         store = _stores.get(path)
         if store is not None and not store.is_current():
@@ -191,7 +220,7 @@ def acquire(path: Path, map_size: int, sync: bool, *, walked: float = 0) -> Stor
                 store.close()
             store = None
         if store is None:
-            store = _stores[path] = Store(path, map_size, sync, walked)
+            store = _stores[path] = Store(path, settings)
         store.users += 1
         return store
 

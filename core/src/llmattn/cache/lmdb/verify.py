@@ -1,4 +1,9 @@
-"""Reads every record of a cache file, and can write a new file of the good ones."""
+"""Reads every record of a cache file, and can write a new file of the good ones.
+
+Of a file that LMDB cannot read, records are collected from its pages. Some of those are no longer
+in use, so an old version of a row may come back, or scores that were purged; never one of another
+namespace, whose number is not used again.
+"""
 
 from __future__ import annotations
 
@@ -8,68 +13,64 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from attrs import define, evolve, field
+from attrs import evolve
 
-from llmattn.cache.lmdb_chunks import ChunkRow, chunked, unpack_chunk
-from llmattn.cache.lmdb_env import translated
-from llmattn.cache.lmdb_file import FILE_NAME, check_file, structure_problems
-from llmattn.cache.lmdb_layout import (
+from llmattn.cache.lmdb.layout import (
     CHUNK_KEY,
     ID_BYTES,
     ID_KEY,
+    LAST_SPACE,
+    LAYOUT,
     PAIR_KEY,
-    PLACE,
+    PREFIX_HASH,
     SEALED,
+    Space,
     check,
     prefix_key,
     unpack_words,
 )
-from llmattn.cache.lmdb_salvage import salvage
-from llmattn.cache.lmdb_spaces import Space
-from llmattn.cache.lmdb_store import acquire, release
-from llmattn.cache.lmdb_swap import Contents, folder_lock, swap_in
-from llmattn.cache.vocabulary import word_lists
+from llmattn.cache.lmdb.opening import Contents, Records, check_file, swap_in, translated
+from llmattn.cache.lmdb.pages import page_records, structure_problems
+from llmattn.cache.lmdb.store import acquire, release
+from llmattn.cache.lmdb.texts import ChunkRow, chunked, unpack_chunk
+from llmattn.cache.lmdb.vocabulary import word_lists
+from llmattn.cache.protocol import VerifyReport
+from llmattn.cache.settings import LmdbSettings
 from llmattn.errors import CacheError
+from llmattn.locks import folder_lock
 
-__all__ = ["VerifyReport", "verify"]
+__all__ = ["verify_file"]
 
-_MAP_SIZE = 1 << 36
-
-
-@define
-class VerifyReport:
-    """What :func:`verify` found."""
-
-    path: Path
-    records: int = 0
-    problems: list[str] = field(factory=list)
-    kept_copy: Path | None = None
-    """Where the file went before its bad records were dropped."""
+_NAMESPACE = 32
+"""Length of a namespace's name."""
+_TEXT_KEY = ID_KEY.size + PREFIX_HASH
+_GOOD: dict[int, Callable[[bytes], object]] = {
+    ID_KEY.size: check,
+    PAIR_KEY.size: check,
+    CHUNK_KEY.size: lambda value: unpack_chunk(value) is not None,
+    _TEXT_KEY: lambda value: value,
+}
+"""By the length of a table's keys, which of two versions of a record to believe."""
 
 
-def verify(folder: Path, *, drop: bool = False) -> VerifyReport:
-    """Check structure and records of the cache in ``folder``.
-
-    ``drop``: if something is wrong, keep a copy of the file and go on with its good records.
-    Raises CacheError if there is no cache, or a copy cannot be made.
-    """
-    path = folder.expanduser().resolve() / FILE_NAME
+def verify_file(path: Path, settings: LmdbSettings, *, drop: bool) -> VerifyReport:
+    """Check structure and records of the file ``path``; see ``FileCache.verify``."""
     if not path.exists():
-        raise CacheError(f"There is no cache in {folder}.")
+        raise CacheError(f"There is no cache in {path.parent}.")
     report = VerifyReport(path)
     report.problems += _structure(path)
     if report.problems:
         if drop:
             report.kept_copy = _copy(path)
-            swap_in(path, _good(salvage(report.kept_copy), report))
+            swap_in(path, _good(_salvaged(report.kept_copy), report))
         return report
-    store = acquire(path, _MAP_SIZE, sync=True)
+    store = acquire(path, evolve(settings, check_mb=0))
     try:
-        store.read(lambda txn: _consume(_good(store.contents(txn), report)), words=False)
+        store.read(lambda txn, _: _use_up(_good(store.contents(txn), report)), words=False)
         if drop and report.problems:
             report.kept_copy = _copy(path)
             again = evolve(report, problems=[], records=0)
-            store.rewrite(lambda txn: _good(store.contents(txn), again))
+            store.rewrite(lambda txn, _: _good(store.contents(txn), again))
     finally:
         release(store)
     return report
@@ -99,7 +100,7 @@ def _copy(path: Path) -> Path:
     raise CacheError(f"There are too many copies of {path}; remove some.")
 
 
-def _consume(contents: Contents) -> None:
+def _use_up(contents: Contents) -> None:
     for items in contents.values():
         for _ in items:
             pass
@@ -115,11 +116,7 @@ class _Checker:
         self._lost: set[int] = set()
         self._places: dict[bytes, list[bytes]] = {}
 
-    def filtered(
-        self,
-        items: Iterator[tuple[bytes, bytes]],
-        wrong: Callable[[bytes, bytes], str],
-    ) -> Iterator[tuple[bytes, bytes]]:
+    def filtered(self, items: Records, wrong: Callable[[bytes, bytes], str]) -> Records:
         """Records about which ``wrong`` has nothing to say."""
         for key, value in items:
             self._report.records += 1
@@ -139,7 +136,7 @@ class _Checker:
         self._spaces[space.id] = space
         return ""
 
-    def words(self, items: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    def words(self, items: Records) -> Records:
         """The word lists; gaps are filled, so that the ids of other words stay."""
         for key, value in items:
             self._report.records += 1
@@ -169,7 +166,7 @@ class _Checker:
         if space is None:
             return f"pairs: {key.hex()} belongs to no namespace"
         name = self._name(space, query)
-        width = 2 + 2 * len(space.identity.channels)
+        width = 2 + 2 * space.channels
         if not check(value) or (len(value) - SEALED) % width or len(value) == SEALED:
             return f"{name}: its checksum is wrong"
         records = np.frombuffer(value, "<u2", offset=SEALED).reshape(-1, width // 2)
@@ -181,7 +178,7 @@ class _Checker:
             return f"{name}: a score is not in [0, 1]"
         return ""
 
-    def texts(self, items: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[int, bytes, bytes]]:
+    def texts(self, items: Records) -> Iterator[tuple[int, bytes, bytes]]:
         """Space, token ids and scores of the good rows in the chunks."""
         for key, value in items:
             space = self._spaces.get(ID_KEY.unpack(key[:4])[0]) if len(key) == 8 else None
@@ -194,8 +191,7 @@ class _Checker:
             for row in rows:
                 self._report.records += 1
                 name = prefix_key(space.id, row.ids)
-                place = PLACE.pack(number, row.offset, len(row.ids) // ID_BYTES)
-                self._places.setdefault(name, []).append(place)
+                self._places.setdefault(name, []).append(row.place(number))
                 problem = self._text_row(space, row)
                 if problem:
                     self._report.problems.append(problem)
@@ -209,15 +205,13 @@ class _Checker:
         if not self._known(np.frombuffer(row.ids, "<u4").tolist()):
             return f"{name}: it has words that the cache does not know"
         scores = np.frombuffer(row.scores, "<f2")
-        if len(scores) * ID_BYTES != len(row.ids) * len(space.identity.channels):
+        if len(scores) * ID_BYTES != len(row.ids) * space.channels:
             return f"{name}: it has not one score a token and channel"
         if ((scores < 0) | (scores > 1)).any():
             return f"{name}: a score is not in [0, 1]"
         return ""
 
-    def index(
-        self, items: Iterator[tuple[bytes, bytes]], rebuilt: Iterator[tuple[bytes, bytes]]
-    ) -> Iterator[tuple[bytes, bytes]]:
+    def index(self, items: Records, rebuilt: Records) -> Records:
         """``rebuilt``, once what is stored has been compared with the rows that there are."""
         astray = 0
         for key, place in items:
@@ -248,3 +242,46 @@ def _good(contents: Contents, report: VerifyReport) -> Contents:
         b"texts": texts,
         b"prefixes": checker.index(contents[b"prefixes"], index),
     }
+
+
+def _salvaged(path: Path) -> Contents:
+    """The records of our databases that can be found in ``path``, bad ones among them."""
+    namespaces: dict[bytes, bytes] = {}
+    others: dict[int, dict[bytes, bytes]] = {size: {} for size in _GOOD}
+    for key, value in page_records(path.read_bytes()):
+        if len(key) == _NAMESPACE:
+            if _updated(value) >= _updated(namespaces.get(key, b"")):
+                namespaces[key] = value
+        elif len(key) in others:
+            table = others[len(key)]
+            good, old = _GOOD[len(key)], table.get(key, b"")
+            if (good(value), len(value)) > (good(old), len(old)):
+                table[key] = value
+    spaces = {space.id for space in map(_space, namespaces.values()) if space}
+    meta = {b"layout": LAYOUT, LAST_SPACE: str(max(spaces, default=0)).encode()}
+
+    def kept(size: int) -> Records:
+        for key, value in sorted(others[size].items()):
+            if ID_KEY.unpack(key[:4])[0] in spaces:
+                yield key, value
+
+    return {
+        b"meta": iter(sorted(meta.items())),
+        b"namespaces": iter(sorted(namespaces.items())),
+        b"tokens": iter(sorted(others[ID_KEY.size].items())),
+        b"pairs": kept(PAIR_KEY.size),
+        b"texts": kept(CHUNK_KEY.size),
+        b"prefixes": kept(_TEXT_KEY),
+    }
+
+
+def _updated(value: bytes) -> float:
+    space = _space(value)
+    return space.updated if space else -1.0
+
+
+def _space(value: bytes) -> Space | None:
+    try:
+        return Space.from_json(value)
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmattn.cache.lmdb_layout import ID_KEY, check, pack_words, unpack_words
+from llmattn.cache.lmdb.layout import ID_KEY, check, pack_words, unpack_words
 from llmattn.errors import CacheError
 from llmattn.rows import Row
 
@@ -32,7 +32,6 @@ class Vocabulary:
     def __init__(self) -> None:
         self.words: list[str] = []
         self._ids = _Ids()
-        self._last_key: bytes | None = None
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -44,7 +43,7 @@ class Vocabulary:
         Raises CacheError if the word list is damaged.
         """
         cursor = txn.cursor(table)
-        if not cursor.last() or cursor.key() == self._last_key:
+        if not cursor.last() or ID_KEY.unpack(cursor.key())[0] < len(self.words):
             return
         with self._lock:
             if not cursor.set_range(ID_KEY.pack(len(self.words))):
@@ -57,7 +56,6 @@ class Vocabulary:
                         "llmattn cache verify --drop"
                     )
                 self._extend(unpack_words(value))
-                self._last_key = key
 
     def ids(self, words: Sequence[str]) -> NDArray[np.int64]:
         """Ids of ``words``, -1 for those not known."""
@@ -67,9 +65,9 @@ class Vocabulary:
         """Ids of the words of ``rows``, -1 for those not known."""
         return _row_ids(self._ids, rows)
 
-    def packed_ids(self, words: Sequence[str]) -> bytes:
-        """Ids of ``words`` as the file has them (u32), four bytes 255 for those not known."""
-        return _packed(self._ids, words)
+    def key_ids(self, rows: Sequence[Row]) -> Iterator[bytes]:
+        """Ids of each row's keys as the file has them, four bytes 255 for those not known."""
+        return _key_ids(self._ids, rows)
 
     def begin(self) -> Interning:
         """Start a write transaction."""
@@ -77,18 +75,15 @@ class Vocabulary:
 
     def save(self, txn: Any, table: Any, interning: Interning) -> None:
         """Write the words that came in with ``interning``."""
-        interning.saved = interning.new
-        for key, value in word_lists(interning.saved, len(self.words)):
+        for key, value in word_lists(interning.new, len(self.words)):
             txn.put(key, value, db=table, append=True)
-            interning.last_key = key
 
     def commit(self, interning: Interning) -> None:
         """Keep the new words; call it when the transaction that wrote them is durable."""
-        new = interning.saved
-        with self._lock:  # a reader may have found them in the file already
-            if new and new[0] not in self._ids:
+        with self._lock:
+            new = interning.new
+            if new and new[0] not in self._ids:  # a reader may have found them in the file
                 self._extend(new)
-                self._last_key = interning.last_key
 
     def _extend(self, words: list[str]) -> None:
         first = len(self.words)
@@ -103,10 +98,6 @@ class Interning:
     def __init__(self, known: _Ids) -> None:
         self._known = known
         self._ids: dict[str, bytes] | None = None
-        self.saved: list[str] = []
-        """The new words that were written."""
-        self.last_key: bytes | None = None
-        """Key of the last list of them."""
 
     @property
     def new(self) -> list[str]:
@@ -115,22 +106,18 @@ class Interning:
             return self._ids.new
         return [] if self._ids is None else list(islice(self._ids, len(self._known), None))
 
-    def ids(self, words: Sequence[str]) -> NDArray[np.int64]:
-        """Ids of ``words``, all of which get one."""
-        return _looked_up(self._lookup(len(words)), words)
-
     def row_ids(self, rows: Sequence[Row]) -> RowIds:
         """Ids of the words of ``rows``, all of which get one."""
-        return _row_ids(self._lookup(sum(len(row.keys) for row in rows)), rows)
+        return _row_ids(self._lookup(rows), rows)
 
-    def packed_ids(self, words: Sequence[str]) -> bytes:
-        """Ids of ``words`` as the file has them (u32), all of which get one."""
-        return _packed(self._lookup(len(words)), words)
+    def key_ids(self, rows: Sequence[Row]) -> Iterator[bytes]:
+        """Ids of each row's keys as the file has them, all of which get one."""
+        return _key_ids(self._lookup(rows), rows)
 
-    def _lookup(self, words: int) -> dict[str, bytes]:
+    def _lookup(self, rows: Sequence[Row]) -> dict[str, bytes]:
         """Gives new ids without a line of Python, unless copying the known ones costs more."""
         if self._ids is None:
-            if words < len(self._known):
+            if sum(len(row.keys) for row in rows) < len(self._known):
                 self._ids = _Added(self._known)
             else:
                 fresh = map(_ID.pack, count(len(self._known)))
@@ -177,6 +164,14 @@ def _row_ids(ids: dict[str, bytes], rows: Sequence[Row]) -> RowIds:
     queries = [row.query for row in rows]
     found = _looked_up(ids, list(chain(queries, *[row.keys for row in rows])))
     return found[: len(rows)], found[len(rows) :]
+
+
+def _key_ids(ids: dict[str, bytes], rows: Sequence[Row]) -> Iterator[bytes]:
+    packed = _packed(ids, list(chain.from_iterable([row.keys for row in rows])))
+    end = 0
+    for row in rows:
+        start, end = end, end + _ID.size * len(row.keys)
+        yield packed[start:end]
 
 
 def word_lists(words: Sequence[str], first: int) -> Iterator[tuple[bytes, bytes]]:

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from llmattn.identity import Identity
 from llmattn.rows import Row, Scope, Scores
 
-__all__ = ["Half", "checked_halves", "has_positions", "key_counts", "unknown", "where_positions"]
+__all__ = [
+    "Half",
+    "checked_halves",
+    "has_positions",
+    "key_counts",
+    "nothing_known",
+    "where_positions",
+]
 
 Half = NDArray[np.float16]
 """Scores as caches keep them, shape ``(N, C)``: 11 bits, more than any provider's scale."""
@@ -45,7 +52,7 @@ def where_positions(identity: Identity, rows: Sequence[Row]) -> NDArray[np.bool_
     return np.fromiter(map(bool, [row.context for row in rows]), bool, len(rows))
 
 
-def unknown(identity: Identity, row: Row) -> Scores:
+def nothing_known(identity: Identity, row: Row) -> Scores:
     """NaN for every channel and key of ``row``."""
     return np.full((len(identity.channels), len(row.keys)), np.nan, np.float32)
 

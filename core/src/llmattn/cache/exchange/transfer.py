@@ -1,31 +1,22 @@
-"""Copies scores between caches and files; equal pairs with other scores are conflicts."""
+"""Copies scores into a cache; equal pairs with other scores are conflicts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from attrs import define, field, frozen
+from attrs import define, field
 
+from llmattn.cache.exchange.portions import Portion
 from llmattn.cache.protocol import ScoreCache
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
 from llmattn.rows import Row, Scores
-from llmattn.usage import Usage
 
-__all__ = ["Portion", "TransferReport", "contents", "copy_into"]
+__all__ = ["TransferReport", "contents", "copy_into"]
 
 _BATCH_PAIRS = 50_000
 _EXAMPLES = 5
-
-
-@frozen
-class Portion:
-    """One namespace on its way: what it is, what it has cost, and its rows."""
-
-    identity: Identity
-    usage: Usage
-    rows: Iterator[tuple[Row, Scores]]
 
 
 @define

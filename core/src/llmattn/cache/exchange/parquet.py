@@ -12,15 +12,14 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from llmattn.cache.files import (
-    FORMAT,
-    VERSION,
-    check_format,
+from llmattn.cache.exchange.portions import (
+    HEAD,
+    Portion,
+    check_head,
     describe_portion,
     make_row,
     read_description,
 )
-from llmattn.cache.transfer import Portion
 from llmattn.errors import CacheError
 from llmattn.rows import Row, Scores
 
@@ -40,11 +39,7 @@ _FIELDS = [
 def write(path: Path, portions: Iterable[Portion]) -> tuple[int, int]:
     """Write ``portions``; returns rows and pairs."""
     portions = list(portions)
-    head = {
-        "format": FORMAT,
-        "version": VERSION,
-        "namespaces": [describe_portion(portion) for portion in portions],
-    }
+    head = {**HEAD, "namespaces": [describe_portion(portion) for portion in portions]}
     schema = pa.schema(_FIELDS, metadata={_METADATA: json.dumps(head).encode()})
     rows = pairs = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
@@ -79,7 +74,7 @@ def read(path: Path) -> Iterator[Portion]:
         with pq.ParquetFile(path) as file:
             metadata = file.schema_arrow.metadata or {}
             head = json.loads(metadata.get(_METADATA, b"null"))
-            check_format(head)
+            check_head(head)
             described = [read_description(entry) for entry in head["namespaces"]]
             for identity, usage in described:
                 yield Portion(identity, usage, _rows(path, file, identity.namespace))

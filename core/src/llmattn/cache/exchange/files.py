@@ -5,23 +5,24 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attrs import asdict
 
-from llmattn.cache.transfer import Portion
+from llmattn.cache.exchange.portions import (
+    HEAD,
+    Portion,
+    check_head,
+    describe_portion,
+    make_row,
+    read_description,
+)
 from llmattn.errors import CacheError
-from llmattn.identity import Identity
 from llmattn.rows import Row, Scores
-from llmattn.usage import Usage
 
-__all__ = ["FORMAT", "VERSION", "check_format", "describe_portion", "make_row", "read", "write"]
-
-FORMAT = "llmattn-scores"
-VERSION = 1
+__all__ = ["read", "write"]
 
 
 def write(path: Path, portions: Iterable[Portion]) -> tuple[int, int]:
@@ -60,7 +61,7 @@ def read(path: Path) -> Iterator[Portion]:
 def _form(path: Path) -> tuple[Callable[..., tuple[int, int]], Callable[..., Iterator[Portion]]]:
     if path.suffix == ".parquet":
         try:
-            from llmattn.cache import parquet
+            from llmattn.cache.exchange import parquet
         except ImportError:
             raise CacheError(
                 "Parquet needs pyarrow: pip install 'llmattn-core[parquet]', or name a file "
@@ -72,59 +73,10 @@ def _form(path: Path) -> tuple[Callable[..., tuple[int, int]], Callable[..., Ite
     raise CacheError(f"{path}: the name of a score file ends in .parquet or .jsonl.")
 
 
-def describe_portion(portion: Portion) -> dict[str, Any]:
-    """A namespace as JSON data, without its rows."""
-    return {
-        "namespace": portion.identity.namespace,
-        "identity": portion.identity.to_dict(),
-        "usage": asdict(portion.usage),
-    }
-
-
-def read_description(data: Mapping[str, Any]) -> tuple[Identity, Usage]:
-    """What :func:`describe_portion` described.
-
-    Raises KeyError, TypeError or ValueError if it is not that.
-    """
-    identity = Identity.from_dict(data["identity"])
-    if identity.namespace != data["namespace"]:
-        raise ValueError(f"namespace {data['namespace']} does not belong to its identity")
-    usage = Usage(**data["usage"])
-    if not all(isinstance(v, (int, float)) and v >= 0 for v in asdict(usage).values()):
-        raise ValueError("the usage is not made of numbers")
-    return identity, usage
-
-
-def check_format(data: object) -> None:
-    """Raise ValueError unless ``data`` is the head of a score file of a known version."""
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise ValueError("it is not a score file of llmattn")
-    if data.get("version") != VERSION:
-        raise ValueError(
-            f"its version is {data.get('version')}, and this llmattn reads {VERSION}: upgrade "
-            "llmattn-core"
-        )
-
-
-def make_row(query: object, keys: object, context: object, scores: Scores) -> tuple[Row, Scores]:
-    """A row from what a file says, with scores ``(C, n)``; raises ValueError if it is none."""
-    if not isinstance(query, str) or not isinstance(keys, list) or not isinstance(context, list):
-        raise ValueError("a row needs a query, a list of keys and a list as context")
-    if not all(isinstance(word, str) for word in (*keys, *context)):
-        raise ValueError(f"the words of the row of {query!r} are not all strings")
-    row = Row(query, tuple(keys), tuple(context))
-    if scores.ndim != 2 or scores.shape[1] != len(keys):
-        raise ValueError(f"the row of {query!r} has {len(keys)} keys, but not as many scores")
-    outside = (scores < 0) | (scores > 1)
-    if outside.any():
-        raise ValueError(f"the row of {query!r} has the score {scores[outside][0]}, not in [0, 1]")
-    return row, scores
-
-
 def _write_lines(path: Path, portions: Iterable[Portion]) -> tuple[int, int]:
     rows = pairs = 0
     with open(path, "w", encoding="ascii") as file:
-        file.write(json.dumps({"format": FORMAT, "version": VERSION}) + "\n")
+        file.write(json.dumps(HEAD) + "\n")
         for portion in portions:
             file.write(json.dumps(describe_portion(portion)) + "\n")
             for row, scores in portion.rows:
@@ -167,7 +119,7 @@ def _read_lines(path: Path) -> Iterator[Portion]:
     with open(path, encoding="utf-8") as file:
         lines = _Lines(path, file)
         try:
-            check_format(lines.next)
+            check_head(lines.next)
         except ValueError as error:
             raise lines.wrong(error) from None
         lines.advance()

@@ -1,0 +1,1 @@
+"""Scores on their way between caches and files."""

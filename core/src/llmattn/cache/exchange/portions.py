@@ -1,0 +1,77 @@
+"""What travels: a namespace with its rows; and how every form of file describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import asdict, frozen
+
+from llmattn.identity import Identity
+from llmattn.rows import Row, Scores
+from llmattn.usage import Usage
+
+__all__ = ["HEAD", "Portion", "check_head", "describe_portion", "make_row", "read_description"]
+
+_FORMAT = "llmattn-scores"
+_VERSION = 1
+HEAD = {"format": _FORMAT, "version": _VERSION}
+"""What a file begins with."""
+
+
+@frozen
+class Portion:
+    """One namespace on its way: what it is, what it has cost, and its rows."""
+
+    identity: Identity
+    usage: Usage
+    rows: Iterator[tuple[Row, Scores]]
+
+
+def describe_portion(portion: Portion) -> dict[str, Any]:
+    """A namespace as JSON data, without its rows."""
+    return {
+        "namespace": portion.identity.namespace,
+        "identity": portion.identity.to_dict(),
+        "usage": asdict(portion.usage),
+    }
+
+
+def read_description(data: Mapping[str, Any]) -> tuple[Identity, Usage]:
+    """What :func:`describe_portion` described.
+
+    Raises KeyError, TypeError or ValueError if it is not that.
+    """
+    identity = Identity.from_dict(data["identity"])
+    if identity.namespace != data["namespace"]:
+        raise ValueError(f"namespace {data['namespace']} does not belong to its identity")
+    usage = Usage(**data["usage"])
+    if not all(isinstance(v, (int, float)) and v >= 0 for v in asdict(usage).values()):
+        raise ValueError("the usage is not made of numbers")
+    return identity, usage
+
+
+def check_head(data: object) -> None:
+    """Raise ValueError unless ``data`` is the head of a score file of a known version."""
+    if not isinstance(data, dict) or data.get("format") != _FORMAT:
+        raise ValueError("it is not a score file of llmattn")
+    if data.get("version") != _VERSION:
+        raise ValueError(
+            f"its version is {data.get('version')}, and this llmattn reads {_VERSION}: upgrade "
+            "llmattn-core"
+        )
+
+
+def make_row(query: object, keys: object, context: object, scores: Scores) -> tuple[Row, Scores]:
+    """A row from what a file says, with scores ``(C, n)``; raises ValueError if it is none."""
+    if not isinstance(query, str) or not isinstance(keys, list) or not isinstance(context, list):
+        raise ValueError("a row needs a query, a list of keys and a list as context")
+    if not all(isinstance(word, str) for word in (*keys, *context)):
+        raise ValueError(f"the words of the row of {query!r} are not all strings")
+    row = Row(query, tuple(keys), tuple(context))
+    if scores.ndim != 2 or scores.shape[1] != len(keys):
+        raise ValueError(f"the row of {query!r} has {len(keys)} keys, but not as many scores")
+    outside = (scores < 0) | (scores > 1)
+    if outside.any():
+        raise ValueError(f"the row of {query!r} has the score {scores[outside][0]}, not in [0, 1]")
+    return row, scores

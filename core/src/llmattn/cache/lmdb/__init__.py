@@ -1,0 +1,1 @@
+"""The default cache: scores in one LMDB file that many processes share."""

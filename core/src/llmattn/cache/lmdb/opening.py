@@ -1,0 +1,248 @@
+"""Opens a cache file, makes a new one, or puts one in another's place; tells what is wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from llmattn.cache.lmdb.layout import DATABASES, LAYOUT
+from llmattn.cache.lmdb.pages import ELSEWHERE, check_head, damaged_file, structure_problems
+from llmattn.errors import CacheError
+from llmattn.locks import folder_lock
+from llmattn.notices import notify
+
+__all__ = [
+    "FILE_NAME",
+    "Contents",
+    "Records",
+    "check_file",
+    "open_environment",
+    "open_tables",
+    "prepare_folder",
+    "swap_in",
+    "translated",
+]
+
+FILE_NAME = "scores.mdb"
+Records = Iterator[tuple[bytes, bytes]]
+"""Keys and values, in order."""
+Contents = dict[bytes, Records]
+"""All records, by name of their database."""
+_BATCH = 20_000
+_LARGEST = 1 << 40
+_TIGHT = 64 * 2**20
+"""Free bytes below which a disk counts as full."""
+_MAX_READERS = 1024
+_SMALLER = (1, 8, 64, 512)
+"""Divisors of the map size, tried in turn where the address space is limited."""
+
+
+def prepare_folder(folder: Path) -> Path:
+    """Make ``folder`` (0700) if it is not there; returns the data file's path inside it.
+
+    A folder that is a link, or belongs to another user, is announced.
+    Raises CacheError if it cannot be made or written.
+    """
+    folder = folder.expanduser()
+    try:
+        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+    except FileExistsError:
+        raise CacheError(f"The cache folder {folder} is a file; {ELSEWHERE}.") from None
+    except OSError as error:
+        raise CacheError(
+            f"The cache folder {folder} cannot be made ({error.strerror}); {ELSEWHERE}."
+        ) from None
+    if folder.is_symlink():
+        notify(f"The cache folder {folder} is a link to {folder.resolve()}.")
+    folder = folder.resolve()
+    _announce_owner(folder, os.stat(folder))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CacheError(f"The cache folder {folder} is not writable; {ELSEWHERE}.")
+    return folder / FILE_NAME
+
+
+def check_file(path: Path, walked: float) -> bool:
+    """Whether ``path`` holds a cache already; False if LMDB may make a new one there.
+
+    All pages are looked at if the file has at most ``walked`` bytes, else the first two: LMDB
+    ends the process when it meets a page of zeros, such as a failing disk may leave.
+    Raises CacheError for a link, something else than a file, a file that LMDB cannot open
+    safely (another format, damaged pages, shorter than its head says), or one not writable.
+    """
+    for part in (path, path.with_name(path.name + "-lock")):
+        try:
+            found = os.lstat(part)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise CacheError(
+                f"{part} cannot be looked at ({error.strerror}); {ELSEWHERE}."
+            ) from None
+        if stat.S_ISLNK(found.st_mode):
+            raise CacheError(
+                f"{part} is a link to {os.path.realpath(part)}, and the cache does not follow "
+                f"links: put the file itself there, or {ELSEWHERE}."
+            )
+        if not stat.S_ISREG(found.st_mode):
+            raise CacheError(f"{part} is not a file; remove it, or {ELSEWHERE}.")
+        if not os.access(part, os.R_OK | os.W_OK):
+            raise CacheError(f"{part} is not readable and writable by this user; {ELSEWHERE}.")
+        _announce_owner(part, found)
+    if not path.exists() or path.stat().st_size == 0:
+        return False
+    check_head(path)
+    if path.stat().st_size <= walked and (problems := structure_problems(path)):
+        raise damaged_file(path, problems[0])
+    return True
+
+
+def _announce_owner(path: Path, found: os.stat_result) -> None:
+    if hasattr(os, "geteuid") and found.st_uid not in (os.geteuid(), 0):
+        notify(f"{path} belongs to another user (uid {found.st_uid}).")
+
+
+def open_environment(path: Path, map_size: int, *, sync: bool, exists: bool) -> lmdb.Environment:
+    """The environment, of LMDB 0.9's format if it is new."""
+    version: dict[str, Any] = {} if exists else {"lib_version": 0}
+    for divisor in _SMALLER:
+        with suppress(lmdb.MemoryError):
+            return lmdb.open(
+                str(path),
+                map_size=map_size // divisor,
+                subdir=False,
+                mode=0o600,
+                sync=sync,
+                max_readers=_MAX_READERS,
+                max_dbs=len(DATABASES),
+                **version,
+            )
+    raise CacheError(
+        f"There is no address space to map {path}; raise the limit (ulimit -v) or set a smaller "
+        "map with the option lmdb.map_size_gb."
+    )
+
+
+def open_tables(env: lmdb.Environment, path: Path) -> list[Any]:
+    """Handles of the databases, made if the file is new.
+
+    Raises CacheError if the file is another program's, or of another layout.
+    """
+    if env.stat()["entries"] == 0:
+        with env.begin(write=True) as txn:
+            tables: list[Any] = [env.open_db(name, txn=txn) for name in DATABASES]
+            txn.put(b"layout", LAYOUT, db=tables[0], overwrite=False)
+        return tables
+    try:
+        meta = env.open_db(b"meta", create=False)
+        with env.begin() as txn:
+            layout = txn.get(b"layout", db=meta)
+        tables = [env.open_db(name, create=False) for name in DATABASES]
+    except lmdb.NotFoundError:
+        layout = None
+    if layout is None:
+        raise CacheError(f"{path} is another program's LMDB file; move it away, or {ELSEWHERE}.")
+    if bytes(layout) != LAYOUT:
+        shown = bytes(layout).decode("ascii", "replace")
+        raise CacheError(
+            f"{path} has the layout {shown}, and this llmattn reads layout {LAYOUT.decode()}: move "
+            f"the file away, upgrade llmattn-core if the layout is a later one, or {ELSEWHERE}."
+        )
+    return tables
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn what LMDB and the operating system say about ``path`` into a CacheError."""
+    try:
+        yield
+    except (lmdb.MapFullError, lmdb.MapResizedError):
+        raise
+    except lmdb.DiskError:
+        raise _disk_full(path) from None
+    except lmdb.ReadersFullError:
+        raise CacheError(
+            f"{path} is read by too many processes at once ({_MAX_READERS}); end some."
+        ) from None
+    except (
+        lmdb.CorruptedError,
+        lmdb.PageNotFoundError,
+        lmdb.InvalidError,
+        lmdb.PanicError,
+    ) as error:
+        raise CacheError(
+            f"{path} is damaged ({error}). Run: llmattn cache verify --cache-dir {path.parent}"
+        ) from None
+    except (lmdb.Error, OSError) as error:
+        if "Input/output error" in str(error) and shutil.disk_usage(path.parent).free < _TIGHT:
+            raise _disk_full(path) from None  # LMDB's word for a write that was cut short
+        raise CacheError(f"{_explain(path, error)}; {ELSEWHERE}.") from None
+
+
+def _disk_full(path: Path) -> CacheError:
+    return CacheError(
+        f"The disk of {path} is full; what was stored before is safe. Free some space, "
+        f"or {ELSEWHERE}."
+    )
+
+
+def _explain(path: Path, error: Exception) -> str:
+    text = str(error)
+    if "No locks available" in text or "not supported" in text or "not implemented" in text:
+        return (
+            f"The file system of {path.parent} has no file locks ({text}), as on some network "
+            "drives, and a cache needs them"
+        )
+    return f"The cache {path} cannot be used ({text})"
+
+
+def swap_in(path: Path, contents: Contents) -> None:
+    """Write ``contents`` to a new file and put it in the place of ``path``.
+
+    The caller makes sure that nobody writes to the old file meanwhile.
+    """
+    if sys.platform == "win32":
+        raise CacheError("This system cannot swap an open file; export and import it instead.")
+    fresh = path.with_name(path.name + ".new")
+    locks = [Path(f"{fresh}-lock"), Path(f"{path}-lock")]
+    fresh.unlink(missing_ok=True)
+    try:
+        _write_file(fresh, contents)
+        with folder_lock(path.parent, alone=True):
+            for lock in locks:
+                lock.unlink(missing_ok=True)
+            os.replace(fresh, path)
+            _sync_folder(path.parent)
+    finally:
+        fresh.unlink(missing_ok=True)
+        locks[0].unlink(missing_ok=True)
+
+
+def _write_file(path: Path, contents: Contents) -> None:
+    env = open_environment(path, _LARGEST, sync=False, exists=False)
+    try:
+        tables = dict(zip(DATABASES, open_tables(env, path), strict=True))
+        for name, items in contents.items():
+            while batch := list(islice(items, _BATCH)):
+                with env.begin(write=True) as txn:
+                    for key, value in batch:
+                        txn.put(key, value, db=tables[name], append=name != b"meta")
+        env.sync(True)
+    finally:
+        env.close()
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
