@@ -6,7 +6,7 @@ import logging
 import pickle
 
 import pytest
-from llmattn.secrets import RedactingFilter, Secret, redact, strip_credentials
+from llmattn.secrets import RedactingFilter, Secret, query_secrets, redact, strip_credentials
 
 
 def test_a_secret_shows_nothing_of_itself() -> None:
@@ -27,6 +27,15 @@ def test_a_known_secret_is_removed_from_texts_that_come_from_elsewhere() -> None
 def test_credentials_in_urls_are_removed() -> None:
     assert "hunter2" not in redact("POST http://me:hunter2@host:8080/v1 failed")
     assert strip_credentials("HTTP://me:hunter2@Host:8080/v1/") == "http://host:8080/v1"
+
+
+@pytest.mark.parametrize(
+    "name", ["key", "api-key", "api_key", "apikey", "subscription-key", "token", "access_token"]
+)
+def test_keys_in_a_urls_query_are_removed_and_the_rest_stays(name: str) -> None:
+    url = f"https://host/openai/v1?api-version=2024-10-21&{name}=hunter2%2B&monkey=1"
+    assert strip_credentials(url) == "https://host/openai/v1?api-version=2024-10-21&monkey=1"
+    assert query_secrets(f"a=1&{name}=hunter2%2B") == ["hunter2%2B", "hunter2+"]
 
 
 def test_logs_are_redacted(caplog: pytest.LogCaptureFixture) -> None:

@@ -24,10 +24,36 @@ from llmattn_openai.rate import rate_hint, retry_after
             360.0,
         ),
         ({"x-ratelimit-remaining-tokens": "9", "x-ratelimit-reset-tokens": "6m0s"}, None),
+        ({"retry-after": "1m30s"}, 90.0),
+        ({"retry-after": "\u0663"}, None),
+        ({"retry-after": "NaN"}, None),
+        ({"retry-after": "9" * 5000}, None),
+        ({"retry-after": "Fri, 31 Dec 99999 23:59:59 GMT"}, None),
+        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, 86400.0),
+        ({"retry-after": "Fri, 99 Foo -1 99:99:99 GMT"}, None),
+        ({"retry-after": "2999-01-01T00:00:00Z"}, 86400.0),
+        ({"retry-after": "2001-01-01T00:00:00+00:00"}, 0.0),
+        ({"retry-after": "99999-99-99T00:00:00Z"}, None),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "90"}, 90.0),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "99999999999999"}, 86400.0),
     ],
 )
 def test_the_wait_is_read_from_the_headers(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after(headers) == seconds
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("Rate limit reached. Please try again in 6m0s.", 360.0),
+        ("Please try again in 1.5s. Visit the site", 1.5),
+        ("Please retry after 20 seconds.", 20.0),
+        ("Try again in a while", None),
+        ("try again in " + "9" * 5000, None),
+    ],
+)
+def test_a_wait_that_only_the_words_tell_is_read(words: str, seconds: float | None) -> None:
+    assert retry_after({}, words) == seconds
 
 
 def test_a_wait_may_be_a_date() -> None:

@@ -72,8 +72,8 @@ def test_what_a_batch_did_not_answer_is_asked_again(tmp_path: Path, end: str) ->
 def test_bad_answers_in_a_batch_are_asked_again(tmp_path: Path) -> None:
     small = ("--batch", "-o", "pairs_per_request=8")
     with ScoreServer(faults=FaultPlan({"truncated": 0.5}, seed=4)) as server:
-        for _ in range(3):
-            score(tmp_path, server, *small)
+        told = [score(tmp_path, server, *small).stderr for _ in range(3)]
+        assert "holds no complete JSON object" in "".join(told)
         server.change(faults=FaultPlan())
         for _ in range(3):
             last = score(tmp_path, server, *small)

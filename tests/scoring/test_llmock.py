@@ -58,15 +58,19 @@ def llmock(*options: str) -> Iterator[str]:
 
 
 def ask_llmock(origin: str, folder: Path, most: int, rows: int = 3) -> Any:
-    """Fill a cache from it; gives the report, and checks that none of its words are kept."""
+    """Fill a cache from it, again each time that it is given up, since it never gives scores,
+    until ``most`` requests are sent; gives the last report. None of its words are kept.
+    """
     limits = ScoringOptions(quiet=True, max_requests=most)
     settings = {"model": "gpt-4o", "api_key": KEY, "rows_per_request": 1, "requests_at_once": 4}
     with custom_source(f"{origin}/v1", folder, limits, **settings) as source:
         asked = some_rows(rows, 8)
-        try:
-            report = source.fill(asked)
-        finally:
-            assert sum(len(row.keys) for row in source.missing(asked)) == 8 * rows
+        for _ in range(most):
+            try:
+                report = source.fill(asked)
+                break
+            except BadReply:
+                assert sum(len(row.keys) for row in source.missing(asked)) == 8 * rows
     return report
 
 
@@ -77,20 +81,23 @@ def test_a_quota_is_kept_to_the_servers_satisfaction(tmp_path: Path) -> None:
             call(f"{origin}/v1/chat/completions", words)
         report = ask_llmock(origin, tmp_path, most=8)
         verdict = call(f"{origin}/_llmock/verdict")
-    assert report.usage.requests == 8
-    assert report.stopped is not None
+    assert "All of the 8 requests" in report.stopped
     assert verdict["faults_injected"] >= 1
     assert verdict["passed"], verdict
 
 
 def test_refusals_at_random_are_waited_out_to_the_servers_satisfaction(tmp_path: Path) -> None:
     with llmock("--error-rate", "429=0.3") as origin:
-        report = ask_llmock(origin, tmp_path, most=16)
+        ask_llmock(origin, tmp_path, most=16)
         verdict = call(f"{origin}/_llmock/verdict")
-    assert report.retries > 0
+    assert verdict["faults_injected"] >= 1
     assert verdict["passed"], verdict
 
 
 def test_words_in_place_of_scores_end_in_one_clear_error(tmp_path: Path) -> None:
-    with llmock() as origin, pytest.raises(BadReply, match=r"no usable scores.*--debug"):
-        ask_llmock(origin, tmp_path, most=1000)
+    with (
+        llmock() as origin,
+        custom_source(f"{origin}/v1", tmp_path, model="gpt-4o", api_key=KEY) as source,
+        pytest.raises(BadReply, match=r"No row.*no usable scores.*--debug"),
+    ):
+        source.fill(some_rows(3, 8))

@@ -13,6 +13,7 @@ LlmattnError
     ├── RateLimited        the provider asks to slow down; tried again
     ├── ProviderUnavailable  no answer, or a server fault; tried again
     ├── ProviderRejected   the provider will not do this; not tried again
+    ├── TooLarge           the request is more than the model takes; asked in smaller ones
     ├── BadReply           an answer that holds no usable scores; asked again
     └── DegenerateReplies  answers that are in shape but say nothing
 
@@ -21,6 +22,7 @@ A message says what was wrong, where, and what to do next.
 
 from __future__ import annotations
 
+from llmattn.causes import Cause
 from llmattn.usage import Usage
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "ProviderRejected",
     "ProviderUnavailable",
     "RateLimited",
+    "TooLarge",
     "UnknownPlugin",
 ]
 
@@ -81,13 +84,15 @@ class BudgetExceeded(LlmattnError):
 class ProviderError(LlmattnError):
     """A request for scores failed.
 
-    ``usage`` (or None) is what the failed request was billed
-    all the same: a reply that cannot be read still costs its tokens.
+    ``usage`` (or None) is what the failed request was billed all the same: a reply that cannot
+    be read still costs its tokens. ``requests``: how many were sent to find out, where the
+    provider tried several forms of one.
     """
 
     def __init__(self, message: str, *, usage: Usage | None = None) -> None:
         super().__init__(message)
         self.usage = usage
+        self.requests = 1
 
 
 class RateLimited(ProviderError):
@@ -107,8 +112,9 @@ class ProviderUnavailable(ProviderError):
     """No answer, a dropped connection or a server fault: worth another try.
 
     ``retry_after``: seconds to wait as the provider states them, or None. ``reached``: False
-    when no connection came about, so that fewer tries are made. ``billed``: whether the
-    request may have been charged all the same (it was sent, and the answer was lost).
+    when no connection came about. ``busy``: the server says that it will answer later, as one
+    that is starting does; it is given more tries than one that has a fault. ``billed``: whether
+    the request may have been charged all the same (it was sent, and the answer was lost).
     """
 
     def __init__(
@@ -118,11 +124,13 @@ class ProviderUnavailable(ProviderError):
         retry_after: float | None = None,
         usage: Usage | None = None,
         reached: bool = True,
+        busy: bool = False,
         billed: bool = False,
     ) -> None:
         super().__init__(message, usage=usage)
         self.retry_after = retry_after
         self.reached = reached
+        self.busy = busy
         self.billed = billed
 
 
@@ -130,8 +138,30 @@ class ProviderRejected(ProviderError):
     """The provider will not do this: wrong key, unknown model, refused request."""
 
 
+class TooLarge(ProviderError):
+    """The request, or the reply that it asks for, is more than the model takes.
+
+    ``fraction``: how much of it may fit, between 0 and 1.
+    """
+
+    def __init__(self, message: str, *, fraction: float = 0.25) -> None:
+        super().__init__(message)
+        self.fraction = fraction
+
+
 class BadReply(ProviderError):
-    """The provider answered, but no scores can be read from the answer."""
+    """The provider answered, but no scores can be read from the answer.
+
+    ``cause``: why; replies are counted by it. ``provisional``: the provider asks otherwise from
+    now on (a plainer form, more room), so the same request is worth another try at once.
+    """
+
+    def __init__(
+        self, message: str, *, cause: Cause = Cause.OTHER, usage: Usage | None = None
+    ) -> None:
+        super().__init__(message, usage=usage)
+        self.cause = cause
+        self.provisional = False
 
 
 class DegenerateReplies(ProviderError):

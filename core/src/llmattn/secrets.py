@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote_plus, urlsplit, urlunsplit
 
-__all__ = ["RedactingFilter", "Secret", "redact", "strip_credentials"]
+__all__ = ["RedactingFilter", "Secret", "query_secrets", "redact", "strip_credentials"]
 
 _HIDDEN = "[hidden]"
 _known: set[str] = set()
+_KEY_NAME = re.compile(
+    r"(?:^|[-_.])(?:api|access|auth)?(?:key|token|secret|password|passwd|pwd|auth|sig|signature|code"
+    r"|credentials?)$",
+    re.IGNORECASE,
+)
 _USERINFO = re.compile(r"(?<=://)[^/\s@'\"]+@")
 
 
@@ -54,13 +59,28 @@ def redact(text: str) -> str:
 
 
 def strip_credentials(url: str) -> str:
-    """``url`` without user name and password, lower-case host, no trailing slash."""
+    """``url`` without user name, password and keys in its query, lower-case host, no trailing
+    slash.
+    """
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
     if ":" in host:
         host = f"[{host}]"
     netloc = f"{host}:{parts.port}" if parts.port else host
-    return urlunsplit((parts.scheme.lower(), netloc, parts.path.rstrip("/"), parts.query, ""))
+    query = "&".join(part for part in parts.query.split("&") if not _is_key(part))
+    return urlunsplit((parts.scheme.lower(), netloc, parts.path.rstrip("/"), query, ""))
+
+
+def query_secrets(query: str) -> list[str]:
+    """The values in a URL's query that are keys by their names (``api-key=``, ``token=``), as
+    they stand there and decoded.
+    """
+    values = [part.partition("=")[2] for part in query.split("&") if _is_key(part)]
+    return [form for value in values for form in (value, unquote_plus(value))]
+
+
+def _is_key(part: str) -> bool:
+    return _KEY_NAME.search(unquote_plus(part.partition("=")[0])) is not None
 
 
 class RedactingFilter(logging.Filter):

@@ -22,6 +22,7 @@ ASKING_AGAIN = (
     "max_requests",
     "price_in",
     "price_out",
+    "max_wait",
 )
 """Options by which a checkpoint's providers are asked again: it sets none of them."""
 

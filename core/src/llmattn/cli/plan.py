@@ -38,6 +38,7 @@ def plan(
                 "tpm",
                 "requests_at_once",
                 "max_degenerate",
+                "max_wait",
             )
         ),
     ],

@@ -131,6 +131,8 @@ def _batch(source: ScoreSource, wanted: Callable[[], list[list[Row]]], folder: P
             f"batch {got.batch_id} {got.state}: {got.scored:,} pairs kept, {got.failed:,} "
             f"requests to ask again{cost}"
         )
+        if got.trouble:
+            notify(f"batch {got.batch_id}: of these, for example: {got.trouble}")
     handed = batches.submit(wanted())
     if handed.pending:
         typer.echo(

@@ -10,13 +10,15 @@ from typing import ClassVar
 
 from attrs import frozen
 
+from llmattn.causes import Cause
 from llmattn.errors import BadReply
 from llmattn.identity import Identity
 from llmattn.providers.chat_settings import ChatSettings
 from llmattn.providers.criteria import read_criteria
 from llmattn.providers.prompt import LAYOUT, Prompt, build_prompt, system_text
 from llmattn.providers.protocol import Limits, RateHint, Reply
-from llmattn.providers.reply import excerpt, read_reply
+from llmattn.providers.reply import bad_reply, excerpt, read_reply
+from llmattn.providers.reply_text import split_thoughts
 from llmattn.providers.text_prompt import TEXT_LAYOUT
 from llmattn.rows import Row, Scope
 from llmattn.settings import identity_details
@@ -35,8 +37,10 @@ _TEMPLATE_TOKENS = 64  # what a chat template adds around the texts, at most
 class Completion:
     """What a chat model answered.
 
-    ``finish_reason``: ``stop``, or why the text is no answer: ``length``, ``content_filter``,
-    ``refusal`` (the text then holds the model's words).
+    ``finish_reason``: ``stop``, or why the text may be no answer: ``length``,
+    ``content_filter``, ``refusal`` (the text then holds the model's words), ``tool_calls``.
+    ``reasoning``: what it thought before, where the server tells that apart. ``usage`` without
+    tokens: the server did not say; ``usage.requests``: how many it took.
     """
 
     text: str
@@ -44,6 +48,7 @@ class Completion:
     model: str | None = None
     finish_reason: str = "stop"
     rate: RateHint | None = None
+    reasoning: str = ""
 
 
 class ChatProvider(abc.ABC):
@@ -60,6 +65,8 @@ class ChatProvider(abc.ABC):
 
     def __init__(self, settings: ChatSettings) -> None:
         self.settings = settings
+        self._usable = False
+        self._more_room = 0  # tokens beyond those that were set, once replies have been cut
         self._scope = Scope(settings.scope)
         self._criteria = read_criteria(settings.criteria, self._scope)
         self._system = system_text(self._criteria, settings.reply, self._scope)
@@ -111,9 +118,13 @@ class ChatProvider(abc.ABC):
             self._criteria,
             system=self._system,
             reply=self.settings.reply,
-            reasoning_tokens=self.settings.reasoning_tokens,
+            reasoning_tokens=self._reasoning_tokens,
             scope=self._scope,
         )
+
+    @property
+    def _reasoning_tokens(self) -> int:
+        return self.settings.reasoning_tokens + self._more_room
 
     def estimate(self, rows: Sequence[Row]) -> Usage:
         """Upper bound of the tokens that ``score(rows)`` is billed: no token is shorter than
@@ -125,7 +136,9 @@ class ChatProvider(abc.ABC):
         return Usage(1, size + _TEMPLATE_TOKENS, prompt.max_output_tokens)
 
     def expect(self, rows: Sequence[Row]) -> Usage:
-        """The tokens that ``score(rows)`` is likely to be billed, reasoning aside."""
+        """The tokens that ``score(rows)`` is likely to be billed. A model that reasons is taken
+        to use half of what it is allowed for that.
+        """
         prompt = self.prompt(rows)
         system, user = (
             len(t.encode("utf-8", "surrogatepass")) for t in (prompt.system, prompt.user)
@@ -139,38 +152,87 @@ class ChatProvider(abc.ABC):
         return Usage(
             1,
             round(tokens) + _TEMPLATE_TOKENS // 4,
-            len(self.channels) * (scores + 4) + 4,
+            len(self.channels) * (scores + 4) + 4 + self._likely_reasoning,
         )
+
+    @property
+    def _likely_reasoning(self) -> int:
+        effort = getattr(self.settings, "reasoning_effort", None)
+        return 0 if effort == "none" else self._reasoning_tokens // 2
+
+    def ask_plainer(self) -> bool:
+        """Ask in a plainer form from now on, since the reply to a JSON schema was none; False if
+        there is none to try. A plugin whose server takes several forms overrides it.
+        """
+        return False
+
+    def keep_form(self) -> None:
+        """A usable reply came, so the present form is kept."""
+        log.debug("%s: the reply was usable", self.name)
 
     async def score(self, rows: Sequence[Row]) -> Reply:
         prompt = self.prompt(rows)
-        return self.read(rows, await self.complete(prompt), prompt.max_output_tokens)
+        completion = await self.complete(prompt)
+        try:
+            reply = self.read(rows, completion, prompt.max_output_tokens)
+        except BadReply as error:
+            error.provisional = not self._usable and self._asks_otherwise(error.cause)
+            raise
+        if not self._usable:
+            self._usable = True
+            self.keep_form()
+        return reply
 
     def read(self, rows: Sequence[Row], completion: Completion, limit: int) -> Reply:
         """The scores in ``completion``, which was allowed ``limit`` tokens.
 
-        Raises BadReply, with the usage that was billed.
+        Complete JSON counts whatever the finish reason, and stands in for an empty text if the
+        reasoning ends with it. Raises BadReply, with its cause and the usage that was billed.
         """
+        answer, thoughts = split_thoughts(completion.text)
+        cut = completion.finish_reason == "length"
         try:
-            if reason := self._unusable(completion, limit):
-                raise BadReply(reason)
-            scores = read_reply(completion.text, rows, self.channels)
+            if answer.strip():
+                scores = read_reply(answer, rows, self.channels, cut=cut)
+            else:
+                thoughts = thoughts or completion.reasoning
+                if cut and not thoughts.lstrip().startswith("{"):
+                    raise BadReply("what ends thoughts that were cut may be a draft")
+                scores = read_reply(thoughts, rows, self.channels, cut=cut, last=True)
         except BadReply as error:
             log.debug("%s: unusable reply: %s", self.name, excerpt(completion.text, 2000))
-            raise BadReply(f"{self.name}: {error}", usage=completion.usage) from None
+            raise self._unusable(error, answer, thoughts, completion, limit) from None
         return Reply(scores, completion.usage, completion.model, completion.rate)
 
-    def _unusable(self, completion: Completion, limit: int) -> str | None:
-        """Why a completion is no answer, or None."""
+    def _unusable(
+        self, error: BadReply, answer: str, thoughts: str, completion: Completion, limit: int
+    ) -> BadReply:
+        """``error`` by its true cause: why the model came to give no scores."""
+        cause, quote, detail = error.cause, answer, ""
         reason = completion.finish_reason
         if reason == "refusal":
-            return f"The model refused: {excerpt(completion.text)}"
-        if reason == "content_filter":
-            return "The server's content filter held the reply back."
-        if reason == "length":
-            more = max(4096, 2 * self.settings.reasoning_tokens)
-            return (
-                f"The reply was cut at the limit of {limit} tokens. If the model reasons first, "
-                f"allow for it: -o {self.name}.reasoning_tokens={more}"
-            )
-        return None
+            cause = Cause.REFUSAL
+        elif reason == "content_filter":
+            cause = Cause.FILTERED
+        elif reason == "tool_calls" and not answer.strip():
+            cause = Cause.TOOL_CALLS
+        elif not answer.strip() and (thoughts or completion.reasoning).strip():
+            cause, quote = Cause.REASONING, thoughts or completion.reasoning
+        elif reason == "length":
+            cause, detail = Cause.CUT, f"The reply was cut at its limit of {limit} tokens"
+            detail += f": {excerpt(answer)}"
+        elif not answer.strip():
+            cause, quote = Cause.EMPTY, ""
+        else:
+            detail = str(error)
+        more = max(4096, 2 * self._reasoning_tokens)
+        return bad_reply(self.name, cause, quote, detail=detail, usage=completion.usage, more=more)
+
+    def _asks_otherwise(self, cause: Cause) -> bool:
+        """Before any usable reply: whether something about the request was changed for
+        ``cause``, so that asking again is another question.
+        """
+        if cause in (Cause.CUT, Cause.REASONING) and not self._more_room:
+            self._more_room = max(4096, self.settings.reasoning_tokens)
+            return True
+        return cause.forms and self.ask_plainer()

@@ -10,7 +10,7 @@ from attrs import Attribute, frozen, validators
 from llmattn.providers.criteria import read_criteria
 from llmattn.providers.prompt import REPLY_FORMS
 from llmattn.providers.settings import SCOPES
-from llmattn.secrets import Secret, redact
+from llmattn.secrets import Secret, query_secrets, redact
 from llmattn.settings import setting
 
 __all__ = ["ChatSettings", "base_url"]
@@ -36,7 +36,11 @@ def base_url(instance: object, attribute: Attribute[str], value: str) -> None:
 
 
 def _remember_credentials(parts: SplitResult) -> None:
-    """Keep a URL's password out of all texts, also in the form in which it is sent."""
+    """Keep a URL's password, also in the form in which it is sent, and keys in its query out of
+    all texts.
+    """
+    for value in query_secrets(parts.query):
+        Secret(value)
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if password:
         header = b64encode(f"{user}:{password}".encode()).decode()

@@ -62,6 +62,7 @@ class Prompt:
     schema: Mapping[str, Any]
     exact_schema: Mapping[str, Any]
     max_output_tokens: int
+    reasoning_tokens: int = 0
 
 
 def system_text(criteria: Sequence[Criterion], reply: str, scope: Scope = Scope.PAIR) -> str:
@@ -116,6 +117,7 @@ def build_prompt(
         max_output_tokens=sum(largest + len(name) + 6 for name in names)
         + _SPARE_TOKENS
         + reasoning_tokens,
+        reasoning_tokens=reasoning_tokens,
     )
 
 

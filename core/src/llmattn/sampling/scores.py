@@ -14,7 +14,7 @@ from torch import Tensor
 from llmattn.data.feed import window_words
 from llmattn.data.table import ScoreTable
 from llmattn.data.text_tokenizer import TextTokenizer
-from llmattn.errors import BadReply, ConfigError, LlmattnError, UnknownPlugin
+from llmattn.errors import ConfigError, LlmattnError, UnknownPlugin
 from llmattn.notices import notify
 from llmattn.rows import Row
 from llmattn.sampling.texts import TextRows
@@ -124,10 +124,7 @@ class TableRows:
         asker.tried.update(pairs)
         words, source = self._tokenizer.scored_words, asker.source
         rows = [Row(words[q], tuple(words[k] for k in keys)) for q, keys in wanted.items()]
-        try:
-            found = source.scores(rows)
-        except BadReply:  # what is still unknown is filled, and told; the sample goes on
-            found = source.cache.get(source.identity, rows)
+        found = source.scores_given(rows)
         for (q, keys), scores in zip(wanted.items(), found, strict=True):
             spread = np.full((len(self._table.channels), len(keys)), np.nan, np.float16)
             spread[asker.channels] = scores

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 import attrs
 import numpy as np
@@ -16,7 +15,7 @@ from llmattn.data.text_tokenizer import TextTokenizer
 from llmattn.data.texts import window_rows, window_scores
 from llmattn.data.transform import transformed
 from llmattn.data.written import WrittenText
-from llmattn.errors import BadReply, ConfigError, LlmattnError
+from llmattn.errors import ConfigError, LlmattnError
 from llmattn.rows import Row, Scope, Scores
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource
@@ -78,10 +77,7 @@ class TextRows:
     def _found(self, rows: Sequence[Row]) -> list[Scores]:
         """One array ``(C, len(row.keys))`` a row, as stored; NaN where unknown."""
         source = self.source
-        if self.ask:
-            with suppress(BadReply):  # what is still unknown is filled, and told
-                return source.scores(rows)
-        return source.cache.get(source.identity, rows)
+        return source.scores_given(rows) if self.ask else source.cache.get(source.identity, rows)
 
     def _own(self, scores: Scores, position: int) -> Scores:
         """The row at ``position`` of the window as the model reads it, ``(C, position + 1)``."""

@@ -51,6 +51,8 @@ class Collected:
     failed: int = 0
     """Requests without a usable answer; they are asked again."""
     usage: Usage = Usage()
+    trouble: str | None = None
+    """What went wrong with the first of them."""
 
 
 class Batches:
@@ -135,15 +137,18 @@ class Batches:
         usage = evolve(usage, cost=self._cost(usage))
         self._source.cache.put(self._source.identity, rows, scores, usage)
         self._files.forget(pending)
-        if failed == len(pending.requests):
-            first = next(a for a in answers if isinstance(a, ProviderError))
-            if not isinstance(first, BadReply) and state == "failed":
-                raise first
-        return Collected(pending.batch_id, state, known_pairs(scores), failed, usage)
+        first = next((a for a in answers if isinstance(a, ProviderError)), None)
+        nothing = state == "failed" and failed == len(pending.requests)
+        if nothing and first and not isinstance(first, BadReply):
+            raise first
+        trouble = str(first) if first else None
+        return Collected(pending.batch_id, state, known_pairs(scores), failed, usage, trouble)
 
     def _call(self, call: Callable[[], Awaitable[T]], *, repeatable: bool = True) -> T:
         """Await ``call()`` on the provider's event loop, patiently."""
-        result: T = self._source.call(partial(patiently, repeatable=repeatable), call)
+        wait = self._source.options.max_wait
+        patient = partial(patiently, repeatable=repeatable, max_wait=wait)
+        result: T = self._source.call(patient, call)
         return result
 
     def _missing(self, stages: Sequence[Sequence[Row]]) -> list[tuple[Row, ...]]:

@@ -60,7 +60,8 @@ class Budget:
     def settle(self, reserved: float, usage: Usage) -> Usage:
         """Exchange a reservation for what was billed; gives ``usage`` with its cost."""
         cost = usage.cost or (self.price.of(usage) if self.price else 0.0)
-        billed = Usage(1, usage.prompt_tokens, usage.completion_tokens, cost)
+        requests = max(1, usage.requests)  # a form of it may have been refused first
+        billed = Usage(requests, usage.prompt_tokens, usage.completion_tokens, cost)
         self.spent += billed
         self.release(reserved)
         return billed

@@ -10,7 +10,16 @@ import anyio
 
 from llmattn.providers.protocol import RateHint
 
-__all__ = ["AdaptiveLimiter", "Bucket"]
+__all__ = ["AdaptiveLimiter", "Bucket", "sleep"]
+
+
+async def sleep(seconds: float, halted: anyio.Event | None = None) -> None:
+    """Sleep, but not past ``halted``."""
+    if halted is None:
+        await anyio.sleep(seconds)
+        return
+    with anyio.move_on_after(seconds):
+        await halted.wait()
 
 
 class Bucket:
@@ -22,12 +31,15 @@ class Bucket:
         self._level = self.burst
         self._at: float | None = None
 
-    async def take(self, amount: float) -> None:
-        """Wait until ``amount`` may be used; more than ``burst`` drives the level below 0."""
+    async def take(self, amount: float, halted: anyio.Event | None = None) -> None:
+        """Wait until ``amount`` may be used; more than ``burst`` drives the level below 0.
+
+        Nobody waits on once ``halted`` is set.
+        """
         self._refill()
         self._level -= amount
         if self._level < 0:
-            await anyio.sleep(-self._level / self.rate)
+            await sleep(-self._level / self.rate, halted)
 
     def _refill(self) -> None:
         now = anyio.current_time()
@@ -60,19 +72,22 @@ class AdaptiveLimiter:
         return self._tokens is not None
 
     @asynccontextmanager
-    async def slot(self, tokens: int) -> AsyncIterator[float]:
-        """Hold one of the places; gives the time at which the request may be sent."""
+    async def slot(self, tokens: int, halted: anyio.Event | None = None) -> AsyncIterator[float]:
+        """Hold one of the places; gives the time at which the request may be sent.
+
+        Once ``halted`` is set nobody waits for speed any more; the caller looks at it.
+        """
         while self.under_way >= max(1, math.floor(self.limit)):
             self._changed = self._changed or anyio.Event()
             await self._changed.wait()
         self.under_way += 1
         try:
             if self._requests:
-                await self._requests.take(1)
+                await self._requests.take(1, halted)
             if self._tokens:
-                await self._tokens.take(tokens)
-            while (wait := self._paused_until - anyio.current_time()) > 0:
-                await anyio.sleep(wait)
+                await self._tokens.take(tokens, halted)
+            while (wait := self.wait_left()) > 0 and not (halted and halted.is_set()):
+                await sleep(wait, halted)
             yield anyio.current_time()
         finally:
             self.under_way -= 1
@@ -101,6 +116,10 @@ class AdaptiveLimiter:
         for remaining, reset in left:
             if remaining is not None and remaining <= 0 and reset:
                 self.pause(reset)
+
+    def wait_left(self) -> float:
+        """Seconds for which nothing is sent, because the provider asks for it; 0: none."""
+        return max(0.0, self._paused_until - anyio.current_time())
 
     def pause(self, seconds: float) -> None:
         """Send nothing for the next ``seconds``."""

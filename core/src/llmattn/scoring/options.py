@@ -41,6 +41,13 @@ class ScoringOptions:
         None, help="At most so many requests a minute.", panel=LIMITS, above=0
     )
     tpm: float | None = option(None, help="At most so many tokens a minute.", panel=LIMITS, above=0)
+    max_wait: float = option(
+        600.0,
+        help="End the run, keeping all, if the server asks for a longer wait.",
+        panel=LIMITS,
+        metavar="SECONDS",
+        at_least=0,
+    )
     requests_at_once: int | None = option(
         None, help="At most so many requests under way at once.", panel=LIMITS, at_least=1
     )

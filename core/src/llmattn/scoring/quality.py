@@ -63,7 +63,7 @@ class Trial:
     rows: int = 0
     bad: int = 0
     failed: bool = False
-    """Once failed, a trial stays failed: degenerate rows are not kept any more."""
+    """Once failed, a trial stays failed until it restarts: degenerate rows are not kept."""
 
     @property
     def over(self) -> bool:
@@ -88,13 +88,17 @@ class Trial:
         self.bad += sum(verdicts)
         return verdicts
 
+    def restart(self) -> None:
+        """Judge the next 20 requests, as if there had been none."""
+        self.requests, self.rows, self.bad, self.failed = 0, 0, 0, False
+
     def check(self, *, final: bool = False) -> None:
         """Raise DegenerateReplies if the 20th request (or, ``final``, the last) shows failure.
 
         Call it right after :meth:`judge`: other replies are judged meanwhile.
         """
         due = self.requests == TRIAL_REQUESTS or (final and not self.over)
-        if due and self.rows and self.share > self.most:
+        if self.failed or (due and self.rows and self.share > self.most):
             self.failed = True
             raise DegenerateReplies(
                 f"{self.share:.0%} of the first {self.rows} rows carry nothing (all scores the "

@@ -30,6 +30,8 @@ class FillReport:
     """Those of them that carry nothing: all scores the same, or counting up."""
     stopped: str | None = None
     """Why the run ended early, in words; None if it did not."""
+    trouble: str | None = None
+    """The most frequent reason why pairs came back without usable scores, if any are left."""
 
     @property
     def left(self) -> int:
@@ -48,4 +50,5 @@ class FillReport:
             judged_rows=max(self.judged_rows, other.judged_rows),
             degenerate_rows=max(self.degenerate_rows, other.degenerate_rows),
             stopped=other.stopped or self.stopped,
+            trouble=other.trouble or self.trouble,
         )

@@ -21,7 +21,7 @@ RETRIED = (RateLimited, ProviderUnavailable, BadReply)
 TRIES = 10
 """For rate limits, and for server faults; with the pauses, up to three minutes."""
 TRIES_BEFORE_CONTACT = 5
-"""While no connection came about: some seconds."""
+"""While the provider has not answered usably, and does not say that it is busy: some seconds."""
 TRIES_BAD_REPLY = 3
 """Then the rows are packed anew, into smaller requests."""
 
@@ -48,21 +48,28 @@ class Patience:
     def __init__(self) -> None:
         self._failures: Counter[type[BaseException] | None] = Counter()
 
-    def ends(self, state: RetryCallState, answered: bool) -> bool:
-        """Note a failure: is it final? ``answered``: the provider has answered before."""
+    def ends(self, state: RetryCallState, proven: bool) -> bool:
+        """Note a failure: is it final? ``proven``: the provider has answered usably before.
+
+        Until then a request that came back unusable is not asked again as it was: another may
+        show sooner whether the provider can answer at all.
+        """
         error = _error(state)
         kind = next((kind for kind in RETRIED if isinstance(error, kind)), None)
         self._failures[kind] += 1
         most = TRIES
-        if kind is BadReply:
+        if isinstance(error, BadReply):
+            if not proven:
+                return not error.provisional
             most = TRIES_BAD_REPLY
-        elif isinstance(error, ProviderUnavailable) and not error.reached and not answered:
+        elif isinstance(error, ProviderUnavailable) and not (proven or error.busy):
             most = TRIES_BEFORE_CONTACT
         return self._failures[kind] >= most
 
 
-async def patiently(call: Callable[[], Awaitable[T]], *, repeatable: bool) -> T:
-    """Await ``call()``, again after rate limits and server faults, waiting as long as told.
+async def patiently(call: Callable[[], Awaitable[T]], *, repeatable: bool, max_wait: float) -> T:
+    """Await ``call()``, again after rate limits and server faults, waiting as long as told, but
+    no longer than ``max_wait`` seconds.
 
     ``repeatable``: doing it twice does no harm; else a call whose answer was lost is final.
     """
@@ -72,6 +79,8 @@ async def patiently(call: Callable[[], Awaitable[T]], *, repeatable: bool) -> T:
         return await call()
 
     def again(error: BaseException) -> bool:
+        if (getattr(error, "retry_after", None) or 0.0) > max_wait:
+            return False
         if isinstance(error, ProviderUnavailable):
             return repeatable or not error.billed
         return isinstance(error, RateLimited)
@@ -83,7 +92,7 @@ async def patiently(call: Callable[[], Awaitable[T]], *, repeatable: bool) -> T:
     retrying = AsyncRetrying(
         retry=retry_if_exception(again),
         wait=wait,
-        stop=lambda state: patience.ends(state, answered=False),
+        stop=lambda state: patience.ends(state, proven=False),
         reraise=True,
     )
     done: T = await retrying(once)

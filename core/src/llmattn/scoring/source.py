@@ -13,7 +13,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from llmattn.cache.open import open_cache
 from llmattn.cache.protocol import ScoreCache
-from llmattn.errors import ConfigError, LlmattnError, PluginError
+from llmattn.errors import BadReply, ConfigError, LlmattnError, PluginError
 from llmattn.identity import Identity
 from llmattn.notices import notify, notify_once
 from llmattn.options import options_of
@@ -87,6 +87,7 @@ class ScoreSource:
         self._portal: BlockingPortal | None = None
         self._scorer: Scorer | None = None
         self._progress: ScoringProgress | None = None
+        self._given_up = False
 
     def missing(self, rows: Sequence[Row]) -> list[Row]:
         """What the cache lacks of ``rows``; asks nothing."""
@@ -145,6 +146,18 @@ class ScoreSource:
             self.fill(rows)
         return self.cache.get(self.identity, rows)
 
+    def scores_given(self, rows: Sequence[Row]) -> list[Scores]:
+        """As :meth:`scores`, but what comes back unusable stays unknown. A provider that has
+        never given usable scores is named once, and asked no more.
+        """
+        if not self._given_up:
+            try:
+                return self.scores(rows)
+            except BadReply as error:
+                self._given_up = True
+                notify(f"{error} Going on without what it would say.")
+        return self.cache.get(self.identity, rows)
+
     def call(self, function: Callable[..., Awaitable[T]], *arguments: object) -> T:
         """Await ``function(*arguments)`` on the provider's event loop."""
         portal, _ = self._start()
@@ -164,6 +177,8 @@ class ScoreSource:
             text += f". Warning: {share:.0%} of the rows carry nothing (constant or counting up)"
         if report.stopped:
             text += f". Stopped early: {report.stopped}"
+        if report.left and report.trouble:
+            text += f". Some came back without usable scores, most often so: {report.trouble}"
         return text
 
     def close(self) -> None:
@@ -206,6 +221,7 @@ class ScoreSource:
             budget=Budget(self.price, max_cost=options.max_cost, max_requests=options.max_requests),
             limiter=AdaptiveLimiter(most, rpm=options.rpm, tpm=options.tpm),
             trial=None if self.local else Trial(options.max_degenerate),
+            max_wait=options.max_wait,
             on_progress=self._show,
             before_asking=self._tell_addresses,
             notify=notify,

@@ -16,13 +16,23 @@ from llmattn.providers.reply import last_object
 from llmattn.testing.faults import HTTP_FAULTS, FaultPlan, spoil
 from llmattn.testing.objects import chat_completion, rate_headers, response
 
-__all__ = ["ANSWERS", "REFUSABLE", "Answer", "RequestLog", "ServerOptions", "answer", "digit"]
+__all__ = [
+    "ANSWERS",
+    "REFUSABLE",
+    "Answer",
+    "RequestLog",
+    "ServerOptions",
+    "answer",
+    "digit",
+    "scores_text",
+]
 
 REFUSABLE = (
     "exact_schema",
     "json_schema",
     "json_object",
     "temperature",
+    "system",
     "reasoning",
     "max_tokens",
     "max_completion_tokens",
@@ -65,6 +75,10 @@ class ServerOptions:
     """The values of the reasoning effort that are taken; None: all."""
     answers: str | Callable[[str, list[str], str], list[int]] = "hash"
     """A name in ANSWERS, or a function of (query, keys, criterion) to digits."""
+    script: Callable[[int, dict[str, Any]], Answer | None] | None = None
+    """What a request for scores is answered, from its number (from 0) and its JSON; None: as
+    usual. It goes before everything else.
+    """
     rate_headers: bool = False
     """Whether answers carry x-ratelimit-* headers."""
     quota: bool = False
@@ -86,9 +100,16 @@ class RequestLog:
     answered: Counter[tuple[str, str]] = Factory(Counter)
     """How often each (query, key) was answered with a score."""
     faults: Counter[str] = Factory(Counter)
+    paths: list[str] = Factory(list)
+    """Path and query of everything that was asked, for models and files too."""
     in_flight: int = 0
     most_in_flight: int = 0
     _lock: threading.Lock = field(factory=threading.Lock, eq=False, repr=False)
+
+    @property
+    def received(self) -> int:
+        """How many requests of any kind there were."""
+        return len(self.paths)
 
     def add(self, path: str, body: dict[str, Any], fault: str | None) -> dict[str, Any]:
         """Note a request before it is answered."""
@@ -159,6 +180,9 @@ def answer(
     path: str, body: dict[str, Any], fault: str | None, options: ServerOptions, log: RequestLog
 ) -> Answer:
     """Answer a request for scores: ``/v1/chat/completions`` or ``/v1/responses``."""
+    number = len(log.requests) - 1
+    if options.script and (scripted := options.script(number, body)) is not None:
+        return scripted
     if options.quota:
         return error(429, "You exceeded your current quota.", "insufficient_quota")
     if fault in HTTP_FAULTS and (failed := http_fault(fault, options)):
@@ -187,6 +211,13 @@ def answer(
     return Answer(200, make(str(body["model"]), text, finish, usage), headers)
 
 
+def scores_text(body: Mapping[str, Any]) -> str:
+    """The JSON that a model would reply to a request, whose JSON is ``body``."""
+    system, user = _texts(body)
+    reply = _reply(read_rows(user), last_object(system) or {"relevance": [""]}, ServerOptions())
+    return json.dumps(reply, separators=(",", ":"))
+
+
 def _reply(
     rows: list[tuple[str, tuple[str, ...]]], form: Mapping[str, Any], options: ServerOptions
 ) -> dict[str, Any]:
@@ -204,6 +235,7 @@ _WORDS = {
     "json_schema": "response_format of type json_schema",
     "json_object": "response_format of type json_object",
     "temperature": "temperature",
+    "system": "system role",
     "reasoning": "reasoning_effort",
     "max_tokens": "max_tokens",
     "max_completion_tokens": "max_completion_tokens",
@@ -217,13 +249,15 @@ def _has(body: Mapping[str, Any], part: str) -> bool:
         return "prefixItems" in json.dumps(form)
     if part in ("json_schema", "json_object"):
         return form.get("type") == part
+    if part == "system":
+        return bool(_texts(body, fold=False)[0])
     if part == "reasoning":
         return bool(body.get("reasoning") or body.get("reasoning_effort"))
     return part in body
 
 
-def _texts(body: Mapping[str, Any]) -> tuple[str, str]:
-    """The system and the user text of either API."""
+def _texts(body: Mapping[str, Any], *, fold: bool = True) -> tuple[str, str]:
+    """The system and the user text of either API; ``fold``: also where both are one message."""
     if "messages" in body:
         messages = body["messages"]
     else:
@@ -234,4 +268,6 @@ def _texts(body: Mapping[str, Any]) -> tuple[str, str]:
     for message in messages:
         role = "user" if message["role"] == "user" else "system"
         texts[role] += message["content"]
+    if fold and not texts["system"]:
+        texts["system"], _, texts["user"] = texts["user"].rpartition("\n\n")
     return texts["system"], texts["user"]

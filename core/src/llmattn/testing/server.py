@@ -134,6 +134,7 @@ class ScoreServer:
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         path = target.partition("?")[0]
         log, fault = self.log, None
+        log.paths.append(target)
         log.in_flight += 1
         log.most_in_flight = max(log.most_in_flight, log.in_flight)
         try:
@@ -149,7 +150,7 @@ class ScoreServer:
             log.in_flight -= 1
         data = got.body if isinstance(got.body, bytes) else json.dumps(got.body).encode()
         head_out = [f"HTTP/1.1 {got.status} {HTTPStatus(got.status).phrase}"]
-        lines = {"Content-Type": "application/json", **got.headers, "Content-Length": len(data)}
+        lines = {"Content-Type": "application/json", "Content-Length": len(data), **got.headers}
         head_out += [f"{name}: {text}" for name, text in lines.items()]
         out = "\r\n".join([*head_out, "", ""]).encode("latin-1") + data
         if fault == "reset":
@@ -162,7 +163,9 @@ class ScoreServer:
             return False
         writer.write(out)
         await writer.drain()
-        return headers.get("connection", "").lower() != "close"
+        # A length that is not the body's is a lie of the answer; nothing can follow it.
+        closes = headers.get("connection", "").lower() == "close"
+        return not closes and "Content-Length" not in got.headers
 
     def _allowed(self, headers: Mapping[str, str]) -> bool:
         sent, options = headers.get("authorization", ""), self.options

@@ -111,7 +111,7 @@ def _answers(name: str, text: str) -> Iterator[tuple[str, Mapping[str, Any] | Pr
             asked, response = str(entry["custom_id"]), entry.get("response")
             done = bool(response) and response["status_code"] == 200
             body = response["body"] if response else entry.get("error")
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             continue  # the request then counts as missing
         if done and isinstance(body, dict):
             yield asked, body

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import openai
-from llmattn.errors import BadReply
+from llmattn.causes import Cause
 from llmattn.providers.chat import ChatProvider, Completion
 from llmattn.providers.chat_settings import ChatSettings
 from llmattn.providers.prompt import Prompt
-from llmattn.providers.protocol import RateHint
-from llmattn.providers.reply import excerpt
+from llmattn.providers.reply import bad_reply
 from llmattn.secrets import Secret
-from llmattn.usage import Usage
 
+from llmattn_openai.answers import Answered, too_deep
 from llmattn_openai.endpoint import Endpoint
+from llmattn_openai.fields import model_named, texts_of, tokens_billed
 from llmattn_openai.form import Form, response_format
 
 __all__ = ["ChatCompletionsProvider", "read_chat_completion"]
@@ -50,18 +50,24 @@ class ChatCompletionsProvider(ChatProvider):
 
     async def complete(self, prompt: Prompt) -> Completion:
         answered = await self.endpoint.ask(
-            "/chat/completions", lambda form: self._body(prompt, form)
+            "/chat/completions", prompt, lambda form: self._body(prompt, form)
         )
-        return read_chat_completion(self.name, answered.data, answered.rate)
+        try:
+            return read_chat_completion(self.name, answered)
+        except RecursionError:
+            raise too_deep(self.name) from None
+
+    def ask_plainer(self) -> bool:
+        return self.endpoint.agreement.plainer()
+
+    def keep_form(self) -> None:
+        self.endpoint.useful()
 
     def _body(self, prompt: Prompt, form: Form) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self.settings.model,
-            "messages": [
-                {"role": "system", "content": prompt.system},
-                {"role": "user", "content": prompt.user},
-            ],
-            form.limit_name: prompt.max_output_tokens,
+            "messages": form.messages(prompt),
+            form.limit_name: form.limit(prompt),
         }
         if wanted := response_format(prompt, form.format):
             body["response_format"] = wanted
@@ -75,21 +81,36 @@ class ChatCompletionsProvider(ChatProvider):
         await self.endpoint.aclose()
 
 
-def read_chat_completion(name: str, data: Mapping[str, Any], rate: RateHint | None) -> Completion:
+def read_chat_completion(name: str, answered: Answered) -> Completion:
     """The completion in a chat completion object; raises BadReply."""
-    try:
-        choice = data["choices"][0]
-        message = choice["message"]
-        content = message.get("content") or ""
-        if not isinstance(content, str):  # some servers give parts
-            content = "".join(part["text"] for part in content if part.get("type") == "text")
-        refusal = message.get("refusal")
-        finish = "refusal" if refusal else str(choice.get("finish_reason") or "stop")
-        usage = data.get("usage") or {}
-        billed = Usage(
-            1, int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-        )
-        model = data.get("model")
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
-        raise BadReply(f"{name}: this is no chat completion: {excerpt(str(data))}.") from None
-    return Completion(str(refusal or content), billed, model, finish, rate)
+    data = answered.data
+    usage = tokens_billed(data, "prompt_tokens", "completion_tokens", answered.requests)
+    choice = _choice(data)
+    message = choice.get("message", choice.get("delta"))
+    if isinstance(message, str):
+        message = {"content": message}
+    elif not isinstance(message, dict):
+        message = {"content": choice.get("text")} if "text" in choice else None
+    if message is None:
+        raise bad_reply(name, Cause.NO_REPLY, str(data), usage=usage)
+    text, thoughts = texts_of(message.get("content"))
+    for place in ("reasoning_content", "reasoning", "thinking", "reasoning_details"):
+        thoughts = thoughts or "".join(texts_of(message.get(place)))
+    finish = choice.get("finish_reason")
+    finish = finish if isinstance(finish, str) and finish else "stop"
+    if message.get("tool_calls") or message.get("function_call"):
+        finish = "tool_calls"
+    refusal = message.get("refusal")
+    if refusal and not text.strip():
+        text, finish = str(refusal), "refusal"
+    return Completion(text, usage, model_named(data), finish, answered.rate, thoughts)
+
+
+def _choice(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The first choice; some servers give it without the list, or a message alone."""
+    choices = data.get("choices")
+    if isinstance(choices, list) and choices:
+        choices = choices[0]
+    if isinstance(choices, dict):
+        return choices
+    return data if isinstance(data.get("message"), dict) and choices is None else {}

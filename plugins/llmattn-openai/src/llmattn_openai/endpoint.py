@@ -6,47 +6,41 @@ import asyncio
 import json
 import logging
 import re
-from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
-from urllib.parse import unquote, urljoin, urlsplit
 
 import anyio
 import httpx2
 import openai
-from attrs import frozen
+from llmattn.causes import Cause
 from llmattn.errors import (
     BadReply,
     ConfigError,
     ProviderError,
     ProviderRejected,
     ProviderUnavailable,
-    RateLimited,
 )
-from llmattn.providers.protocol import RateHint
-from llmattn.providers.reply import excerpt
-from llmattn.secrets import Secret, redact, strip_credentials
+from llmattn.providers.prompt import Prompt
+from llmattn.providers.reply import bad_reply, excerpt
+from llmattn.secrets import Secret, redact
 
+from llmattn_openai.address import Address
+from llmattn_openai.answers import Answered, read_answer
 from llmattn_openai.form import Agreement, Form
-from llmattn_openai.rate import rate_hint, retry_after
-from llmattn_openai.refusal import Refused
-from llmattn_openai.wire import HttpAnswer, NoAnswer, TooLate, Wire, innermost
+from llmattn_openai.meaning import Meaning
+from llmattn_openai.refusal import Refused, error_in
+from llmattn_openai.room import room_in
+from llmattn_openai.wire import Garbled, HttpAnswer, NoAnswer, TooLate, Wire, innermost
 
-__all__ = ["Answered", "Endpoint"]
+__all__ = ["Endpoint"]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_LISTED_MODELS = 20
 _SLOWEST_UPLOAD = 250_000  # bytes a second
-
-
-@frozen
-class Answered:
-    """The JSON object that a server answered, and what its headers say about its limits."""
-
-    data: Mapping[str, Any]
-    rate: RateHint | None
+_MOST_FRUITLESS = 5
+"""Answers of no use from a server that has not given a useful one; then no other form is tried."""
+_PATIENCE = (408, 409, 429, 500, 502, 503, 504, 529)  # the same request may do later
 
 
 class Endpoint:
@@ -77,15 +71,18 @@ class Endpoint:
         self.name = name
         self.model = model
         self.agreement = Agreement(form)
-        self.shown_url = strip_credentials(base_url)
+        self._address = Address(base_url)
+        self.shown_url = self._address.shown
         self._api_key = api_key
-        self._key_variable = key_variable
+        self._meaning = Meaning(name, self.shown_url, key_variable)
         self._timeout = timeout
-        # Sent as a header: httpx2 logs the whole URL, credentials and all.
-        self._headers = {**headers, **_basic_auth(base_url)}
+        self._headers = {**headers, **self._address.basic_auth()}
         self._client: openai.AsyncOpenAI | None = None
         self._wire: Wire | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._useful = False
+        self._fruitless = 0
+        self._models: list[str] | None = None
 
     @property
     def client(self) -> openai.AsyncOpenAI:
@@ -96,7 +93,8 @@ class Endpoint:
             self._client = openai.AsyncOpenAI(
                 # Without a key the SDK would take OPENAI_API_KEY and send it to any server.
                 api_key=self._api_key.reveal() if self._api_key else "none",
-                base_url=self.shown_url,
+                base_url=self._address.base,
+                default_query=self._address.query,
                 timeout=self._timeout,
                 max_retries=0,
                 default_headers=self._headers,  # type: ignore[arg-type]  # Omit is taken
@@ -114,21 +112,49 @@ class Endpoint:
             self._wire = Wire(sent, self._timeout)
         return self._wire
 
-    async def ask(self, path: str, build: Callable[[Form], Mapping[str, Any]]) -> Answered:
+    async def ask(
+        self, path: str, prompt: Prompt, build: Callable[[Form], Mapping[str, Any]]
+    ) -> Answered:
         """POST what ``build`` makes of the form that the server takes; raises ProviderError.
 
-        A refusal that concerns the form is answered with a lower one, at once.
+        A refusal that concerns the form is answered with a lower one, at once; how many requests
+        that took is told. Of a server that has not been of any use at most five are sent until
+        :meth:`useful` is called or the caller asks on, knowing of them.
         """
-        while True:
-            form = self.agreement.form
-            try:
-                answered = await self._post(path, build(form))
-            except Refused as refused:
-                if not await self._lowered(form, refused):
-                    raise await self._refusal(refused) from None
-            else:
-                self.agreement.accepted()
-                return answered
+        if self._fruitless >= _MOST_FRUITLESS:
+            self._fruitless = 0
+        sent, unlisted = 0, self._models is None
+        try:
+            while True:
+                form = self.agreement.form
+                try:
+                    sent += 1
+                    answer = await self._post(path, build(form))
+                    self._fruitless += 1
+                    answered = read_answer(self.name, answer, sent)
+                except Refused as refused:
+                    if form == self.agreement.form:  # no other request has found out meanwhile
+                        self._fruitless += refused.meant not in _PATIENCE and refused.status >= 400
+                        if not await self._lowered(form, refused, prompt):
+                            raise await self._refusal(refused, path) from None
+                        self._fruitless += refused.meant == 500
+                else:
+                    self.agreement.accepted()
+                    return answered
+        except ProviderError as error:
+            error.requests = sent + (unlisted and self._models is not None)
+            raise
+
+    def read(self, data: Mapping[str, Any]) -> Answered:
+        """An answer that came by another way, such as in a batch. Raises ProviderError."""
+        if wrong := error_in(data):
+            raise self._meaning.error(Refused(200, {}, wrong, str(wrong), ""), "")
+        return Answered(data, None)
+
+    def useful(self) -> None:
+        """The server's reply held scores: it takes the present form."""
+        self._useful = True
+        self.agreement.keep()
 
     async def call(self, use: Callable[[openai.AsyncOpenAI], Awaitable[T]], size: int = 0) -> T:
         """What ``use`` makes of the SDK's client, within the timeout; raises ProviderError.
@@ -146,7 +172,7 @@ class Endpoint:
                 innermost(cause), not isinstance(cause, httpx2.ConnectError)
             ) from None
         except openai.APIStatusError as error:
-            raise await self._refusal(Refused.of_sdk(error)) from None
+            raise await self._refusal(Refused.of_sdk(error), "") from None
         except openai.OpenAIError as error:
             raise BadReply(f"{self.name}: {excerpt(str(error))}") from None
 
@@ -159,35 +185,30 @@ class Endpoint:
         if client is not None and self._loop is asyncio.get_running_loop():
             await client.close()
 
-    async def _post(self, path: str, body: Mapping[str, Any]) -> Answered:
-        """Raises ProviderError, or Refused for the caller to judge."""
+    async def _post(self, path: str, body: Mapping[str, Any]) -> HttpAnswer:
+        """Raises ProviderUnavailable, or Refused for the caller to judge."""
         log.debug("%s: POST %s%s %s", self.name, self.shown_url, path, _Redacted(body))
         answer = await self._send("POST", path, json.dumps(body, ensure_ascii=False))
         log.debug("%s: %d %s", self.name, answer.status, _Redacted(answer))
-        try:
-            data = json.loads(answer.body)
-        except ValueError:
-            data = None
-        if not isinstance(data, dict):
-            kind = answer.headers.get("content-type", "no content type")
-            raise BadReply(
-                f"{self.name}: {self.shown_url}{path} answered with {kind[:60]}, not with a JSON "
-                f"object: {excerpt(answer.text, 80)}. Is the base URL right? Most end in /v1."
-            )
-        return Answered(data, rate_hint(answer.headers))
+        return answer
 
     async def _send(self, method: str, path: str, body: str | None = None) -> HttpAnswer:
-        """Raises ProviderUnavailable, or Refused."""
+        """Raises ProviderUnavailable, BadReply, or Refused."""
         data = None if body is None else body.encode("utf-8", "surrogatepass")
-        url = f"{self.shown_url}{path}"
+        url = self._address.of(path)
         try:
             answer = await self.wire.send(method, url, data)
         except TooLate:
             raise self._too_late() from None
+        except Garbled as error:
+            detail = f"The server's answer cannot be decoded ({excerpt(str(error))})"
+            raise bad_reply(self.name, Cause.NOT_JSON, detail=detail) from None
         except NoAnswer as error:
             raise self._no_answer(str(error), error.reached) from None
         if answer.status >= 300:
-            raise Refused.of_body(answer.status, answer.headers, answer.text, url)
+            raise Refused.of_body(
+                answer.status, answer.headers, answer.text, self._address.of(path)
+            )
         return answer
 
     def _too_late(self) -> ProviderUnavailable:
@@ -200,89 +221,60 @@ class Endpoint:
     def _no_answer(self, words: str, reached: bool) -> ProviderUnavailable:
         what = "broke the connection off" if reached else "cannot be reached"
         return ProviderUnavailable(
-            f"{self.name}: {self.shown_url} {what} ({redact(words)}). Is the server running, and "
-            "the address right?",
+            f"{self.name}: {self.shown_url} {what} ({excerpt(words)[1:-1]}). Is the server "
+            "running, and the address right?",
             reached=reached,
             billed=reached,
         )
 
-    async def _lowered(self, form: Form, refused: Refused) -> bool:
-        """Whether a lower form than ``form`` may do, after this refusal."""
-        if refused.status not in (400, 422, 500, 501):
+    async def _lowered(self, form: Form, refused: Refused, prompt: Prompt) -> bool:
+        """Whether a lower form than ``form`` may do, after this refusal. Raises TooLarge."""
+        status = refused.meant
+        if (
+            refused.filtered
+            or status not in (400, 413, 422, 429, 500, 501)
+            or not (self._useful or self._has_tries)
+        ):
             return False
-        words = f"{refused.words} {refused.param}"  # OpenAI may name the part only there
+        words = f"{refused.words[:4000]} {refused.param}"  # OpenAI may name the part only there
+        too_large = status != 429 or "request too large" in words.lower()
+        if too_large and (room := room_in(status, words, refused.details, form.limit(prompt))):
+            return self._meaning.shortened(self.agreement, form, prompt, refused, room)
+        if status == 429:
+            return False
         if self.agreement.refused(form, words):
             return True
-        if refused.status >= 500 or ("model" in words.lower() and await self._unknown_model()):
+        if status >= 500 or ("model" in words.lower() and await self._unknown_model()):
             return False
         return self.agreement.refused(form, words, suspect=True)
 
-    async def _refusal(self, refused: Refused) -> ProviderError:
-        """The error for an HTTP status of 300 and above."""
-        status, words = refused.status, refused.words
-        if status < 400:
-            return self._redirected(refused)
-        about = f"{self.name}: {self.shown_url} answered {status}: {excerpt(words, 400)}."
-        if status in (401, 403):
-            return ProviderRejected(f"{about} Check the key in {self._key_variable}.")
-        if status == 429 and "insufficient_quota" in refused.kinds:
-            return ProviderRejected(f"{about} The account has no credit left.")
-        if status == 429:
-            return RateLimited(about, retry_after=retry_after(refused.headers))
-        if status in (408, 409) or status >= 500:
-            return ProviderUnavailable(about, retry_after=retry_after(refused.headers))
-        if status == 404 or "model" in words.lower():
-            unknown = await self._unknown_model()
-            if unknown:
-                return unknown
-        if status == 404:
-            return ProviderRejected(f"{about} Is the base URL right? Most end in /v1.")
-        if "context" in words.lower() or "too long" in words.lower():
-            about += f" Ask for less at once: -o {self.name}.pairs_per_request=256"
-        return ProviderRejected(about)
+    @property
+    def _has_tries(self) -> bool:
+        return self._fruitless < _MOST_FRUITLESS
 
-    def _redirected(self, refused: Refused) -> ProviderRejected:
-        """The error for a redirect, which names the new address and is not followed."""
-        about = f"{self.name}: {self.shown_url} answered {refused.status}"
-        try:
-            target = urljoin(refused.url, refused.headers.get("location") or "")
-            target = redact(strip_credentials(target)).partition("?")[0]
-        except ValueError:
-            target = ""
-        if not target or target == refused.url:
-            return ProviderRejected(f"{about}, and no answer. Is the base URL right?")
-        base = target.removesuffix(refused.url.removeprefix(self.shown_url))
-        own = f": -o {self.name}.base_url={base}" if base.isprintable() else "."
-        return ProviderRejected(
-            f"{about}: it sends the request on to {excerpt(target)}. Redirects are not followed, "
-            "since your texts and key would go where you have not said. Only if you trust that "
-            f"address, name it yourself{own}"
-        )
+    async def _refusal(self, refused: Refused, path: str) -> ProviderError:
+        """The error for an HTTP status of 300 and above, or for an error in an answer's place."""
+        if 300 <= refused.status < 400:
+            return self._meaning.redirected(refused, self._address.base)
+        named = refused.meant == 404 or "model" in refused.words[:4000].lower()
+        if named and refused.meant in (400, 404, 422):
+            missing = self._meaning.route_missing(refused, path)
+            if not missing and (unknown := await self._unknown_model()):
+                return unknown
+        return self._meaning.error(refused, path)
 
     async def _unknown_model(self) -> ProviderRejected | None:
         """The error that names the server's models, if ours is not among them."""
-        try:
-            listed = json.loads((await self._send("GET", "/models")).body)
-            names = sorted(str(model["id"]) for model in listed["data"])
-        except (ProviderError, Refused, ValueError, KeyError, TypeError):
-            return None
-        if self.model in names:
-            return None
-        more = ", ..." if len(names) > _LISTED_MODELS else ""
-        return ProviderRejected(
-            f"{self.name}: {self.shown_url} has no model {self.model!r}. It has: "
-            f"{redact(', '.join(names[:_LISTED_MODELS]))}{more}. Name one with --model or "
-            "in LLM_MODEL."
-        )
-
-
-def _basic_auth(url: str) -> dict[str, str]:
-    """The header for a URL's user name and password; it goes before the key's."""
-    parts = urlsplit(url)
-    if parts.username is None and parts.password is None:
-        return {}
-    both = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
-    return {"Authorization": f"Basic {b64encode(both.encode()).decode()}"}
+        if self._models is None:
+            self._models = []  # asked once: another answer would not come
+            if self._useful or self._has_tries:
+                self._fruitless += 1
+                try:
+                    listed = json.loads((await self._send("GET", "/models")).body)
+                    self._models = sorted(str(model["id"]) for model in listed["data"])
+                except (ProviderError, Refused, ValueError, LookupError, TypeError, RecursionError):
+                    return None
+        return self._meaning.unknown_model(self.model, self._models)
 
 
 class _Redacted:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from llmattn.errors import BadReply, ProviderError, ProviderUnavailable
+from llmattn.causes import Cause
+from llmattn.errors import ProviderError
 from llmattn.providers.chat import ChatProvider, Completion
 from llmattn.providers.prompt import Prompt
-from llmattn.providers.protocol import BatchStatus, RateHint, Reply
-from llmattn.providers.reply import excerpt
+from llmattn.providers.protocol import BatchStatus, Reply
+from llmattn.providers.reply import bad_reply
 from llmattn.rows import Row
-from llmattn.usage import Usage
 
 from llmattn_openai import batch
+from llmattn_openai.answers import Answered, too_deep
 from llmattn_openai.endpoint import Endpoint
+from llmattn_openai.fields import model_named, texts_of, tokens_billed
 from llmattn_openai.form import Form, response_format
 from llmattn_openai.settings import OpenAISettings
 
@@ -46,19 +48,22 @@ class OpenAIProvider(ChatProvider):
         )
 
     async def complete(self, prompt: Prompt) -> Completion:
-        answered = await self.endpoint.ask(PATH, lambda form: self.body(prompt, form))
-        return read_response(answered.data, answered.rate)
+        answered = await self.endpoint.ask(PATH, prompt, lambda form: self.body(prompt, form))
+        return read_response(answered)
+
+    def ask_plainer(self) -> bool:
+        return self.endpoint.agreement.plainer()
+
+    def keep_form(self) -> None:
+        self.endpoint.useful()
 
     def body(self, prompt: Prompt, form: Form) -> dict[str, Any]:
         """The request's JSON."""
         body: dict[str, Any] = {
             "model": self.settings.model,
             # As a message, not as `instructions`: json_object wants the word JSON in the input.
-            "input": [
-                {"role": "system", "content": prompt.system},
-                {"role": "user", "content": prompt.user},
-            ],
-            form.limit_name: prompt.max_output_tokens,
+            "input": form.messages(prompt),
+            form.limit_name: form.limit(prompt),
             "store": False,
         }
         if wanted := response_format(prompt, form.format):
@@ -106,7 +111,8 @@ class OpenAIProvider(ChatProvider):
         if isinstance(answer, ProviderError):
             return answer
         try:
-            return self.read(rows, read_response(answer, None), prompt.max_output_tokens)
+            completion = read_response(self.endpoint.read(answer))
+            return self.read(rows, completion, prompt.max_output_tokens)
         except ProviderError as error:
             return error
 
@@ -114,26 +120,50 @@ class OpenAIProvider(ChatProvider):
         await self.endpoint.aclose()
 
 
-def read_response(data: Mapping[str, Any], rate: RateHint | None) -> Completion:
-    """The completion in a response object; raises BadReply or ProviderUnavailable."""
+def read_response(answered: Answered) -> Completion:
+    """The completion in a response object; raises BadReply."""
     try:
-        if data.get("status") == "failed":
-            words = (data.get("error") or {}).get("message")
-            raise ProviderUnavailable(f"openai: the response failed: {excerpt(str(words))}.")
-        texts, refusals = [], []
-        for item in data["output"]:
-            for part in item.get("content") or []:
-                if part.get("type") == "refusal":
-                    refusals.append(str(part.get("refusal")))
-                elif part.get("type") == "output_text":
-                    texts.append(str(part["text"]))
-        usage = data.get("usage") or {}
-        billed = Usage(1, int(usage.get("input_tokens", 0)), int(usage.get("output_tokens", 0)))
-        reason = (data.get("incomplete_details") or {}).get("reason")
-        model = data.get("model")
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise BadReply(f"openai: this is no response object: {excerpt(str(data))}.") from None
-    finish = {"max_output_tokens": "length", None: "stop"}.get(reason, str(reason))
-    if refusals:
-        finish = "refusal"
-    return Completion("".join(refusals or texts), billed, model, finish, rate)
+        return _completion(answered)
+    except RecursionError:
+        raise too_deep(OpenAIProvider.name) from None
+
+
+def _completion(answered: Answered) -> Completion:
+    data = answered.data
+    usage = tokens_billed(data, "input_tokens", "output_tokens", answered.requests)
+    output = data.get("output")
+    items = [output] if isinstance(output, dict) else output
+    if not isinstance(items, list) or not items:
+        raise bad_reply(OpenAIProvider.name, Cause.NO_REPLY, str(data), usage=usage)
+    texts, thoughts, refusals, finish = [], [], [], "stop"
+    for item in items:
+        if not isinstance(item, dict):
+            continue
+        kind = str(item.get("type"))
+        if kind == "reasoning":
+            thoughts += [*texts_of(item.get("summary")), *texts_of(item.get("content"))]
+        elif kind.endswith("_call"):
+            finish = "tool_calls"
+        else:
+            content = item.get("content")
+            parts: list[Any] = content if isinstance(content, list) else [content]
+            refusals += [str(part["refusal"]) for part in parts if _is_refusal(part)]
+            text, thought = texts_of([part for part in parts if part and not _is_refusal(part)])
+            texts.append(text)
+            thoughts.append(thought)
+    text = "".join(texts)
+    if why := _incomplete(data.get("incomplete_details")):
+        finish = why
+    if refusals and not text.strip():
+        text, finish = "".join(refusals), "refusal"
+    return Completion(text, usage, model_named(data), finish, answered.rate, "".join(thoughts))
+
+
+def _is_refusal(part: object) -> bool:
+    return isinstance(part, dict) and "refusal" in part
+
+
+def _incomplete(details: object) -> str | None:
+    """Why the response ended too early, in the words of chat completions."""
+    reason = details.get("reason") if isinstance(details, dict) else None
+    return None if reason is None else str(reason).replace("max_output_tokens", "length")

@@ -17,7 +17,7 @@ import aiohttp
 import httpx2
 from attrs import field, frozen
 
-__all__ = ["HttpAnswer", "NoAnswer", "TooLate", "Wire", "innermost"]
+__all__ = ["Garbled", "HttpAnswer", "NoAnswer", "TooLate", "Wire", "innermost"]
 
 _CONNECT = 15.0  # seconds for a connection to come about
 
@@ -51,6 +51,13 @@ class TooLate(NoAnswer):
         super().__init__("timeout", reached=True)
 
 
+class Garbled(NoAnswer):
+    """An answer came whose body is not coded as it says."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words, reached=True)
+
+
 class Wire:
     """Connections to one server, made anew on each event loop that uses them.
 
@@ -78,6 +85,8 @@ class Wire:
         except asyncio.TimeoutError:  # on 3.10 not yet the built-in one
             raise TooLate from None
         except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error.__cause__, aiohttp.http_exceptions.ContentEncodingError):
+                raise Garbled(error.__cause__.message) from None
             raise NoAnswer(innermost(error), reached=True) from None
 
     async def aclose(self) -> None:
