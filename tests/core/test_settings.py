@@ -33,6 +33,12 @@ def test_options_win_over_the_environment_and_that_over_the_default() -> None:
     assert resolve(Example, owner="e", options={}, environ={"EXAMPLE_KEY": "k"}).times == 3
 
 
+@pytest.mark.parametrize("text", ["9" * 30, "-" + "9" * 30, str(2**63)])
+def test_a_number_that_no_file_would_keep_is_no_value(text: str) -> None:
+    with pytest.raises(ConfigError, match="times takes a value of type int"):
+        resolve(Example, owner="e", options={"key": "k", "times": text}, environ={})
+
+
 def test_a_missing_setting_names_its_variable() -> None:
     with pytest.raises(MissingSetting, match="EXAMPLE_KEY"):
         resolve(Example, owner="example", options={}, environ={})

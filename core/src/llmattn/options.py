@@ -6,6 +6,7 @@ Imports nothing heavy.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
@@ -167,7 +168,8 @@ def _bounds(
 
     def keeps(value: Any) -> bool:
         return (
-            (at_least is None or value >= at_least)
+            abs(value) < math.inf  # neither infinite nor no number
+            and (at_least is None or value >= at_least)
             and (above is None or value > above)
             and (at_most is None or value <= at_most)
             and (below is None or value < below)
@@ -175,6 +177,8 @@ def _bounds(
 
     if (at_least, high) == (0, None):
         return "0 or more", keeps
+    if at_least is not None and at_most is not None and at_most > 1:
+        return f"{at_least:,} to {at_most:,}", keeps
     if (at_least is None) == (at_most is None) and None not in (low, high):
         return f"between {low} and {high}", keeps
     words = [

@@ -174,6 +174,10 @@ def addresses(settings: object, said: Mapping[str, Stated]) -> list[tuple[str, s
     return found
 
 
+_MOST_NUMBER = 2**63
+"""What files keep: an identity with a larger number could not be read again."""
+
+
 def _convert(kind: Any, text: str, owner: str, source: str) -> Any:
     """``text`` as the type of a settings field."""
     convert: Callable[[str], Any] = _kinds(kind)[0]
@@ -182,7 +186,10 @@ def _convert(kind: Any, text: str, owner: str, source: str) -> Any:
             if text.lower() in _TRUE | _FALSE:
                 return text.lower() in _TRUE
             raise ValueError
-        return convert(text)
+        value = convert(text)
+        if isinstance(value, (int, float)) and not abs(value) < _MOST_NUMBER:
+            raise ValueError  # nan and inf too: identities hold plain numbers
+        return value
     except ValueError:
         shown = "its value" if convert is Secret else repr(text)
         name = getattr(convert, "__name__", str(convert))

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import typer
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from llmattn.cli.output import echo
 from llmattn.comparing.bench import Bench
 from llmattn.comparing.compare import Progress, compare
 from llmattn.comparing.config import CompareConfig
 from llmattn.comparing.report import as_json, legend, table, write_report
 from llmattn.comparing.results import Results
 from llmattn.comparing.shelf import Scores
+from llmattn.console import make_console
 from llmattn.drawing import can_draw
 from llmattn.notices import notify
 
@@ -35,7 +34,7 @@ def run_and_show(config: CompareConfig, *, command: str, json: bool) -> Results:
     write_report(results, config.experiment.out)
     pictures = _draw(results, config)
     if json:
-        typer.echo(as_json(results))
+        echo(as_json(results))
     else:
         _show_table(results)
     notify(
@@ -111,20 +110,20 @@ def _show_table(results: Results) -> None:
     shown = Table(box=box.SIMPLE_HEAD)
     chosen = [place for place, head in enumerate(heads) if head not in ("parameters", "seconds")]
     for place in chosen:
-        head = escape(heads[place].replace("over ", "over\n"))
+        head = heads[place].replace("over ", "over\n")
         if place:
             shown.add_column(head, justify="right", no_wrap=True)
         else:
             shown.add_column(head, overflow="fold")
     for row in rows:
-        shown.add_row(*(escape(row[place]) for place in chosen))
-    console = Console()
+        shown.add_row(*(row[place] for place in chosen))
+    console = make_console()
     console.print(shown)
-    console.print(escape(legend(results)), highlight=False)
+    console.print(legend(results))
     for sentence in results.sentences():
-        console.print(escape(f"• {sentence}"), highlight=False)
+        console.print(f"• {sentence}")
     for warning in results.warnings():
-        console.print(escape(f"Beware: {warning}"), highlight=False)
+        console.print(f"Beware: {warning}")
 
 
 def _draw(results: Results, config: CompareConfig) -> str:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Collection, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from llmattn.cli.output import echo
 from llmattn.errors import ConfigError
 from llmattn.notices import notify
 from llmattn.scoring.secret_settings import without_secrets
+from llmattn.untrusted import from_toml
 
 __all__ = ["print_config", "reader", "tables_read"]
 
@@ -37,7 +37,7 @@ def reader(tables: Collection[str]) -> Callable[[typer.Context, Path | None], Pa
             name: found.pop(name) for name in tables if isinstance(found.get(name), dict)
         }
         params = [p for p in ctx.command.params if not (p.name or "").endswith("_argument")]
-        known = {p.name for p in params if p.name} - _NOT_IN_FILES
+        known = {p.name: p for p in params if p.name and p.name not in _NOT_IN_FILES}
         for key, value in found.items():
             if key not in known:
                 names = ", ".join(sorted(name.replace("_", "-") for name in known))
@@ -46,16 +46,29 @@ def reader(tables: Collection[str]) -> Callable[[typer.Context, Path | None], Pa
                 )
             if isinstance(value, dict):
                 raise ConfigError(f"{path}: {key!r} takes a value, not a table.")
+            if not _fits(known[key], value):
+                raise ConfigError(
+                    f"{path}: {key} = {str(value)[:60]!r} is no value of that option."
+                )
         ctx.default_map = {**(ctx.default_map or {}), **found}
         return path
 
     return read
 
 
+def _fits(option: Any, value: object) -> bool:
+    """Whether ``value`` is of a kind that typer can read: it expects what a command line holds."""
+    if getattr(option, "is_flag", False):
+        return isinstance(value, bool)
+    if option.multiple or option.nargs != 1:
+        kinds = (str, int, float)
+        return isinstance(value, list) and all(isinstance(each, kinds) for each in value)
+    return isinstance(value, (str, int, float)) and not isinstance(value, bool)
+
+
 def _parsed(path: Path) -> dict[str, Any]:
-    toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
-        found: dict[str, Any] = toml.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Any] = from_toml(path)
     except FileNotFoundError:
         raise ConfigError(f"There is no configuration file {path}.") from None
     except (OSError, ValueError) as error:
@@ -81,7 +94,7 @@ def print_config(ctx: typer.Context) -> None:
     for name, value in values.items():
         if name not in _NOT_IN_FILES and value is not None:
             plain = str(value) if isinstance(value, Path) else value
-            typer.echo(f"{name.replace('_', '-')} = {_toml(plain)}")
+            echo(f"{name.replace('_', '-')} = {_toml(plain)}")
     for name, tables in ctx.meta.get(_TABLES, {}).items():
         if values.get(name) is not None:
             notify(
@@ -90,9 +103,9 @@ def print_config(ctx: typer.Context) -> None:
             )
             continue
         for key, table in tables.items():
-            typer.echo(f"\n[{name}.{_toml(key)}]")
+            echo(f"\n[{name}.{_toml(key)}]")
             for each, value in _without_secrets(table, providers).items():
-                typer.echo(f"{each} = {_toml(value)}")
+                echo(f"{each} = {_toml(value)}")
 
 
 def _without_secrets(table: Mapping[str, Any], providers: Any) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llmattn.cli.build import Uses, command
 from llmattn.cli.common import ASKING_AGAIN, Ask, Checkpoint, Corpus, Json
+from llmattn.cli.output import echo, echo_json
 from llmattn.notices import notify
 from llmattn.options import RUN
 from llmattn.scoring.options import ScoreChoice
@@ -53,7 +53,7 @@ def evaluate(
     found = measure(loaded, corpus, part=split, choice=scores, ask=ask, device=where)
     if as_json:
         about = {"checkpoint": str(checkpoint), "corpus": str(corpus), "split": split}
-        typer.echo(json.dumps({**about, **found.to_dict()}))
+        echo_json({**about, **found.to_dict()})
     else:
         _show(found)
     if split == "all" and found.trained:
@@ -62,17 +62,17 @@ def evaluate(
 
 def _show(found: Measure) -> None:
     share = found.unknown / found.tokens
-    typer.echo(
+    echo(
         f"text    {found.tokens:,} tokens for {found.size:,} bytes; {found.unknown:,} unknown "
         f"words ({share:.1%} of the tokens)"
     )
     if found.coverage is not None:
-        typer.echo(f"scores  {found.coverage:.1%} of the attention is scored")
-    typer.echo(f"loss    {found.loss:.4f} nats a token, perplexity {found.perplexity:.1f}")
+        echo(f"scores  {found.coverage:.1%} of the attention is scored")
+    echo(f"loss    {found.loss:.4f} nats a token, perplexity {found.perplexity:.1f}")
     parts = [f"{found.model_bits_per_byte:.4f} for the tokens"]
     if found.unknown:
         parts.append(f"{8 * found.unknown_size / found.size:.4f} to spell unknown words")
     if found.left_out_bits:
         parts.append(f"{found.left_out_bits / found.size:.4f} for case and spaces left out")
     more = f": {', '.join(parts)}" if len(parts) > 1 else ""
-    typer.echo(f"bits    {found.bits_per_byte:.4f} a byte{more}")
+    echo(f"bits    {found.bits_per_byte:.4f} a byte{more}")

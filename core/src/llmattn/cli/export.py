@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from llmattn.cli.common import Checkpoint
+from llmattn.cli.output import echo
 
 __all__ = ["export"]
 
@@ -29,4 +30,4 @@ def export(
     from llmattn.training.checkpoint import export_checkpoint, load_checkpoint
 
     for path in export_checkpoint(safetensors, load_checkpoint(checkpoint)):
-        typer.echo(f"{path}  {path.stat().st_size:,} bytes")
+        echo(f"{path}  {path.stat().st_size:,} bytes")

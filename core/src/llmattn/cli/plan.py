@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -10,6 +9,7 @@ import typer
 
 from llmattn.cli.build import Uses, command
 from llmattn.cli.common import Corpus, Json
+from llmattn.cli.output import echo, echo_json
 from llmattn.data.config import TextConfig
 from llmattn.drawing import need_drawing
 from llmattn.model.config import ModelConfig
@@ -67,18 +67,19 @@ def plan(
         for source in sources:
             source.close()
     if as_json:
-        typer.echo(json.dumps([found.to_dict() for found in plans], indent=2))
+        echo_json([found.to_dict() for found in plans], indent=2)
     else:
         for found in plans:
             _show(found)
     if plot is not None:
         plot_plan(plans, plot)
-        typer.echo(f"Wrote {plot}.", err=as_json)
+        echo(f"Wrote {plot}.", err=as_json)
 
 
 def _show(plan: Plan) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from llmattn.console import make_console
 
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column()
@@ -108,7 +109,7 @@ def _show(plan: Plan) -> None:
             f"{point.usage.prompt_tokens + point.usage.completion_tokens:,}",
             "free" if plan.local else "?" if point.cost is None else f"{point.cost:,.2f}",
         )
-    console = Console()
+    console = make_console()
     console.print(facts)
     console.print()
     console.print(curve)

@@ -13,6 +13,7 @@ import typer
 
 from llmattn.cli.build import Uses, command
 from llmattn.cli.common import ASKING_AGAIN, Ask
+from llmattn.cli.output import echo, echo_sampled
 from llmattn.cli.utf8 import check_utf8
 from llmattn.errors import CorpusError
 from llmattn.notices import notify
@@ -85,13 +86,13 @@ def sample(
         for place, text in enumerate(prompts):
             told.unknown_words(text)
             if place and options.lines > 1 and not _is_typed():
-                typer.echo(_RULE)
+                echo(_RULE)
             try:
                 _show(sampler, text, options)
             except KeyboardInterrupt:
                 if prompt is not None:
                     raise
-                typer.echo()
+                echo()
             told.unscored()
 
 
@@ -99,12 +100,11 @@ def _show(sampler: Sampler, prompt: str, options: SampleOptions) -> None:
     """Print the samples of one prompt; a single one as its words come."""
     if options.num > 1:
         between = f"\n{_RULE}\n" if options.lines > 1 else "\n"
-        typer.echo(between.join(sampler.sample(prompt, options)))
+        echo_sampled(between.join(sampler.sample(prompt, options)), end="\n")
         return
     for piece in sampler.stream(prompt, options):
-        typer.echo(piece, nl=False)
-        sys.stdout.flush()
-    typer.echo()
+        echo_sampled(piece)
+    echo()
 
 
 def _is_typed() -> bool:

@@ -10,6 +10,7 @@ import typer
 from attrs import evolve
 
 from llmattn.cli.build import Uses, command
+from llmattn.cli.output import echo
 from llmattn.data.config import TextConfig
 from llmattn.errors import ConfigError
 from llmattn.model.config import ModelConfig
@@ -92,7 +93,7 @@ def score(
             else:
                 report = fill_corpus(source, loaded, scores, block_size=size, shard=shard)
                 who = f"[{shard.rank + 1} of {shard.world}] " if shard.world > 1 else ""
-                typer.echo(who + source.summary(report))
+                echo(who + source.summary(report))
     finally:
         for source in sources:
             source.close()
@@ -103,7 +104,7 @@ def _probe(source: ScoreSource) -> None:
 
     for found in probe(source):
         low, high = found.chance
-        typer.echo(
+        echo(
             f"{source.name}, {found.channel}: {found.agreed:g} of {found.triples} triples in "
             f"order ({found.share:.0%}); chance is {low:.0%} to {high:.0%}: {found.verdict}."
         )
@@ -119,7 +120,7 @@ def _batch(source: ScoreSource, wanted: Callable[[], list[list[Row]]], folder: P
         status = batches.status(pending)
         if status.state == "running":
             running += 1
-            typer.echo(
+            echo(
                 f"batch {pending.batch_id}: {status.completed:,} of {status.total:,} requests done"
             )
             continue
@@ -127,7 +128,7 @@ def _batch(source: ScoreSource, wanted: Callable[[], list[list[Row]]], folder: P
             notify(f"batch {pending.batch_id}: {status.message}")
         got = batches.collect(pending)
         cost = f", ${got.usage.cost:.4f}" if source.price else ""
-        typer.echo(
+        echo(
             f"batch {got.batch_id} {got.state}: {got.scored:,} pairs kept, {got.failed:,} "
             f"requests to ask again{cost}"
         )
@@ -135,16 +136,16 @@ def _batch(source: ScoreSource, wanted: Callable[[], list[list[Row]]], folder: P
             notify(f"batch {got.batch_id}: of these, for example: {got.trouble}")
     handed = batches.submit(wanted())
     if handed.pending:
-        typer.echo(
+        echo(
             f"batch {handed.pending.batch_id}: {len(handed.pending.requests):,} requests handed "
             "over. Run the same command later to collect it."
         )
     if handed.left:
         why = handed.stopped or "a batch takes no more; the same command hands them over later."
-        typer.echo(f"{handed.left:,} requests are not handed over: {why}")
+        echo(f"{handed.left:,} requests are not handed over: {why}")
     elif handed.pending:
         pass
     elif running:
-        typer.echo("Run the same command later to collect it.")
+        echo("Run the same command later to collect it.")
     else:
-        typer.echo("Everything is scored.")
+        echo("Everything is scored.")

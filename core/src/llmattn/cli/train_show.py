@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import typer
 
 from llmattn.cli.again import Again
+from llmattn.cli.output import echo
 from llmattn.notices import notify
 from llmattn.training.board import Board
 from llmattn.training.config import RunOptions
@@ -46,12 +46,12 @@ def run_and_show(run: Run, again: Again, options: RunOptions = RunOptions()) -> 
     if run.out.exists() and not trainer.step:
         notify(f"{run.out} is there already; the new checkpoint will replace it.")
     if trainer.step:
-        typer.echo(f"going on after step {trainer.step:,} of {trainer.config.steps:,}")
-    typer.echo(f"{'step':>7}{'train':>9}{'validation':>12}{'tokens/s':>11}{'left':>8}")
+        echo(f"going on after step {trainer.step:,} of {trainer.config.steps:,}")
+    echo(f"{'step':>7}{'train':>9}{'validation':>12}{'tokens/s':>11}{'left':>8}")
     speed = _Speed(trainer)
 
     def show(report: Report) -> None:
-        typer.echo(_line(report, speed, trainer.config.steps))
+        echo(_line(report, speed, trainer.config.steps))
         for record in records:
             record.add(report)
 
@@ -88,7 +88,7 @@ def _show_start(run: Run) -> None:
     unit = "words" if corpus.tokenizer.tokens_are_words else "pieces of words"
     tested = "" if corpus.test is None else f", {len(corpus.test):,} to test"
     unknown = float(np.mean(corpus.train.ids == corpus.tokenizer.unk_id))
-    typer.echo(
+    echo(
         f"corpus  {len(corpus.train):,} lines to train on, {len(corpus.val):,} to validate"
         f"{tested}; "
         f"{len(corpus.tokenizer):,} {unit} ({unknown:.1%} of the text outside them)"
@@ -97,10 +97,10 @@ def _show_start(run: Run) -> None:
         names = ", ".join(channels[:_CHANNELS_SHOWN])
         more = len(channels) - _CHANNELS_SHOWN
         names += f" and {more} more" if more > 0 else ""
-        typer.echo(f"scores  {names}: {run.feeds.coverage:.1%} of the attention is scored")
+        echo(f"scores  {names}: {run.feeds.coverage:.1%} of the attention is scored")
     team = run.trainer.team
     split = f", split among {team.world} processes" if team.sharded else ""
-    typer.echo(
+    echo(
         f"model   {config.attention} attention, {config.n_layer} layers, {config.n_head} heads, "
         f"width {config.n_embd}: {run.trainer.model.parameter_count():,} parameters{split}"
     )
@@ -130,17 +130,17 @@ def _show_end(run: Run, again: Again, outcome: str) -> None:
         notify(f"Stopped after step {trainer.step}; {out} is written. Go on with: {resume}")
         return
     if outcome == "time":
-        typer.echo(f"The time is up after step {trainer.step}. Go on with: {resume}")
+        echo(f"The time is up after step {trainer.step}. Go on with: {resume}")
     if outcome == "patience":
-        typer.echo(f"No new best in {trainer.config.patience} evaluations: stopped early.")
-    typer.echo(
+        echo(f"No new best in {trainer.config.patience} evaluations: stopped early.")
+    echo(
         f"Best validation loss: {trainer.best_loss:.4f} nats a token (perplexity "
         f"{math.exp(trainer.best_loss):.1f}), at step {trainer.best_step}; kept in {out}"
     )
     test_loss = run.test_loss()
     if test_loss is not None:
-        typer.echo(
+        echo(
             f"Test loss of these weights: {test_loss:.4f} nats a token (perplexity "
             f"{math.exp(test_loss):.1f}), on {len(trainer.corpus.test or ()):,} lines"
         )
-    typer.echo(f"Now try: {again.sample(out, uses_scores=bool(run.scored))}")
+    echo(f"Now try: {again.sample(out, uses_scores=bool(run.scored))}")

@@ -26,10 +26,12 @@ from llmattn.devices import choose_device
 from llmattn.errors import ConfigError, LlmattnError
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
+from llmattn.model.shapes import parameter_count
 from llmattn.reading.files import is_pipe
 from llmattn.training.interrupt import StopWish
 from llmattn.training.loop import Trainer
 from llmattn.training.run import Run
+from llmattn.untrusted import from_json
 
 __all__ = ["Bench"]
 
@@ -94,8 +96,7 @@ class Bench:
 
     def parameters(self, arm: Arm) -> int:
         """How many numbers the arm's model learns."""
-        with torch.device("meta"):
-            return AttnGPT(self.model_config(arm)).parameter_count()
+        return parameter_count(self.model_config(arm))
 
     def settings(self, arm: Arm, lr: float, seed: int) -> dict[str, Any]:
         """Everything that the result of a run depends on, as plain data."""
@@ -235,5 +236,5 @@ def _nothing() -> None:
 
 def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as JSON reads them back, so that a kept run is found by the same hash."""
-    plain: dict[str, Any] = json.loads(json.dumps(value))
+    plain: dict[str, Any] = from_json(json.dumps(value))
     return plain

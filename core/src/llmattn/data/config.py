@@ -18,6 +18,7 @@ class TextConfig:
         help="Words that the training lines hold less often become <unk>.",
         panel=TEXT,
         at_least=1,
+        at_most=10**12,
     )
     tokenizer: str = option(
         "words",
@@ -29,6 +30,7 @@ class TextConfig:
         help="How many tokens `bpe` learns.",
         panel=TEXT,
         at_least=1,
+        at_most=10**12,
     )
     stream: bool = option(
         False,

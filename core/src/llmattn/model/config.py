@@ -53,6 +53,17 @@ def variants_with(part: str) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
+_MOST = {
+    "vocab_size": 1 << 24,
+    "block_size": 1 << 20,
+    "n_layer": 1 << 10,
+    "n_head": 1 << 12,
+    "n_embd": 1 << 16,
+    "mlp_width": 1 << 20,
+}
+"""Beyond what anybody trains here: a slip, or a file that wants to take all memory."""
+
+
 def _names(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(values)
 
@@ -70,11 +81,23 @@ class ModelConfig:
 
     vocab_size: int
     block_size: int = option(
-        64, help="How many tokens the model looks back on at most.", panel=MODEL, at_least=1
+        64,
+        help="How many tokens the model looks back on at most.",
+        panel=MODEL,
+        at_least=1,
+        at_most=_MOST["block_size"],
     )
-    n_layer: int = option(3, help="Layers.", panel=MODEL, at_least=1)
-    n_head: int = option(4, help="Heads in each layer.", panel=MODEL, at_least=1)
-    n_embd: int = option(128, help="Width, a multiple of the heads.", panel=MODEL, at_least=1)
+    n_layer: int = option(3, help="Layers.", panel=MODEL, at_least=1, at_most=_MOST["n_layer"])
+    n_head: int = option(
+        4, help="Heads in each layer.", panel=MODEL, at_least=1, at_most=_MOST["n_head"]
+    )
+    n_embd: int = option(
+        128,
+        help="Width, a multiple of the heads.",
+        panel=MODEL,
+        at_least=1,
+        at_most=_MOST["n_embd"],
+    )
     dropout: float = option(
         0.2, help="Share of values left out in training.", panel=MODEL, at_least=0, below=1
     )
@@ -101,8 +124,14 @@ class ModelConfig:
     no_distance: bool = False
 
     def __attrs_post_init__(self) -> None:
-        if self.vocab_size < 1:
-            raise ConfigError(f"--vocab-size must be at least 1, not {self.vocab_size}.")
+        if not 1 <= self.vocab_size <= _MOST["vocab_size"]:
+            raise ConfigError(
+                f"--vocab-size must be 1 to {_MOST['vocab_size']:,}, not {self.vocab_size}."
+            )
+        if not 0 <= self.mlp_width <= _MOST["mlp_width"]:
+            raise ConfigError(
+                f"--mlp-width must be 0 to {_MOST['mlp_width']:,}, not {self.mlp_width}."
+            )
         if self.n_embd % self.n_head:
             raise ConfigError(
                 f"--n-embd {self.n_embd} cannot be shared out evenly among --n-head {self.n_head}."

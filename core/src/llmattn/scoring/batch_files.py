@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from attrs import frozen
@@ -20,10 +21,13 @@ from llmattn.locks import folder_lock
 from llmattn.rows import Row
 from llmattn.scoring.find_provider import settings_of
 from llmattn.scoring.options import ScoreChoice
+from llmattn.untrusted import WRONG_DATA, read_json
 
 __all__ = ["BatchFolder", "Pending", "batch_folder"]
 
 Requests = Sequence[Sequence[Row]]
+_MOST_BYTES = 1 << 30
+"""Of one batch: all the words that it asks about."""
 _LONGEST_NAME = 200
 _INTENT = "submitting.json"
 """Stands in the folder while a batch is being handed over."""
@@ -112,6 +116,13 @@ class BatchFolder:
         )
 
 
+def _row(query: Any, keys: Any, context: Any) -> Row:
+    """Raises ValueError unless these are words."""
+    if not all(isinstance(word, str) for word in (query, *keys, *context)):
+        raise ValueError("a word is no string")
+    return Row(query, tuple(keys), tuple(context))
+
+
 def _name(batch_id: str) -> str:
     """The name of a batch's file. The server chose the id, and must not choose a place by it."""
     plain = quote(batch_id, safe="")
@@ -122,15 +133,12 @@ def _name(batch_id: str) -> str:
 
 def _read(path: Path) -> Pending:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path, most=_MOST_BYTES)
         if _name(str(data["batch_id"])) != path.name:
             raise ValueError("it names another batch than the file's name does")
-        requests = tuple(
-            tuple(Row(query, keys, context) for query, keys, context in request)
-            for request in data["requests"]
-        )
+        requests = tuple(tuple(_row(*row) for row in request) for request in data["requests"])
         return Pending(str(data["batch_id"]), requests, float(data["submitted"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, *WRONG_DATA) as error:
         raise CacheError(
             f"{path} does not describe a batch ({error}); move it away to go on."
         ) from None

@@ -13,6 +13,10 @@ from llmattn.options import COURSE, MODEL, RUN, option
 
 __all__ = ["Machine", "RunOptions", "TrainConfig"]
 
+_MOST = 10**12
+_MOST_PARTS = 1 << 20
+"""Of a batch: each is a pass of its own."""
+
 
 @frozen
 class TrainConfig(TextConfig):
@@ -22,31 +26,43 @@ class TrainConfig(TextConfig):
     itself. Raises ConfigError.
     """
 
-    steps: int = option(2000, help="Steps of training.", panel=COURSE, at_least=1)
+    steps: int = option(2000, help="Steps of training.", panel=COURSE, at_least=1, at_most=_MOST)
     batch_size: int = option(
         128,
         help="Lines (with --stream: windows) in a batch, of all processes together.",
         panel=COURSE,
         at_least=1,
+        at_most=_MOST,
     )
     grad_accum: int = option(
-        1, help="Batches whose gradients make up a step.", panel=COURSE, at_least=1
+        1,
+        help="Batches whose gradients make up a step.",
+        panel=COURSE,
+        at_least=1,
+        at_most=_MOST_PARTS,
     )
     lr: float = option(3e-3, help="Learning rate.", panel=COURSE, above=0)
     min_lr_share: float = 0.1
-    warmup: int = option(50, help="Steps until the full learning rate.", panel=COURSE, at_least=0)
+    warmup: int = option(
+        50, help="Steps until the full learning rate.", panel=COURSE, at_least=0, at_most=_MOST
+    )
     weight_decay: float = option(0.1, help="Decay of the matrices.", panel=COURSE, at_least=0)
     grad_clip: float = option(
         1.0, help="A longer gradient is cut to this length.", panel=COURSE, above=0
     )
-    eval_every: int = option(50, help="Steps between evaluations.", panel=COURSE, at_least=1)
+    eval_every: int = option(
+        50, help="Steps between evaluations.", panel=COURSE, at_least=1, at_most=_MOST
+    )
     patience: int = option(
         0,
         help="Stop after so many evaluations without a new best; 0 never.",
         panel=COURSE,
         at_least=0,
+        at_most=_MOST,
     )
-    seed: int = option(0, help="The same seed trains the same model.", panel=COURSE, at_least=0)
+    seed: int = option(
+        0, help="The same seed trains the same model.", panel=COURSE, at_least=0, below=1 << 63
+    )
     precision: str = option(
         "float32",
         help="One of: float32, bfloat16.",

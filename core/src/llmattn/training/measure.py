@@ -15,6 +15,7 @@ from llmattn.data.corpus import Corpus, encode_lines, read_lines, text_digest
 from llmattn.data.corpus_pairs import corpus_pairs
 from llmattn.data.parts import split_lines
 from llmattn.errors import ConfigError, CorpusError
+from llmattn.model.attn_gpt import check_finite
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.checkpoint import Checkpoint
 from llmattn.training.evaluate import split_loss
@@ -108,6 +109,7 @@ def measure(
         coverage = feeds.coverage
     model = checkpoint.model(device)
     loss = split_loss(model, feeds.train, split, pad_id=corpus.tokenizer.eol_id)
+    check_finite(torch.tensor(loss))
 
     pieces = split.pieces(config.block_size)
     places = np.concatenate(

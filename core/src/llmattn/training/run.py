@@ -32,6 +32,7 @@ from llmattn.training.checkpoint import (
 from llmattn.training.config import RunOptions, TrainConfig
 from llmattn.training.distributed import ALONE, Launch, Team
 from llmattn.training.evaluate import split_loss
+from llmattn.training.fitting import check_state
 from llmattn.training.loop import Trainer
 from llmattn.training.own_text import own_text
 from llmattn.training.reopen import reopen_feeds, settings_in_context, with_users_provider
@@ -213,6 +214,7 @@ def resume(
     def reload() -> _Reloaded:
         check_writable(out)
         checkpoint = load_checkpoint(out, device=chosen)
+        _check_state(out, checkpoint)
         config = _agreed(checkpoint, given or {})
         path = corpus_path or own_text(out, checkpoint)
         corpus = _same_corpus(out, checkpoint, path)
@@ -232,16 +234,16 @@ def resume(
     )
     model = place(AttnGPT(checkpoint.model_config), chosen, team)
     trainer = _trainer(model, corpus, config, feeds, options.compile, team)
-    try:
-        trainer.load_state(
-            checkpoint.last, {**checkpoint.best, "weights": dict(checkpoint.weights)}
-        )
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{out} does not hold a whole training state ({type(error).__name__}: {error}); "
-            "train anew without --resume."
-        ) from None
+    trainer.load_state(checkpoint.last, {**checkpoint.best, "weights": dict(checkpoint.weights)})
     return Run(trainer, out, path, feeds, checkpoint.scored, checkpoint.last.get("asked", {}))
+
+
+def _check_state(out: Path, checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError unless the training of ``out`` can be taken up again."""
+    try:
+        check_state(checkpoint.model_config, checkpoint.last)
+    except CheckpointError as error:
+        raise CheckpointError(f"{out}: {error}; train anew without --resume.") from None
 
 
 def _from_first(
@@ -271,7 +273,9 @@ def is_of_this_launch(out: Path) -> bool:
     if not launch.name or not out.exists():
         return False
     try:
-        return launch.goes_on(load_checkpoint(out).last.get("launch", {}))
+        checkpoint = load_checkpoint(out)
+        _check_state(out, checkpoint)
+        return launch.goes_on(checkpoint.last["launch"])
     except CheckpointError:
         return False
 
@@ -344,4 +348,4 @@ def _agreed(checkpoint: Checkpoint, given: Mapping[str, Any]) -> TrainConfig:
 def _shown(value: Any) -> str:
     if value is None:
         return "the default"
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from llmattn.errors import BadReply, ProviderError, ProviderUnavailable
 from llmattn.providers.protocol import BatchStatus
 from llmattn.providers.reply import excerpt
+from llmattn.untrusted import from_json
 from openai import AsyncOpenAI
 from openai._legacy_response import HttpxBinaryResponseContent
 
@@ -107,7 +108,7 @@ def _id(number: int, user: str) -> str:
 def _answers(name: str, text: str) -> Iterator[tuple[str, Mapping[str, Any] | ProviderError]]:
     for line in text.splitlines():
         try:
-            entry = json.loads(line)
+            entry = from_json(line)
             asked, response = str(entry["custom_id"]), entry.get("response")
             done = bool(response) and response["status_code"] == 200
             body = response["body"] if response else entry.get("error")

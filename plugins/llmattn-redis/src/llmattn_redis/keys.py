@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 from llmattn.rows import Row
+from llmattn.untrusted import from_json
 
 __all__ = [
     "SPACES",
@@ -77,5 +78,5 @@ def decode(word: bytes) -> str:
 
 def text_of(words: bytes) -> Sequence[str]:
     """The tokens of a PREFIX row."""
-    tokens: list[str] = json.loads(words)
+    tokens: list[str] = from_json(words)
     return tokens
