@@ -73,7 +73,7 @@ def test_a_wrong_value_is_told_alike_wherever_it_stands(tmp_path: Path, where: s
 def test_a_table_where_a_value_belongs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "wrong.toml").write_text("[provider]\nname = 'random'\n")
     done = run_cli(tmp_path, "train", "--config", "wrong.toml")
-    assert "wrong.toml: 'provider' takes a value, not a table" in done.stderr
+    assert "wrong.toml: provider = " in done.stderr
 
 
 ARMS = """

@@ -66,6 +66,8 @@ class Option:
     """What its value must be, in words; empty if it may be anything of its type."""
     is_one: Callable[[Any], bool] | None = None
     """Tells whether a value is that."""
+    most: float | None = None
+    """More than anybody needs: a slip, or a file that wants to take all memory."""
     repeated: bool = False
     """Given several times, it has several values."""
     instead_of: str = ""
@@ -100,6 +102,9 @@ def option(
     what a command line gives: a text, or a list of them if the option is repeated. ``hashed``:
     False for a mapping. ``more``: see :class:`Option`.
     """
+    most = None
+    if at_least is not None and at_most is not None and at_most > 1:
+        most, at_most = at_most, None  # far off: told only to who passes it
     wanted, is_one = _bounds(at_least, above, at_most, below)
     if choices:
         wanted, is_one = f"one of {', '.join(choices)}", choices.__contains__
@@ -108,7 +113,7 @@ def option(
         validator=_check if is_one else None,
         converter=converter,
         hash=None if hashed else False,
-        metadata={_KEY: Option(help, wanted=wanted, is_one=is_one, **more)},
+        metadata={_KEY: Option(help, wanted=wanted, is_one=is_one, most=most, **more)},
     )
 
 
@@ -153,8 +158,11 @@ def _check(instance: object, field: attrs.Attribute[Any], value: Any) -> None:
     """The validator of an option with bounds: None leaves the value to the code."""
     said: Option = field.metadata[_KEY]
     assert said.is_one is not None
+    flag = _flag(said.name or field.name)
     if value is not None and not said.is_one(value):
-        raise ConfigError(f"{_flag(said.name or field.name)} must be {said.wanted}, not {value}.")
+        raise ConfigError(f"{flag} must be {said.wanted}, not {value}.")
+    if value is not None and said.most is not None and value > said.most:
+        raise ConfigError(f"{flag} must be at most {said.most:,}, not {value}.")
 
 
 def _bounds(
@@ -177,8 +185,6 @@ def _bounds(
 
     if (at_least, high) == (0, None):
         return "0 or more", keeps
-    if at_least is not None and at_most is not None and at_most > 1:
-        return f"{at_least:,} to {at_most:,}", keeps
     if (at_least is None) == (at_most is None) and None not in (low, high):
         return f"between {low} and {high}", keeps
     words = [

@@ -44,8 +44,6 @@ def reader(tables: Collection[str]) -> Callable[[typer.Context, Path | None], Pa
                 raise ConfigError(
                     f"{path}: {key!r} is no option of this command; they are: {names}."
                 )
-            if isinstance(value, dict):
-                raise ConfigError(f"{path}: {key!r} takes a value, not a table.")
             if not _fits(known[key], value):
                 raise ConfigError(
                     f"{path}: {key} = {str(value)[:60]!r} is no value of that option."
