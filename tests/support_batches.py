@@ -10,7 +10,7 @@ from typing import Any
 from llmattn.rows import Row
 from llmattn.scoring.batch import Batches, Handed
 from llmattn.scoring.batch_files import Pending
-from llmattn.scoring.options import ScoringOptions
+from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.source import ScoreSource, open_source
 from llmattn.testing.server import ScoreServer
 from llmattn.usage import Usage
@@ -30,7 +30,8 @@ def opened(
     """The provider `openai` with its batches, four pairs a request."""
     options = {"base_url": server.url, "api_key": "sk-any-key", "model": "test-model"}
     options |= {"pairs_per_request": "4", "timeout": "5", **settings}
-    with open_source("openai", options=options, cache_dir=folder, scoring=scoring) as source:
+    choice = ScoreChoice(options=options, cache_dir=folder, scoring=scoring)
+    with open_source("openai", choice) as source:
         yield source, Batches(source)
 
 
