@@ -22,7 +22,7 @@ from llmattn.rows import Scope
 from llmattn.training.config import TrainConfig
 from llmattn.training.fitting import check_weights
 from llmattn.training.folder import read_folder, write_folder
-from llmattn.training.torch_file import read_torch_file
+from llmattn.training.torch_file import read_torch_file, write_torch_file
 from llmattn.untrusted import WRONG_DATA, build
 
 __all__ = [
@@ -148,9 +148,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     name = ""
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            torch.save(data, file)
-            file.flush()
+        with os.fdopen(handle, "rb") as file:
+            write_torch_file(Path(name), data)
             os.fsync(file.fileno())
         # mkstemp makes files that only the user may read; a checkpoint is an ordinary file.
         umask = os.umask(0)

@@ -11,7 +11,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from llmattn.digests import EMPTY, digest_of, fill_digest, has_digest
 from llmattn.errors import CheckpointError
+from llmattn.notices import notify_once
 from llmattn.untrusted import WRONG_DATA, read_json
 
 __all__ = ["CONFIG", "MODEL", "SCORES", "TOKENIZER", "read_folder", "write_folder"]
@@ -19,6 +21,9 @@ __all__ = ["CONFIG", "MODEL", "SCORES", "TOKENIZER", "read_folder", "write_folde
 MODEL, SCORES = "model.safetensors", "scores.safetensors"
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 _IN_LIBRARY = ("vocabulary", "merges")
+_DIGESTS = "digests"
+_TAIL = 128
+"""Bytes at the end of config.json in which its own digest stands."""
 
 
 def write_folder(folder: Path, data: Mapping[str, Any], library: str) -> list[Path]:
@@ -46,10 +51,13 @@ def write_folder(folder: Path, data: Mapping[str, Any], library: str) -> list[Pa
             save_file(tensors, folder / SCORES, metadata={"format": "pt"})
             paths.insert(1, folder / SCORES)
         (folder / TOKENIZER).write_text(library, encoding="utf-8")
+        others = [path for path in paths if path.name != CONFIG]
+        config[_DIGESTS] = {path.name: digest_of(path) for path in others}
         # Last: a folder without it is no export, so a broken one is never taken for whole.
         (folder / CONFIG).write_text(
-            json.dumps(config, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
+            json.dumps({**config, **EMPTY}, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
         )
+        fill_digest(folder / CONFIG, _TAIL)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(
@@ -64,7 +72,9 @@ def read_folder(folder: Path) -> dict[str, Any]:
     Raises CheckpointError if a file is missing or damaged.
     """
     try:
+        digested = has_digest(folder / CONFIG, _TAIL)
         data: dict[str, Any] = dict(read_json(folder / CONFIG))
+        _check_files(folder, data, digested)
         data["tokenizer"] = {**data["tokenizer"], **_words(read_json(folder / TOKENIZER)["model"])}
         data["weights"] = load_file(folder / MODEL)
         data["table"] = {**data["table"], **load_file(folder / SCORES)} if data["table"] else None
@@ -79,6 +89,19 @@ def read_folder(folder: Path) -> dict[str, Any]:
             f"The exported model in {folder} is damaged ({error}): export it again."
         ) from None
     return {**data, "last": {}, "corpus": ""}
+
+
+def _check_files(folder: Path, config: Mapping[str, Any], digested: bool) -> None:
+    """Raise ValueError if a file is another than the one that was written with this config."""
+    if not digested:
+        if _DIGESTS in config:
+            raise ValueError(f"{CONFIG} has lost its digest")
+        notify_once(f"{folder} has no digests: it is taken, but damage in it would not be seen.")
+        return
+    digests = config[_DIGESTS]
+    for name in (MODEL, SCORES, TOKENIZER):
+        if name in digests and digest_of(folder / name) != digests[name]:
+            raise ValueError(f"{name} is not as it was written: its digest is another")
 
 
 def _words(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ Here a file can make no more than what it holds.
 from __future__ import annotations
 
 import io
+import json
 import math
 import pickle
 import pickletools
@@ -23,10 +24,12 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from llmattn.digests import EMPTY, fill_digest, has_digest
 from llmattn.errors import CheckpointError
+from llmattn.notices import notify_once
 from llmattn.untrusted import check_plain
 
-__all__ = ["read_torch_file"]
+__all__ = ["read_torch_file", "write_torch_file"]
 
 _STORAGES = {
     f"{name}Storage": dtype
@@ -52,6 +55,10 @@ _OPCODES = frozenset(
 )
 """What torch.save writes for such data, in protocol 2."""
 
+_COMMENT_LENGTH = struct.Struct("<H")
+"""The last field of an archive that has no comment."""
+_TAIL = 128
+"""Bytes at the end of a file in which its digest stands."""
 _MOST_OPERATIONS = 1 << 22
 """Of an index: enough for a million words."""
 
@@ -60,14 +67,33 @@ class _NotPlain(Exception):
     """The file holds more than plain values and tensors."""
 
 
+def write_torch_file(path: Path, data: Any) -> None:
+    """Write what :func:`read_torch_file` reads, with a digest of all of it as the comment of the
+    archive, which torch's own reader passes over.
+    """
+    comment = json.dumps(EMPTY).encode()
+    torch.save(data, path)
+    with path.open("r+b") as file:
+        file.seek(-_COMMENT_LENGTH.size, io.SEEK_END)
+        file.write(_COMMENT_LENGTH.pack(len(comment)) + comment)
+    fill_digest(path, _TAIL)
+
+
 def read_torch_file(path: Path) -> Any:
     """The dicts, lists, numbers, texts and tensors of a file; nothing of it is executed, and
-    no more memory is taken than it is long. Raises CheckpointError.
+    no more memory is taken than it is long. A file without a digest is taken, and named.
+    Raises CheckpointError.
     """
     try:
         with path.open("rb") as file:
             _check_kind(path, file.read(4096))
-            return _read(file)
+            digested = has_digest(path, _TAIL)
+            if not digested:
+                _check_end(file)
+            found = _read(file)
+        if not digested:
+            notify_once(f"{path} has no digest: it is taken, but damage in it may not be seen.")
+        return found
     except FileNotFoundError:
         raise CheckpointError(
             f"There is no checkpoint at {path}: make one with `python -m llmattn.train`, or "
@@ -105,6 +131,18 @@ _DAMAGE = (
     RuntimeError,
 )
 """What zipfile, pickle and torch raise for a file that is not as it should be."""
+
+
+def _check_end(file: IO[bytes]) -> None:
+    """Raise ValueError if a file has lost its digest, rather than never had one."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(size - _TAIL, 0))
+    tail = file.read()
+    end = tail.rfind(b"PK\x05\x06")  # of the archive: 22 bytes, then its comment
+    if end < 0 or len(tail) != end + 22:
+        raise ValueError("the digest at its end is lost")
+    if tail[-_COMMENT_LENGTH.size :] != _COMMENT_LENGTH.pack(0):
+        raise ValueError("it was cut at its end")
 
 
 def _check_kind(path: Path, start: bytes) -> None:

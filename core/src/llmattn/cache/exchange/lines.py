@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from llmattn.cache.exchange.digest import EMPTY, fill_digest, has_digest
 from llmattn.cache.exchange.portions import (
     HEAD,
     Portion,
@@ -19,6 +18,7 @@ from llmattn.cache.exchange.portions import (
     make_row,
     read_description,
 )
+from llmattn.digests import EMPTY, fill_digest, has_digest
 from llmattn.errors import CacheError
 from llmattn.rows import Row, Scores
 from llmattn.untrusted import WRONG_DATA, from_json, lines_of

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from llmattn.cache.exchange.digest import EMPTY, fill_digest, has_digest
 from llmattn.cache.exchange.portions import (
     HEAD,
     Portion,
@@ -21,6 +20,7 @@ from llmattn.cache.exchange.portions import (
     make_row,
     read_description,
 )
+from llmattn.digests import EMPTY, fill_digest, has_digest
 from llmattn.errors import CacheError
 from llmattn.rows import Row, Scores
 from llmattn.untrusted import WRONG_DATA, from_json

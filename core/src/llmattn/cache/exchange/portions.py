@@ -10,7 +10,6 @@ import numpy as np
 from attrs import asdict, frozen
 from numpy.typing import NDArray
 
-from llmattn.cache.exchange.digest import ANNOUNCED
 from llmattn.identity import Identity
 from llmattn.notices import notify
 from llmattn.rows import Row, Scores
@@ -21,8 +20,11 @@ __all__ = ["HEAD", "Portion", "check_head", "describe_portion", "make_row", "rea
 
 _FORMAT = "llmattn-scores"
 _VERSION = 1
-HEAD = {"format": _FORMAT, "version": _VERSION, **ANNOUNCED}
-"""What a file begins with."""
+_DIGEST = "digest"
+HEAD = {"format": _FORMAT, "version": _VERSION, _DIGEST: "sha256"}
+"""What a file begins with. The digest is announced, so that no file is taken for whole that has
+lost its end.
+"""
 
 
 @frozen
@@ -69,7 +71,7 @@ def check_head(path: Path, data: object, *, digested: bool) -> None:
             "llmattn-core"
         )
     if not digested:
-        if any(name in data for name in ANNOUNCED):
+        if _DIGEST in data:
             raise ValueError("it was cut short or damaged: the digest that it should have is lost")
         notify(f"{path} has no digest: it is taken, but damage in it would not be seen.")
 

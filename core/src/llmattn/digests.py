@@ -10,12 +10,10 @@ import hashlib
 import re
 from pathlib import Path
 
-__all__ = ["ANNOUNCED", "EMPTY", "fill_digest", "has_digest"]
+__all__ = ["EMPTY", "digest_of", "fill_digest", "has_digest"]
 
 EMPTY = {"sha256": "0" * 64}
 """What a writer puts near the end, for :func:`fill_digest`."""
-ANNOUNCED = {"digest": "sha256"}
-"""What the head of such a file says: so a file without its end is not taken for a whole one."""
 _DIGEST = re.compile(rb'"sha256": "([0-9a-f]{64})"')
 _PORTION = 1 << 20
 
@@ -38,8 +36,13 @@ def has_digest(path: Path, tail: int) -> bool:
         return False
     place, digest = found
     if _digest(path, place) != digest:
-        raise ValueError("it is damaged, since its digest is that of another content")
+        raise ValueError("it is not as it was written: its digest is that of another content")
     return True
+
+
+def digest_of(path: Path) -> str:
+    """The digest of a file that has none inside."""
+    return _digest(path, path.stat().st_size).decode()
 
 
 def _missing(path: Path) -> tuple[int, bytes]:
