@@ -122,6 +122,17 @@ def test_a_text_at_which_another_rows_place_points_is_damaged(folder: Path) -> N
     cache.close()
 
 
+def test_a_text_that_the_index_has_lost_is_told_by_an_export(folder: Path) -> None:
+    keys: list[bytes] = []
+    alter(folder, b"prefixes", lambda txn: keys.extend(txn.cursor().iternext(values=False)))
+    flip_key(folder, b"prefixes", keys[3], 19)
+    cache = lmdb_cache(folder)
+    with pytest.raises(CacheError, match="damaged record"):
+        list(cache.scan(TEXT.namespace))
+    cache.close()
+    assert verify(folder).problems
+
+
 def test_one_damaged_copy_of_a_description_loses_nothing_and_is_told(folder: Path) -> None:
     for place in (0, 2, 40, -40):
         flip_value(folder, b"namespaces", NAME, place)
@@ -204,3 +215,30 @@ def test_a_damaged_name_of_a_table_is_told_and_mended(folder: Path, table: bytes
 def test_a_description_that_is_whole_reads_back_as_it_was() -> None:
     space = Space(7, PAIR, 1.0, 2.0, SPENT)
     assert Space.from_value(space.to_value()) == space
+
+
+@pytest.mark.parametrize("table", [b"namespaces", b"tokens", b"pairs", b"texts", b"prefixes"])
+@pytest.mark.parametrize("what", ["key", "value"])
+def test_a_record_cut_short_is_told_as_damage(folder: Path, table: bytes, what: str) -> None:
+    def work(txn: lmdb.Transaction) -> None:
+        cursor = txn.cursor()
+        assert cursor.last()
+        key, value = bytes(cursor.key()), bytes(cursor.value())
+        txn.delete(key)
+        txn.put(key[:-1] if what == "key" else key, value[:-1] if what == "value" else value)
+
+    alter(folder, table, work)
+    assert verify(folder).problems
+    with suppress(CacheError):  # and nothing else
+        cache = lmdb_cache(folder)
+        try:
+            cache.get(PAIR, ROWS)
+            cache.get(TEXT, TEXTS)
+            cache.namespaces()
+            list(cache.scan(TEXT.namespace))
+            cache.put(TEXT, TEXTS, scored(TEXTS, TEXT, seed=3))
+            cache.compact()
+        finally:
+            cache.close()
+    assert verify(folder, drop=True).records
+    assert verify(folder).problems == []

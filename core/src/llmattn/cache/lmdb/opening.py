@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import struct
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -179,6 +180,8 @@ def translated(path: Path) -> Iterator[None]:
         lmdb.PanicError,
     ) as error:
         raise damaged_file(path, str(error)) from None
+    except struct.error:
+        raise damaged_file(path, "a record has another length than it must") from None
     except (lmdb.Error, OSError) as error:
         if "Input/output error" in str(error) and shutil.disk_usage(path.parent).free < _TIGHT:
             raise _disk_full(path) from None  # LMDB's word for a write that was cut short

@@ -193,7 +193,10 @@ def _live(txn: Transaction, store: Store, key: bytes, value: bytes) -> Iterator[
         raise damaged()
     _, number = CHUNK_KEY.unpack(key)
     for row in rows:
-        if txn.get(row.key, db=store.prefixes) == row.place(number):
+        place = txn.get(row.key, db=store.prefixes)
+        if place is None:
+            raise damaged("a text that the index does not know")
+        if place == row.place(number):
             if row.scores is None:
                 raise damaged()
             yield row.ids, row.scores
