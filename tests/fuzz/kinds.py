@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from attrs import frozen
 
-from fuzz.mutations import alter_bytes, alter_values
+from fuzz.mutations import alter_bytes, alter_pages, alter_values
 
 __all__ = ["KINDS", "Kind"]
 
@@ -367,6 +367,50 @@ def _undigested(table: Any) -> dict[str, Any]:
     return {name: value for name, value in head.items() if name != "digest"}
 
 
+# The cache itself -----------------------------------------------------------------------------
+
+
+def _make_large(folder: Path, run: Run) -> None:
+    """80 MB, half of them scores of words, half in context."""
+    import numpy as np
+    from llmattn.cache.lmdb.cache import LmdbCache
+    from llmattn.cache.settings import LmdbSettings
+    from llmattn.identity import Identity
+    from llmattn.rows import Row, Scope, prefix_rows
+
+    _make_exports(folder, run)
+    draw = np.random.default_rng(0)
+    cache = LmdbCache(LmdbSettings(dir=folder / "scores", sync=False))
+    pairs = Identity("many", 1, Scope.PAIR, ("a", "b", "c", "d"))
+    words = tuple(f"w{i}" for i in range(2000))
+    for start in range(0, len(words), 200):
+        rows = [Row(word, words) for word in words[start : start + 200]]
+        cache.put(pairs, rows, [draw.random((4, len(words)), np.float32) for _ in rows])
+    texts = Identity("long", 1, Scope.PREFIX, tuple(f"c{i}" for i in range(30)))
+    for _ in range(320):
+        rows = prefix_rows([words[i] for i in draw.integers(0, len(words), 64)])
+        cache.put(texts, rows, [draw.random((30, len(row.keys)), np.float32) for row in rows])
+    cache.close()
+
+
+def _alter_cache(folder: Path, random: random.Random) -> None:
+    alter_pages(folder / "scores" / "scores.mdb", random)
+
+
+_IN_SCORES = ("--cache-dir", "scores")
+_OPEN_CACHE: tuple[tuple[str, ...], ...] = (
+    ("cache", "ls", *_IN_SCORES),
+    ("cache", "stats", "--json", *_IN_SCORES),
+    ("cache", "show", "cat", "-n", "cooccurrence", *_IN_SCORES),
+    ("cache", "verify", *_IN_SCORES),
+    ("cache", "verify", "--drop", *_IN_SCORES),
+    ("cache", "compact", *_IN_SCORES),
+    ("score", "corpus.txt", "--provider", "cooccurrence", "--block-size", "8", *_IN_SCORES),
+    ("score", "corpus.txt", *IN_CONTEXT, "--block-size", "16", *_IN_SCORES),
+    ("train", "--out", "x.pt", *QUICK, "--provider", "random", *_IN_SCORES),
+)
+
+
 _LOOK = ("--cache-dir", "fresh")
 
 KINDS: dict[str, Kind] = {
@@ -396,6 +440,16 @@ KINDS: dict[str, Kind] = {
             ),
         ),
     ),
+    "cache": Kind(
+        _make_exports,
+        _alter_cache,
+        (
+            *_OPEN_CACHE,
+            ("cache", "export", "x.jsonl", *_IN_SCORES),
+            ("cache", "merge", "scores", *_LOOK),
+        ),
+    ),
+    "cache-80mb": Kind(_make_large, _alter_cache, _OPEN_CACHE),
     "score-lines": Kind(
         _make_exports,
         _alter_lines,
