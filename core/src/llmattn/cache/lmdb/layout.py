@@ -123,6 +123,11 @@ def unpack_words(value: bytes) -> list[str]:
     return words
 
 
+@lru_cache(maxsize=64)  # each put would spend a tenth of its time here
+def _key_of(identity: Identity) -> bytes:
+    return identity.namespace.encode()
+
+
 @frozen
 class Space:
     """A namespace's record: what its scores are of, and the number that stands for it in keys."""
@@ -141,7 +146,7 @@ class Space:
     @property
     def key(self) -> bytes:
         """The namespace, which is the hash of the identity."""
-        return self.identity.namespace.encode()
+        return _key_of(self.identity)
 
     @classmethod
     @lru_cache(maxsize=64)  # a read of one row would spend a tenth of its time here

@@ -9,7 +9,7 @@ In memory a pair is ``query << 32 | key``.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice, pairwise
 
 import numpy as np
@@ -77,10 +77,10 @@ def _write(txn: Transaction, store: Store, space: Space, pairs: PairIds, records
     segments = segments[starts]
     fields = np.empty(len(starts), _KEY)
     fields["space"], fields["query"], fields["block"] = space.id, segments >> 16, segments & 0xFFFF
-    keys = _cut(fields.tobytes(), np.arange(len(starts)) * PAIR_KEY.size)
+    together = fields.tobytes()
+    keys = _cut(together, np.arange(len(starts)) * PAIR_KEY.size)
     bodies = _cut(records.tobytes(), starts * (records.itemsize * records.shape[1]))
-    sums = np.fromiter(_checksums(keys, bodies), "<u4", len(bodies)).tobytes()
-    seals = _cut(sums, np.arange(len(bodies)) * SEALED)
+    seals = _cut(_checksums(together, bodies), np.arange(len(bodies)) * SEALED)
     values = [head + body for head, body in zip(seals, bodies, strict=True)]
     table = store.pairs
     cursor = txn.cursor(table)
@@ -93,9 +93,24 @@ def _write(txn: Transaction, store: Store, space: Space, pairs: PairIds, records
             put(key, value, db=table)
 
 
-def _checksums(keys: Iterable[bytes], bodies: Iterable[bytes]) -> Iterator[int]:
-    """What ``layout.seal`` writes before each body."""
-    return map(zlib.crc32, bodies, map(zlib.crc32, keys))
+def _checksums(keys: bytes, bodies: Sequence[bytes]) -> bytes:
+    """What ``layout.seal`` writes before each body, if ``keys`` are theirs, one after the other."""
+    found = np.full(len(bodies), 0xFFFFFFFF, np.uint32)
+    for column in np.frombuffer(keys, np.uint8).reshape(len(bodies), PAIR_KEY.size).T:
+        found = _CRC_OF_BYTE[(found ^ column) & 0xFF] ^ (found >> 8)  # of all keys at once
+    sums = map(zlib.crc32, bodies, (~found).tolist())
+    return np.fromiter(sums, "<u4", len(bodies)).tobytes()
+
+
+def _crc_of_byte() -> NDArray[np.uint32]:
+    """The table of the CRC-32 by which a sum goes on with another byte."""
+    found = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        found = (found >> 1) ^ np.where(found & 1, np.uint32(0xEDB88320), np.uint32(0))
+    return found
+
+
+_CRC_OF_BYTE = _crc_of_byte()
 
 
 def _cut(data: bytes, starts: NDArray[np.int64]) -> list[bytes]:
@@ -202,12 +217,14 @@ def _unpacked(
     width = 2 + 2 * space.channels
     bodies = [value[SEALED:] for value in values]
     lengths = np.fromiter(map(len, bodies), np.int64, len(bodies))
-    sums = np.fromiter(_checksums(keys, bodies), "<u4", len(bodies))
+    together = b"".join(keys)
     kept = b"".join([value[:SEALED] for value in values])
-    if sums.tobytes() != kept or (lengths % width).any():
+    if len(together) != len(keys) * PAIR_KEY.size or (lengths % width).any():
+        raise damaged()
+    if _checksums(together, bodies) != kept:
         raise damaged()
     records = np.frombuffer(b"".join(bodies), "<u2").reshape(-1, width // 2)
-    fields = np.frombuffer(b"".join(keys), _KEY)
+    fields = np.frombuffer(together, _KEY)
     bases = fields["query"].astype(np.int64) << _KEY_BITS
     bases |= fields["block"].astype(np.int64) << _HALF_BITS
     pairs = np.repeat(bases, lengths // width)
