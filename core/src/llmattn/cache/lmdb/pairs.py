@@ -35,6 +35,8 @@ _KEY = np.dtype([("space", ">u4"), ("query", ">u4"), ("block", ">u2")])
 """``PAIR_KEY`` as numpy reads and writes many."""
 _QUERY_KEY = 8
 """Bytes of the key that name space and query."""
+_FEW = 400
+"""Keys up to which a checksum of each costs less than those of all at once."""
 _PORTION = 256
 """Records that a scan reads in one transaction."""
 _SCAN_SHARE = 4
@@ -95,11 +97,21 @@ def _write(txn: Transaction, store: Store, space: Space, pairs: PairIds, records
 
 def _checksums(keys: bytes, bodies: Sequence[bytes]) -> bytes:
     """What ``layout.seal`` writes before each body, if ``keys`` are theirs, one after the other."""
-    found = np.full(len(bodies), 0xFFFFFFFF, np.uint32)
-    for column in np.frombuffer(keys, np.uint8).reshape(len(bodies), PAIR_KEY.size).T:
-        found = _CRC_OF_BYTE[(found ^ column) & 0xFF] ^ (found >> 8)  # of all keys at once
-    sums = map(zlib.crc32, bodies, (~found).tolist())
+    if len(bodies) < _FEW:
+        size = PAIR_KEY.size
+        begun = [zlib.crc32(keys[start : start + size]) for start in range(0, len(keys), size)]
+    else:
+        begun = _key_checksums(np.frombuffer(keys, np.uint8).reshape(-1, PAIR_KEY.size)).tolist()
+    sums = map(zlib.crc32, bodies, begun)
     return np.fromiter(sums, "<u4", len(bodies)).tobytes()
+
+
+def _key_checksums(keys: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """The CRC-32 of each of ``keys``, (N, bytes)."""
+    found = np.full(len(keys), 0xFFFFFFFF, np.uint32)
+    for column in keys.T:
+        found = _CRC_OF_BYTE[(found ^ column) & 0xFF] ^ (found >> 8)
+    return ~found
 
 
 def _crc_of_byte() -> NDArray[np.uint32]:
