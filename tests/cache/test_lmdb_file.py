@@ -168,16 +168,20 @@ def test_pages_are_looked_at_while_another_process_writes(folder: Path) -> None:
         "import sys; sys.path[:0] = eval(sys.argv[1])\n"
         "from pathlib import Path\n"
         "from support_cache import PAIR, lmdb_cache, many_rows, scored\n"
-        "cache = lmdb_cache(Path(sys.argv[2]), sync=False); rows = many_rows(400, 30)\n"
+        "cache = lmdb_cache(Path(sys.argv[2]), sync=False); rows = many_rows(6000, 5)\n"
         "for seed in range(10**6):\n"
-        "    part = rows[seed * 7 % 400 :][:20]\n"
+        "    part = rows[seed * 997 % 5000 :][:200]\n"
         "    cache.put(PAIR, part, scored(part, seed=seed))\n"
         "    print(seed, flush=True)\n"
     )
+    cache = lmdb_cache(folder)
+    many = many_rows(6000, 5)
+    cache.put(PAIR, many, scored(many))
+    cache.close()
     done = start_process(folder, repr(sys.path), str(folder), program=("-c", code))
     assert done.stdout is not None
     try:
-        for _ in range(12):
+        for _ in range(8):
             done.stdout.readline()
             cache = lmdb_cache(folder)
             assert len(cache.get(PAIR, ROWS[:3])) == 3

@@ -93,6 +93,17 @@ def test_a_pair_record_under_another_key_is_damaged_and_not_anothers_scores(
     cache.close()
 
 
+@pytest.mark.parametrize("place", [8, 9])
+def test_a_row_that_is_lost_behind_its_key_is_told_and_not_asked_again(
+    folder: Path, place: int
+) -> None:
+    flip_key(folder, b"pairs", first_pair_key(folder), place)
+    cache = lmdb_cache(folder)
+    with pytest.raises(CacheError, match="damaged record"):
+        cache.get(PAIR, ROWS)
+    cache.close()
+
+
 def test_the_scores_of_one_word_are_not_taken_for_anothers(folder: Path) -> None:
     cache = lmdb_cache(folder)
     first, second = PAIR_KEY.pack(1, 0, 0), PAIR_KEY.pack(1, 2, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from llmattn.cache.exchange import lines
@@ -31,7 +32,8 @@ def write(path: Path, portions: Iterable[Portion]) -> tuple[int, int]:
     except OSError as error:
         raise CacheError(f"{path} cannot be written ({error.strerror or error}).") from None
     finally:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):  # where its folder is none, it is not there either
+            fresh.unlink(missing_ok=True)
     return counts
 
 

@@ -202,13 +202,19 @@ def _read(
     blocks = range((max(len(store.vocabulary), 1) - 1 >> _HALF_BITS) + 1)
     keys: list[bytes] = []
     values: list[bytes] = []
+    cursor = txn.cursor(table)
     for query in queries.tolist():
+        before = len(keys)
         for block in blocks:
             key = pack(number, query, block)
             value = get(key, db=table)
             if value is not None:
                 keys.append(key)
                 values.append(value)
+        first = pack(number, query, 0)
+        lost = len(keys) == before and cursor.set_range(first)
+        if lost and cursor.key()[:_QUERY_KEY] == first[:_QUERY_KEY]:
+            raise damaged("one of a word's rows has the key of words that are not there")
     return _unpacked(keys, values, space)
 
 
