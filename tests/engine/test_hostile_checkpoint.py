@@ -172,9 +172,34 @@ def test_flipped_bit_in_a_tensor_is_found(path: Path) -> None:
         load_checkpoint(path)
 
 
+NESTED = b"".join(b"h%ch%c\x86q%c" % (n, n, n + 1) for n in range(60))
+"""A pair of pairs of pairs, whose hash takes 2 ** 60 steps."""
+COLLIDING = b"".join(
+    b"\x8a%c%bK\x01" % (size, (n * (2**61 - 1)).to_bytes(size, "little"))
+    for size, n in ((18, n) for n in range(100_000))
+)
+"""Whole numbers of one hash, each with a value."""
+STORAGE = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuM\x90\x01tQ"
+TENSOR = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE
+ENDLESS = b"(" + b"J\xff\xff\xff\x7f" * 500_000 + b"t"
+"""A shape whose size is a number of 15 million digits."""
+
+
 @pytest.mark.parametrize(
     "index",
     [
+        b"\x80\x02K\x01\x85q\x00" + NESTED + b"}h\x3cK\x01s.",
+        b"\x80\x02}(" + COLLIDING + b"u.",
+        TENSOR + b"K\x00" + ENDLESS + ENDLESS + b"tR.",
+        TENSOR + b"K\x00]]tR.",
+        TENSOR + b"\x8a\x09" + b"\xff" * 8 + b"\0K\x01\x85K\x01\x85tR.",
+        b"\x80\x02(((K\x01a.",
+        b"\x80\x02}(K\x01u.",
+        b"\x80\x02N(\x86.",
+        b"\x80\x02h\x07.",
+        b"\x80\x02NN.",
+        b"\x80\x02NQ.",
+        b"\x80\x02X\x18\0\0\0torch._utils._rebuild_ten)R.",
         b"\x80\x02r\xff\xff\xff\x7f.",  # a place in the memo that takes 16 GB
         b"\x80\x02X\xff\xff\xff\x7fabc.",  # a text of 2 GB
         b"\x80\x02ctorch\nFloatStorage\nJ\xff\xff\xff\x7f\x85R.",  # a storage of 8 GB
