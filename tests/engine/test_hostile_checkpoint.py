@@ -44,6 +44,12 @@ def put(part: str, name: str | int, value: Any) -> Callable[[Data], None]:
     return change
 
 
+def made_of_the_same_numbers(weights: Data) -> Data:
+    """A model of any number of layers in a file with the numbers of one."""
+    numbers = torch.zeros(max(value.numel() for value in weights.values()))
+    return {name: numbers[: value.numel()].view(value.shape) for name, value in weights.items()}
+
+
 ONE = torch.zeros(1)
 
 
@@ -72,6 +78,7 @@ ONE = torch.zeros(1)
         put("weights", "norm.weight", torch.zeros(8, dtype=torch.int64)),
         put("weights", "norm.weight", [0.0] * 8),
         put("weights", "another.weight", torch.zeros(8)),
+        lambda data: data["weights"].update(made_of_the_same_numbers(data["weights"])),
         put("weights", 7, torch.zeros(8)),
         put("table", "vocab_size", 10**9),
         put("table", "query_ids", ONE.expand(10**12)),
@@ -255,6 +262,11 @@ def test_device_and_folder_in_place_of_a_checkpoint_end_in_a_message(tmp_path: P
         lambda data: data["last"]["optimizer"]["state"].pop(0),
         lambda data: data["last"]["optimizer"]["state"][0].update(exp_avg=torch.zeros(2)),
         lambda data: data["last"]["optimizer"]["state"][0].update(step="x"),
+        lambda data: data["last"]["model"].update(made_of_the_same_numbers(data["last"]["model"])),
+        lambda data: [
+            values.update(exp_avg_sq=values["exp_avg"])
+            for values in data["last"]["optimizer"]["state"].values()
+        ],
         lambda data: data["last"]["optimizer"]["state"][0].update(
             exp_avg_sq=data["last"]["optimizer"]["state"][0]["exp_avg"] * float("nan")
         ),
