@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping
@@ -87,6 +88,7 @@ ONE = torch.zeros(1)
         put("best", "loss", None),
         put("best", "step", -1),
         lambda data: data.pop("control"),
+        lambda data: data.update(version=torch.zeros(3)),
         lambda data: data.update(table=[]),
         lambda data: data.update(weights=None),
         lambda data: data.update(last=None),
@@ -243,8 +245,9 @@ def test_file_of_another_kind_is_said_to_be_what_it_is(
         load_checkpoint(tmp_path / "x.pt")
 
 
-def test_device_and_folder_in_place_of_a_checkpoint_end_in_a_message(tmp_path: Path) -> None:
-    for place in (Path("/dev/zero"), Path("/dev/null"), tmp_path):
+def test_device_pipe_and_folder_in_place_of_a_checkpoint_end_in_a_message(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in (Path("/dev/zero"), Path("/dev/null"), tmp_path / "pipe", tmp_path):
         with pytest.raises(CheckpointError, match=str(place)):
             load_checkpoint(place)
 

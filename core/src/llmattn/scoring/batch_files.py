@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from llmattn.rows import Row
 from llmattn.scoring.find_provider import settings_of
 from llmattn.scoring.options import ScoreChoice
 from llmattn.untrusted import WRONG_DATA, read_json
+from llmattn.whole_files import replacing
 
 __all__ = ["BatchFolder", "Pending", "batch_folder"]
 
@@ -98,13 +98,10 @@ class BatchFolder:
         now = time.time()
         plain = [[[row.query, row.keys, row.context] for row in request] for request in requests]
         path = self._folder / name
-        temporary = path.with_suffix(".tmp")
+        said = {"batch_id": batch_id, "submitted": now, "requests": plain}
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                json.dump({"batch_id": batch_id, "submitted": now, "requests": plain}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
+            with replacing(path) as new, new.open("w", encoding="utf-8") as file:
+                json.dump(said, file)
         except OSError as error:
             raise self._unwritable(error) from None
         return now

@@ -21,6 +21,7 @@ from torch import Tensor
 from llmattn.errors import CheckpointError
 from llmattn.training.torch_index import NotPlain, Storage, read_index
 from llmattn.untrusted import check_plain
+from llmattn.whole_files import open_file
 
 __all__ = ["read_torch_file"]
 
@@ -30,7 +31,7 @@ def read_torch_file(path: Path) -> Any:
     no more memory is taken than it is long. Raises CheckpointError.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             _check_kind(path, file.read(4096))
             return _read(file)
     except FileNotFoundError:
