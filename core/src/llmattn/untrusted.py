@@ -164,7 +164,7 @@ def check_types(data: Mapping[str, Any], types: Mapping[str, str], *, finite: bo
 
 
 def _written(kind: Any) -> str:
-    """A field's type as its class writes it, whether ``attrs.resolve_types`` has been here or not."""
+    """A field's type as its class writes it, resolved (``attrs.resolve_types``) or not."""
     if isinstance(kind, type) and get_origin(kind) is None:
         return kind.__name__
     return re.sub(r"\b(?:typing|collections\.abc)\.", "", str(kind))
