@@ -39,6 +39,8 @@ WORD = rf"\p{{Han}}\p{{M}}*|{_RUN}(?:['’]{_RUN})*"
 In the syntax of Oniguruma, which ``tokenizers`` reads."""
 MARK = (
     r"[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2]"
+    # \X would count the letters of all flags before each: time with the square of their number.
+    "|[\U0001f1e6-\U0001f1ff]{2}[\\p{M}\u200d\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]*"
     r"|(?=[^\w\s\p{Cc}\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff])\X"
 )
 """A mark that one can see, with all that combines with it: an emoji of several characters is one
