@@ -122,8 +122,11 @@ class WordTokenizer:
 
     def encode_batch(self, lines: Sequence[str]) -> list[list[int]]:
         """:meth:`encode` of many lines, in parallel."""
-        encoded = self._tokenizer.encode_batch_fast(list(lines), add_special_tokens=False)
-        return [encoding.ids for encoding in encoded]
+        return [
+            encoding.ids
+            for portion in _portions(lines, 10_000)  # an encoding takes much more than its ids
+            for encoding in self._tokenizer.encode_batch_fast(portion, add_special_tokens=False)
+        ]
 
     def written(self, lines: Iterable[str]) -> Iterator[list[str]]:
         """The tokens of each line as written, with what stands before them, then the rest of
