@@ -38,6 +38,7 @@ def test_json_that_is_not_plain_and_bounded_is_a_value_error(text: str | bytes) 
 
 def test_numbers_that_are_not_finite_are_read_on_wish() -> None:
     assert from_json("[Infinity]", finite=False) == [float("inf")]
+    assert from_json("[-1" + "0" * 400 + "]", finite=False) == [float("-inf")]
 
 
 def test_plain_json_is_read_as_it_is() -> None:

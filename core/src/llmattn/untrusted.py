@@ -50,7 +50,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 def from_json(text: str | bytes | memoryview, *, finite: bool = True) -> Any:
     """What JSON says. Raises ValueError for anything else, for a depth of more than MOST_DEPTH,
-    whole numbers of more than 64 bits, and numbers that are not finite, unless not ``finite``.
+    and for whole numbers of more than 64 bits and numbers that are not finite. Not ``finite``: the
+    latter two are floats, so that nonsense in one place does not hide what stands in another.
     """
     try:
         if not isinstance(text, str):
@@ -191,6 +192,11 @@ def _integer(text: str) -> int:
     return _integer_in_range(int(text) if len(text) < 25 else MOST_INTEGER + 1)
 
 
+def _number(text: str) -> int | float:
+    value = float(text)
+    return int(text) if abs(value) < MOST_INTEGER else value
+
+
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
@@ -200,7 +206,7 @@ def _finite(text: str) -> float:
 
 _JSON = {
     True: json.JSONDecoder(parse_int=_integer, parse_float=_finite, parse_constant=_finite),
-    False: json.JSONDecoder(parse_int=_integer),
+    False: json.JSONDecoder(parse_int=_number),
 }
 
 
