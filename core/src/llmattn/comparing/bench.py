@@ -30,6 +30,7 @@ from llmattn.model.shapes import parameter_count
 from llmattn.reading.files import is_pipe
 from llmattn.training.interrupt import StopWish
 from llmattn.training.loop import Trainer
+from llmattn.training.output import Output
 from llmattn.training.run import Run
 from llmattn.untrusted import from_json
 
@@ -130,7 +131,7 @@ class Bench:
         scored = scores.scored if scores else ()
         control = chosen.control if chosen else ""
         out = self._checkpoint(settings)
-        run = Run(trainer, out, str(self.path), feeds, scored, control=control)
+        run = Run(trainer, Output(out), str(self.path), feeds, scored, control=control)
         curve: list[tuple[int, float | None, float]] = []
         val_loss = test_loss = math.inf
         try:
