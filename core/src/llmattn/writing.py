@@ -17,6 +17,7 @@ from llmattn.errors import ConfigError, LlmattnError
 from llmattn.unfinished import unfinished
 
 __all__ = [
+    "STDOUT",
     "Kind",
     "check_output",
     "free_names",

@@ -23,9 +23,9 @@ def echo(text: str = "", *, err: bool = False) -> None:
     typer.echo(printable(text), err=err)  # noqa: TID251
 
 
-def echo_json(data: Any, *, indent: int | None = None) -> None:
+def echo_json(data: Any, *, indent: int | None = None, err: bool = False) -> None:
     """Print JSON, which is ASCII."""
-    typer.echo(json.dumps(data, indent=indent, default=str))  # noqa: TID251
+    typer.echo(json.dumps(data, indent=indent, default=str), err=err)  # noqa: TID251
 
 
 def ask_for_place(why: str) -> Path | None:

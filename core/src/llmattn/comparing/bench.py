@@ -18,7 +18,7 @@ from llmattn.comparing.arms import Arm
 from llmattn.comparing.config import SHARED, CompareConfig
 from llmattn.comparing.score_sets import score_sets
 from llmattn.comparing.shelf import OTHER_WINDOWS, Scores, ScoreShelf
-from llmattn.comparing.store import FinishedRun, make_folder, settings_key
+from llmattn.comparing.store import FinishedRun, settings_key
 from llmattn.comparing.text import first_words
 from llmattn.data.corpus import Split, load_corpus
 from llmattn.data.feed import Feeds, NoScores
@@ -33,6 +33,7 @@ from llmattn.training.loop import Trainer
 from llmattn.training.output import Output
 from llmattn.training.run import Run
 from llmattn.untrusted import from_json
+from llmattn.writing import make_folder
 
 __all__ = ["Bench"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
 import lmdb
 
-from llmattn.cache.lmdb.layout import DATABASES, ID_KEY
+from llmattn.cache.lmdb.layout import DATABASES, ID_KEY, MOVED
 from llmattn.cache.lmdb.opening import (
     Contents,
     Records,
@@ -134,8 +134,35 @@ class Store:
                 if not self.is_current():
                     raise Replaced
                 swap_in(self.path, contents(txn, self))
-            finally:
+            except BaseException:
                 txn.abort()
+                raise
+            with suppress(lmdb.Error):
+                # Whoever has the old file open learns that its records are in another one.
+                txn.put(MOVED, b"1", db=self.meta)
+                txn.commit()
+
+    def check_removed(self) -> None:
+        """Raise CacheError if the file is not at its path any more, and nobody has moved its
+        records to another one: what was stored since it was opened is lost.
+        """
+        if self.closed or self.is_current():
+            return
+        # To write, so that whoever moves the records just now has come to the end of it.
+        with (
+            translated(self.path),
+            self._gate.shared(),
+            self._env.begin(write=True) as txn,
+        ):
+            moved = txn.get(MOVED, db=self.meta) is not None
+        if moved:
+            return
+        what = "replaced by another file" if self.path.exists() else "removed"
+        raise CacheError(
+            f"{self.path} was {what} while it was in use: what it held, also what was scored since "
+            "then, is not at its place any more. Put the file back if you have it; else the same "
+            "command asks for those scores again."
+        )
 
     def contents(self, txn: Transaction) -> Contents:
         """Every record of the file, in order, by database."""
