@@ -11,7 +11,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from llmattn.cache.open import locate_cache
-from llmattn.cache.packed_folder import Packed, forget_packed, packed_of
+from llmattn.cache.packed_folder import Packed, forget_orphans, forget_packed, packed_of
 from llmattn.cache.protocol import FileCache, NamespaceInfo, ScoreCache
 from llmattn.cli import cache_files
 from llmattn.cli.cache_options import CacheDir, CacheName, Json, describe, find_namespace, opened
@@ -104,8 +104,8 @@ def stats(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json =
     if orphans:
         console.print()
         console.print(
-            f"Packed of namespaces that are not in the cache: {describe_packed(orphans)}. Remove them by: "
-            "llmattn cache purge --orphans",
+            f"Packed of namespaces that are not in the cache: {describe_packed(orphans)}. Remove "
+            "them by: llmattn cache purge --orphans",
             soft_wrap=True,
         )
 

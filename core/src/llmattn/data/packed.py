@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmattn.errors import CacheError
+from llmattn.unfinished import is_left_over, unfinished_in
 from llmattn.untrusted import MOST_BYTES, WRONG_DATA, from_json
 from llmattn.writing import Kind, written
 
@@ -119,6 +120,8 @@ def write_packed(
             f"No packed scores can be written to {path} ({error.strerror}): choose another "
             "--cache-dir."
         ) from None
+    for left in unfinished_in(path.parent):
+        is_left_over(left, remove=True)  # of other texts, too: these may never be read again
     with written(path, _PACKED, "--cache-dir") as file:
         filler = _Filler(len(channels))
         for number, (length, scores) in enumerate(zip(lengths, triangles, strict=True)):
