@@ -95,7 +95,8 @@ def stats(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json =
         echo_json({**totals, **plain}, indent=2)
         return
     console = make_console()
-    beside = f", and {decimal(totals['packed_bytes'])} packed beside it" if packed else ""
+    packed_size = decimal(sum(found.bytes for found in packed.values()))
+    beside = f", and {packed_size} packed beside it" if packed else ""
     line = f"{totals['cache']}: {decimal(size)}, {totals['pairs']:,} pairs{beside}"
     console.print(line, soft_wrap=True)
     for info in listed:
