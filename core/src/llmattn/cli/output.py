@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from llmattn.notices import notify
+from llmattn.paths import user_path
 from llmattn.printable import printable
 
 __all__ = ["ask_for_place", "echo", "echo_json", "echo_sampled"]
@@ -37,7 +38,7 @@ def ask_for_place(why: str) -> Path | None:
         answer = typer.prompt("Write it to another file", default="", err=True, show_default=False)
     except typer.Abort:
         return None
-    return Path(answer).expanduser() if answer else None
+    return user_path(answer) if answer else None
 
 
 def echo_sampled(text: str, *, end: str = "") -> None:
