@@ -53,6 +53,7 @@ class Store:
         self.path = path
         self.users = 0
         self.closed = False
+        self._removed: str | None = None
         self.vocabulary = Vocabulary()
         self._gate = _Gate()
         with translated(path):
@@ -146,19 +147,23 @@ class Store:
         """Raise CacheError if the file is not at its path any more, and nobody has moved its
         records to another one: what was stored since it was opened is lost.
         """
-        if self.closed or self.is_current():
-            return
+        if self._removed is None and not (self.closed or self.is_current()):
+            self._removed = "" if self._was_moved() else self._what_happened()
+        if self._removed:
+            raise CacheError(self._removed)
+
+    def _was_moved(self) -> bool:
         # To write, so that whoever moves the records just now has come to the end of it.
         with (
             translated(self.path),
             self._gate.shared(),
             self._env.begin(write=True) as txn,
         ):
-            moved = txn.get(MOVED, db=self.meta) is not None
-        if moved:
-            return
+            return txn.get(MOVED, db=self.meta) is not None
+
+    def _what_happened(self) -> str:
         what = "replaced by another file" if self.path.exists() else "removed"
-        raise CacheError(
+        return (
             f"{self.path} was {what} while it was in use: what it held, also what was scored since "
             "then, is not at its place any more. Put the file back if you have it; else the same "
             "command asks for those scores again."
@@ -244,6 +249,8 @@ def acquire(path: Path, settings: LmdbSettings) -> Store:
         if store is not None and not store.is_current():
             del _stores[path]
             if not store.closed:
+                with suppress(CacheError):
+                    store.check_removed()  # now, for those who use it: later it cannot be told
                 store.close()
             store = None
         if store is None:
