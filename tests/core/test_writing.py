@@ -7,13 +7,14 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from llmattn.drawing import save_picture
 from llmattn.errors import CacheError, ConfigError
-from llmattn.unfinished import unfinished, unfinished_in
+from llmattn.unfinished import scratch_folder, unfinished, unfinished_in
 from llmattn.writing import Kind, check_output, keep_beside, make_folder, written
 
 OURS = Kind("a letter", lambda head, _: head.startswith(b"dear"))
@@ -240,3 +241,15 @@ def test_a_picture_of_no_known_format_is_refused_beforehand(tmp_path: Path) -> N
     figure = pytest.importorskip("matplotlib.figure").Figure(figsize=(1, 1))
     with pytest.raises(ConfigError, match=r"picture\.doc: the name's end .*png"):
         save_picture(figure, tmp_path / "picture.doc")
+
+
+def test_temporary_folders_of_killed_processes_go_with_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "llmattn-killed").mkdir()
+    (tmp_path / "llmattn-killed" / "table").write_bytes(b"left")
+    (tmp_path / "another").mkdir()
+    with scratch_folder() as one, scratch_folder() as two:
+        assert {*tmp_path.iterdir()} == {one, two, tmp_path / "another"}
+    assert os.listdir(tmp_path) == ["another"]

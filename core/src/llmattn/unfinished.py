@@ -1,11 +1,15 @@
-"""Unfinished files: their process holds them while it lives, and the next one clears them away."""
+"""Unfinished and temporary files: their process holds them while it lives, and the next one clears
+them away.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import secrets
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,10 +18,11 @@ from typing import IO
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["is_left_over", "unfinished", "unfinished_in"]
+__all__ = ["is_left_over", "scratch_folder", "unfinished", "unfinished_in"]
 
 _LONGEST = 200
 """Bytes of a name that stand in that of its unfinished file."""
+_SCRATCH = "llmattn-"
 _NAME = re.compile(r"\..+\.[0-9A-Za-z_]+\.tmp")
 
 
@@ -49,6 +54,28 @@ def unfinished(target: Path) -> Iterator[IO[bytes]]:
         path.unlink(missing_ok=True)
 
 
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder for temporary files, gone at the end; what killed processes have left of theirs is
+    removed. Raises OSError.
+    """
+    for other in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
+        if is_left_over(other):
+            shutil.rmtree(other, ignore_errors=True)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_SCRATCH))
+        handle = None if sys.platform == "win32" else os.open(folder, os.O_RDONLY)
+        if handle is None or (_hold(handle) and folder.exists()):
+            break
+        os.close(handle)  # taken for a leftover in the moment before it was held
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
+
+
 def unfinished_in(folder: Path) -> list[Path]:
     """The unfinished files of a folder, also those that a process holds."""
     try:
@@ -59,7 +86,9 @@ def unfinished_in(folder: Path) -> list[Path]:
 
 
 def is_left_over(path: Path, *, remove: bool = False) -> bool:
-    """Whether no process holds an unfinished file; ``remove`` it then."""
+    """Whether no process holds an unfinished file, or a scratch folder, of this user; ``remove``
+    it then.
+    """
     if sys.platform == "win32":
         with suppress(OSError):  # there nobody can remove, or rename, a file that is open
             path.unlink() if remove else path.rename(path)
@@ -71,6 +100,8 @@ def is_left_over(path: Path, *, remove: bool = False) -> bool:
         return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(handle).st_uid != os.geteuid() and os.geteuid() != 0:
+            return False
         if remove:
             path.unlink()
     except OSError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import attrs
@@ -38,6 +37,7 @@ from llmattn.training.own_text import own_text
 from llmattn.training.reopen import reopen_feeds, settings_in_context, with_users_provider
 from llmattn.training.scores import channel_names, in_order, open_feeds, reading_of
 from llmattn.training.sharding import load_whole_weights, place
+from llmattn.unfinished import scratch_folder
 
 __all__ = ["Run", "begin", "is_of_this_launch", "resume"]
 
@@ -276,10 +276,10 @@ def _from_first(
         made = make()
         table = feeds_of(made).table
         if team.world > 1 and table is not None:
-            table.share(Path(folder))
+            table.share(folder)
         return made
 
-    with TemporaryDirectory(prefix="llmattn-") as folder:
+    with scratch_folder() as folder:
         made = team.from_first(make_shared, for_others)
         team.any(False)  # all have opened the file, which may then lose its name
     return made
