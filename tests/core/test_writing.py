@@ -247,9 +247,9 @@ def test_temporary_folders_of_killed_processes_go_with_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    (tmp_path / "llmattn-killed").mkdir()
-    (tmp_path / "llmattn-killed" / "table").write_bytes(b"left")
-    (tmp_path / "another").mkdir()
+    (tmp_path / ".llmattn-scratch-killed").mkdir()
+    (tmp_path / ".llmattn-scratch-killed" / "table").write_bytes(b"left")
+    (tmp_path / "llmattn-mine").mkdir()
     with scratch_folder() as one, scratch_folder() as two:
-        assert {*tmp_path.iterdir()} == {one, two, tmp_path / "another"}
-    assert os.listdir(tmp_path) == ["another"]
+        assert {*tmp_path.iterdir()} == {one, two, tmp_path / "llmattn-mine"}
+    assert os.listdir(tmp_path) == ["llmattn-mine"]

@@ -22,7 +22,8 @@ __all__ = ["is_left_over", "scratch_folder", "unfinished", "unfinished_in"]
 
 _LONGEST = 200
 """Bytes of a name that stand in that of its unfinished file."""
-_SCRATCH = "llmattn-"
+_SCRATCH = ".llmattn-scratch-"
+"""How temporary folders begin; no folder of a user's own does."""
 _NAME = re.compile(r"\..+\.[0-9A-Za-z_]+\.tmp")
 
 
@@ -60,7 +61,7 @@ def scratch_folder() -> Iterator[Path]:
     removed. Raises OSError.
     """
     for other in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
-        if is_left_over(other):
+        if sys.platform != "win32" and is_left_over(other):
             shutil.rmtree(other, ignore_errors=True)
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_SCRATCH))
