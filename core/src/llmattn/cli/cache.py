@@ -46,23 +46,21 @@ def ls(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json = Fa
     if as_json:
         echo_json([_plain(info, packed) for info in listed], indent=2)
         return
-    heads = ("namespace", "scores of", "rows", "pairs", "size", "packed", "cost", "updated")
+    heads = ["namespace", "scores of", "rows", "pairs", "size", "cost", "updated"]
+    any_packed = bool(packed)
+    if any_packed:  # a narrow terminal has no room for more
+        heads.insert(5, "packed")
     table = Table(*heads, box=None)
-    for column in table.columns[2:7]:
+    for column in table.columns[2:-1]:
         column.justify = "right"
     for info in listed:
-        table.add_row(
-            info.namespace[:12],
-            describe(info),
-            f"{info.rows:,}",
-            f"{info.pairs:,}",
-            decimal(info.bytes),
-            decimal(packed[info.namespace].bytes) if info.namespace in packed else "-",
-            _cost(info),
-            date(info.updated),
-        )
-    known = {info.namespace for info in listed}
-    for orphan in (found for name, found in packed.items() if name not in known):
+        cells = [info.namespace[:12], describe(info), f"{info.rows:,}", f"{info.pairs:,}"]
+        cells += [decimal(info.bytes), _cost(info), date(info.updated)]
+        if any_packed:
+            own = packed.pop(info.namespace, None)
+            cells.insert(5, decimal(own.bytes) if own else "-")
+        table.add_row(*cells)
+    for orphan in packed.values():
         size, updated = decimal(orphan.bytes), date(orphan.updated)
         table.add_row(orphan.namespace[:12], "(no scores)", "0", "0", "-", size, "-", updated)
     if table.rows:
