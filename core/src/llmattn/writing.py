@@ -38,12 +38,15 @@ class Kind:
     """Files of one kind. ``noun``: what one is called; ``is_ours`` knows one by its first and last
     bytes, and None takes any, where the name is one that only llmattn gives. ``error``: what is
     raised. ``streams``: one may go to a device, a pipe, or ``-``, which is standard output.
+    ``in_folder``: a user names only the folder. It may come from somebody else, so a link in it,
+    which could lead out of it, is replaced and not followed.
     """
 
     noun: str
     is_ours: Callable[[bytes, bytes], bool] | None
     error: type[LlmattnError] = ConfigError
     streams: bool = False
+    in_folder: bool = False
 
 
 def check_output(path: Path, kind: Kind, said: str = "") -> None:
@@ -52,7 +55,7 @@ def check_output(path: Path, kind: Kind, said: str = "") -> None:
     ``said``: the option that names it. Looks at what stands there, and tries the folder.
     """
     if not is_stream(path, kind, said):
-        with _translated(path, kind, said), unfinished(_target(path)):
+        with _translated(path, kind, said), unfinished(_target(path, kind)):
             pass
 
 
@@ -69,7 +72,7 @@ def written(path: Path, kind: Kind, said: str = "") -> Iterator[IO[bytes]]:
         with _translated(path, kind, said), _stream(path) as file:
             yield file
         return
-    target = _target(path)
+    target = _target(path, kind)
     with _translated(path, kind, said), unfinished(target) as file:
         yield file
         file.flush()
@@ -81,8 +84,8 @@ def put_in_place(fresh: Path, target: Path, file: IO[bytes] | None = None) -> No
     """Give a finished file, which may be open as ``file``, the name and the mode of another, and
     the owner if we may. Raises OSError.
     """
-    with suppress(FileNotFoundError):
-        found = os.stat(target)
+    found = os.lstat(target) if os.path.lexists(target) else None
+    if found is not None and stat.S_ISREG(found.st_mode):
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             os.chown(fresh, found.st_uid, found.st_gid)
         os.chmod(fresh, stat.S_IMODE(found.st_mode))
@@ -97,7 +100,7 @@ def keep_beside(path: Path) -> Path | None:
     ``model.1.pt`` for ``model.pt``, or the next one that is free. None if there is no file.
     Raises OSError.
     """
-    target = _target(path)
+    target = _followed(path)
     for kept in free_names(target):
         try:
             os.link(target, kept)
@@ -150,7 +153,7 @@ def is_stream(path: Path, kind: Kind, said: str = "") -> bool:
             return True
         raise kind.error(f"{name} is no file: {kind.noun} cannot go to standard output; name one.")
     try:
-        found = os.stat(path)
+        found = os.stat(path, follow_symlinks=not kind.in_folder)
     except FileNotFoundError:
         _check_folder(path, kind, said)
         return False
@@ -163,6 +166,8 @@ def is_stream(path: Path, kind: Kind, said: str = "") -> bool:
         if kind.streams:
             return True
         raise kind.error(f"{name} is a device or a pipe, and {kind.noun} is a file; name one.")
+    if stat.S_ISLNK(mode):
+        return False
     if not stat.S_ISREG(mode):
         raise kind.error(f"{name} is a disk or a socket, which is not written to; name a file.")
     if not mode & 0o222:
@@ -178,7 +183,7 @@ def is_stream(path: Path, kind: Kind, said: str = "") -> bool:
 
 
 def _check_folder(path: Path, kind: Kind, said: str) -> None:
-    folder = _target(path).parent
+    folder = _target(path, kind).parent
     if not folder.is_dir():
         what = "is no folder: make it one" if folder.exists() else "is not there: make it"
         raise kind.error(f"{_cannot(path, kind)}: {folder} {what}, or {_another(said)}.")
@@ -192,7 +197,12 @@ def _ends_of(path: Path, kind: Kind, said: str) -> tuple[bytes, bytes]:
         return head, file.read(_ENDS)
 
 
-def _target(path: Path) -> Path:
+def _target(path: Path, kind: Kind) -> Path:
+    """The file to write."""
+    return path if kind.in_folder else _followed(path)
+
+
+def _followed(path: Path) -> Path:
     """The file that a link leads to, or ``path`` itself."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 

@@ -19,11 +19,14 @@ _ABOUT = '{\n "about": {\n  "summary": '
 _MADE = "\nMade with:\n"
 _KINDS = {
     "result.json": Kind(
-        "the result of a comparison", lambda head, _: head.startswith(_ABOUT.encode())
+        "the result of a comparison",
+        lambda head, _: head.startswith(_ABOUT.encode()),
+        in_folder=True,
     ),
     "report.md": Kind(
         "the report of a comparison",
         lambda head, tail: head.startswith(_TITLE.encode()) and _MADE.encode() in tail,
+        in_folder=True,
     ),
 }
 

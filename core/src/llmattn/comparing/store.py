@@ -18,7 +18,7 @@ from llmattn.writing import Kind, make_folder, written
 
 __all__ = ["FinishedRun", "RunStore", "settings_key"]
 
-_RUN = Kind("a finished run", None)
+_RUN = Kind("a finished run", None, in_folder=True)
 
 
 @frozen

@@ -10,11 +10,12 @@ import numpy as np
 from llmattn.data.tokenizer import PRESETS, count_words
 from llmattn.errors import CorpusError
 from llmattn.reading.files import read_text
+from llmattn.whole_files import open_file
 from llmattn.writing import Kind, make_folder, written
 
 __all__ = ["first_words"]
 
-_TEXT = Kind("a text", None)
+_TEXT = Kind("a text", None, in_folder=True)
 
 
 def first_words(path: Path, words: int, folder: Path, *, preset: str = "words") -> Path:
@@ -37,7 +38,15 @@ def first_words(path: Path, words: int, folder: Path, *, preset: str = "words") 
     digest = hashlib.sha256(text).hexdigest()[:8]
     target = folder / f"{path.stem}-{words}-words-{digest}.txt"
     # Processes that train may read it now, so what is there already is left alone.
-    if not target.is_file() or target.read_bytes() != text:
+    if not _holds(target, text):
         with written(target, _TEXT, "--out") as file:
             file.write(text)
     return target
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        with open_file(path) as file:
+            return file.read(len(content) + 1) == content
+    except OSError:
+        return False

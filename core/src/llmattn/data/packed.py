@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from llmattn.errors import CacheError
 from llmattn.unfinished import is_left_over, unfinished_in
 from llmattn.untrusted import MOST_BYTES, WRONG_DATA, from_json
+from llmattn.whole_files import open_file
 from llmattn.writing import Kind, written
 
 __all__ = ["PackedScores", "entries", "key_digest", "open_packed", "write_packed"]
@@ -24,7 +25,7 @@ __all__ = ["PackedScores", "entries", "key_digest", "open_packed", "write_packed
 Triangle = NDArray[Any]
 """Scores of a piece of length L, ``(C, L (L + 1) / 2)``: row after row, up to the diagonal."""
 
-_PACKED = Kind("a file of packed scores", None, CacheError)
+_PACKED = Kind("a file of packed scores", None, CacheError, in_folder=True)
 _MAGIC = b"llmattn-tri-1\0\0\0"
 _TAIL = struct.Struct("<QI16s")  # length and checksum of the description, which stands before it
 _PORTION = 1 << 24
@@ -211,7 +212,7 @@ def _runs(lengths: NDArray[np.int64]) -> list[list[int]]:
 
 
 def _description(path: Path) -> dict[str, Any] | None:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         size = file.seek(0, os.SEEK_END)
         if size < _TAIL.size:
             return None
@@ -269,7 +270,7 @@ def _reopen(path: Path) -> PackedScores:
 
 def _checksum(path: Path, size: int) -> int:
     found = 0
-    with path.open("rb") as file:
+    with open_file(path) as file:
         while size > 0:
             portion = file.read(min(size, _PORTION))
             if not portion:

@@ -23,7 +23,7 @@ from llmattn.writing import Kind, written
 __all__ = ["BatchFolder", "Pending"]
 
 Requests = Sequence[Sequence[Row]]
-_BATCH = Kind("a note of a batch", None, CacheError)
+_BATCH = Kind("a note of a batch", None, CacheError, in_folder=True)
 _MOST_BYTES = 1 << 30
 """Of one batch: all the words that it asks about."""
 

@@ -164,9 +164,12 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkp
         raise CheckpointError(
             f"{path} is no checkpoint of llmattn; make one with: python -m llmattn.train"
         )
-    if data.get("version") != VERSION:
+    version = data.get("version")
+    if type(version) is not int:
+        raise CheckpointError(f"{path} is damaged: its version is no number; train again.")
+    if version != VERSION:
         raise CheckpointError(
-            f"{path} has checkpoint format {data.get('version')}, and this llmattn reads "
+            f"{path} has checkpoint format {version}, and this llmattn reads "
             f"{VERSION}: use the llmattn that wrote it, or train again."
         )
     try:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from llmattn.errors import CheckpointError
 from llmattn.untrusted import WRONG_DATA, read_json
+from llmattn.whole_files import check_file
 from llmattn.writing import Kind, check_output, written
 
 __all__ = ["CONFIG", "MODEL", "SCORES", "TOKENIZER", "check_folder", "read_folder", "write_folder"]
@@ -25,8 +26,9 @@ _CONFIG = Kind(
     "the settings of an exported model",
     lambda head, _: head.startswith(b'{\n  "format": "llmattn-checkpoint"'),
     CheckpointError,
+    in_folder=True,
 )
-_PART = Kind("a part of an exported model", None, CheckpointError)
+_PART = Kind("a part of an exported model", None, CheckpointError, in_folder=True)
 """Whose folder it is, the settings tell."""
 _IN_LIBRARY = ("vocabulary", "merges")
 
@@ -102,8 +104,8 @@ def read_folder(folder: Path) -> dict[str, Any]:
     try:
         data: dict[str, Any] = dict(read_json(folder / CONFIG))
         data["tokenizer"] = {**data["tokenizer"], **_words(read_json(folder / TOKENIZER)["model"])}
-        data["weights"] = load_file(folder / MODEL)
-        data["table"] = {**data["table"], **load_file(folder / SCORES)} if data["table"] else None
+        data["weights"] = _tensors(folder / MODEL)
+        data["table"] = {**data["table"], **_tensors(folder / SCORES)} if data["table"] else None
     except FileNotFoundError as error:
         name = Path(error.filename or MODEL).name
         raise CheckpointError(
@@ -115,6 +117,12 @@ def read_folder(folder: Path) -> dict[str, Any]:
             f"The exported model in {folder} is damaged ({error}): export it again."
         ) from None
     return {**data, "last": {}, "corpus": ""}
+
+
+def _tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Raises OSError or SafetensorError."""
+    check_file(path)
+    return load_file(path)
 
 
 def _words(model: Mapping[str, Any]) -> dict[str, Any]:
