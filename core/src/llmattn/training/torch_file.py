@@ -23,7 +23,36 @@ from llmattn.training.torch_index import NotPlain, Storage, read_index
 from llmattn.untrusted import check_plain
 from llmattn.whole_files import open_file
 
-__all__ = ["read_torch_file"]
+__all__ = ["read_torch_file", "write_torch_file"]
+
+
+def write_torch_file(file: IO[bytes], data: Any) -> None:
+    """``torch.save`` into an open file. Raises OSError where torch raises what it likes, such as
+    a RuntimeError for a full disk.
+    """
+    watched = _Watched(file)
+    try:
+        torch.save(data, watched)  # type: ignore[arg-type]
+    except RuntimeError as error:
+        raise watched.error or error from None
+
+
+class _Watched:
+    """A file that remembers the error it had, which torch does not pass on."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def read_torch_file(path: Path) -> Any:
