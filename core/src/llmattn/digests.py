@@ -9,8 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
-__all__ = ["EMPTY", "digest_of", "fill_digest", "has_digest"]
+from llmattn.whole_files import open_file
+
+__all__ = ["EMPTY", "digest_of", "fill_digest", "has_digest", "with_digest"]
 
 EMPTY = {"sha256": "0" * 64}
 """What a writer puts near the end, for :func:`fill_digest`."""
@@ -25,6 +28,14 @@ def fill_digest(path: Path, tail: int) -> None:
     with path.open("r+b") as file:
         file.seek(place)
         file.write(digest)
+
+
+def with_digest(before: Any, end: bytes) -> bytes:
+    """The last bytes of a file, with :data:`EMPTY` filled in; ``before``: the SHA-256, to go on
+    with, of all bytes that went out before, of which none can be changed any more.
+    """
+    before.update(end)
+    return end.replace(EMPTY["sha256"].encode(), before.hexdigest().encode())
 
 
 def has_digest(path: Path, tail: int) -> bool:
@@ -53,7 +64,7 @@ def _found(path: Path, tail: int) -> tuple[int, bytes] | None:
     """Where the digest stands, and what it is."""
     size = path.stat().st_size
     start = max(size - tail, 0)
-    with path.open("rb") as file:
+    with open_file(path) as file:
         file.seek(start)
         matches = list(_DIGEST.finditer(file.read(tail)))
     return (start + matches[-1].start(1), matches[-1][1]) if matches else None
@@ -61,7 +72,7 @@ def _found(path: Path, tail: int) -> tuple[int, bytes] | None:
 
 def _digest(path: Path, place: int) -> bytes:
     found = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_file(path) as file:
         left = place
         while left > 0 and (portion := file.read(min(left, _PORTION))):
             found.update(portion)

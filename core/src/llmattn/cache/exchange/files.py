@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
-import os
+import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from llmattn.cache.exchange import lines
-from llmattn.cache.exchange.portions import Portion
+from llmattn.cache.exchange.portions import HEAD, Portion
 from llmattn.errors import CacheError
+from llmattn.writing import STDOUT, Kind, written
 
 __all__ = ["read", "write"]
+
+_MARK = json.dumps(HEAD)[1:-1].encode()
+"""How the head begins in every form."""
+_LINES = Kind(
+    "a file of scores", lambda head, _: head.startswith(b"{" + _MARK), CacheError, streams=True
+)
+_PARQUET = Kind(
+    "a file of scores",
+    lambda head, tail: head.startswith(b"PAR1") and b"{" + _MARK in tail,
+    CacheError,
+)
 
 
 def write(path: Path, portions: Iterable[Portion]) -> tuple[int, int]:
     """Write ``portions`` to ``path``, whole or not at all; returns rows and pairs.
 
-    The name's end chooses the form: ``.parquet`` (needs pyarrow) or ``.jsonl``.
+    The name's end chooses the form: ``.parquet`` (needs pyarrow) or ``.jsonl``, of which ``-`` is
+    standard output. Raises CacheError, also for a file that is there and is none of these.
     """
     writer = _form(path)[0]
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    kind = _PARQUET if path.suffix == ".parquet" else _LINES
     try:
-        counts = writer(fresh, portions)
-        os.replace(fresh, path)
+        with written(path, kind) as file:
+            return writer(file, portions)
     except UnicodeEncodeError as error:
         raise CacheError(
             f"{path.suffix} files hold UTF-8, and a word is not ({error}): export to a name that "
             "ends in .jsonl."
         ) from None
-    except OSError as error:
-        raise CacheError(f"{path} cannot be written ({error.strerror or error}).") from None
-    finally:
-        with suppress(OSError):  # where its folder is none, it is not there either
-            fresh.unlink(missing_ok=True)
-    return counts
 
 
 def read(path: Path) -> Iterator[Portion]:
@@ -58,6 +64,6 @@ def _form(path: Path) -> tuple[Callable[..., tuple[int, int]], Callable[..., Ite
                 "that ends in .jsonl."
             ) from None
         return parquet.write, parquet.read
-    if path.suffix == ".jsonl":
+    if path.suffix == ".jsonl" or path == STDOUT:
         return lines.write, lines.read
     raise CacheError(f"{path}: the name of a score file ends in .parquet or .jsonl.")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from llmattn.cache.exchange.portions import (
     make_row,
     read_description,
 )
-from llmattn.digests import EMPTY, fill_digest, has_digest
+from llmattn.digests import EMPTY, has_digest, with_digest
 from llmattn.errors import CacheError
 from llmattn.rows import Row, Scores
 from llmattn.untrusted import WRONG_DATA, from_json, lines_of
@@ -30,28 +31,37 @@ _TAIL = 1024
 """Bytes in which the last line stands."""
 
 
-def write(path: Path, portions: Iterable[Portion]) -> tuple[int, int]:
-    """Write ``portions``; returns rows and pairs."""
+def write(file: IO[bytes], portions: Iterable[Portion]) -> tuple[int, int]:
+    """Write ``portions``, in one go, as into a pipe; returns rows and pairs."""
     namespaces = rows = pairs = 0
-    with open(path, "w", encoding="ascii") as file:
-        file.write(json.dumps(HEAD) + "\n")
-        for portion in portions:
-            file.write(json.dumps(describe_portion(portion)) + "\n")
-            for row, scores in portion.rows:
-                line: dict[str, Any] = {"query": row.query, "keys": row.keys}
-                if row.context:
-                    line["context"] = row.context
-                line["scores"] = [
-                    [None if math.isnan(v) else v for v in channel] for channel in scores.tolist()
-                ]
-                file.write(json.dumps(line) + "\n")
-                rows += 1
-                pairs += len(row.keys)
-            namespaces += 1
-        counts = {"namespaces": namespaces, "rows": rows, "pairs": pairs}
-        file.write(json.dumps({_END: counts, **EMPTY}) + "\n")
-    fill_digest(path, _TAIL)
+    digest = hashlib.sha256()
+
+    def put(data: Mapping[str, Any]) -> None:
+        line = _line(data)
+        digest.update(line)
+        file.write(line)
+
+    put(HEAD)
+    for portion in portions:
+        put(describe_portion(portion))
+        for row, scores in portion.rows:
+            line: dict[str, Any] = {"query": row.query, "keys": row.keys}
+            if row.context:
+                line["context"] = row.context
+            line["scores"] = [
+                [None if math.isnan(v) else v for v in channel] for channel in scores.tolist()
+            ]
+            put(line)
+            rows += 1
+            pairs += len(row.keys)
+        namespaces += 1
+    counts = {"namespaces": namespaces, "rows": rows, "pairs": pairs}
+    file.write(with_digest(digest, _line({_END: counts, **EMPTY})))
     return rows, pairs
+
+
+def _line(data: Mapping[str, Any]) -> bytes:
+    return json.dumps(data).encode("ascii") + b"\n"
 
 
 class _Lines:

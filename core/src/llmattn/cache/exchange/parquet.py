@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -48,13 +48,13 @@ _FIELDS = [
 ]
 
 
-def write(path: Path, portions: Iterable[Portion]) -> tuple[int, int]:
+def write(file: IO[bytes], portions: Iterable[Portion]) -> tuple[int, int]:
     """Write ``portions``; returns rows and pairs."""
     portions = list(portions)
     head = {**HEAD, "namespaces": [describe_portion(portion) for portion in portions]}
     schema = pa.schema(_FIELDS, metadata={_METADATA: json.dumps(head).encode()})
     rows = pairs = 0
-    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
+    with pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
         for portion in portions:
             while batch := list(islice(portion.rows, _ROWS)):
                 writer.write_table(_table(portion.identity.namespace, batch, schema))
@@ -62,6 +62,8 @@ def write(path: Path, portions: Iterable[Portion]) -> tuple[int, int]:
                 pairs += sum(len(row.keys) for row, _ in batch)
         end = {"namespaces": len(portions), "rows": rows, "pairs": pairs, **EMPTY}
         writer.add_key_value_metadata({_END: json.dumps(end)})
+    file.flush()
+    path = Path(file.name)
     fill_digest(path, _footer(path))
     return rows, pairs
 

@@ -35,6 +35,7 @@ __all__ = [
     "LAYOUT",
     "LAYOUT_KEY",
     "LAYOUT_VALUE",
+    "MOVED",
     "PAIR_KEY",
     "PLACE",
     "PREFIX_HASH",
@@ -52,6 +53,8 @@ LAYOUT = b"3"
 LAYOUT_KEY = b"layout"
 DATABASES = (b"meta", b"namespaces", b"tokens", b"pairs", b"texts", b"prefixes")
 LAST_SPACE = b"last namespace"
+MOVED = b"moved"
+"""Stands in the meta table of a file whose records were written to another one."""
 ID_BYTES = 4
 """Bytes of a word's id in values (u32)."""
 ID_KEY = struct.Struct(">I")
