@@ -27,6 +27,7 @@ from llmattn.providers.protocol import (
     LocalProvider,
     NeedsText,
 )
+from llmattn.registry import Registered
 from llmattn.rows import Row, Scores
 from llmattn.scoring.batch_files import BatchFolder
 from llmattn.scoring.budget import Budget
@@ -72,6 +73,7 @@ class ScoreSource:
     The provider lives on one event loop of its own for as long as the source is open, so its
     connections are reused by every call. ``batches``: the folder in which batches of all
     namespaces are remembered; what one of them will answer is not asked for meanwhile.
+    ``registered``: what states the prices of the provider's models; None: nobody does.
     """
 
     def __init__(
@@ -82,8 +84,10 @@ class ScoreSource:
         options: ScoringOptions = ScoringOptions(),
         addresses: Sequence[tuple[str, str]] = (),
         batches: Path | None = None,
+        registered: Registered | None = None,
     ) -> None:
         self.name = name
+        self._registered = registered
         self._addresses = tuple(addresses)
         self.provider = provider
         self.cache = cache
@@ -295,7 +299,7 @@ class ScoreSource:
             self._progress.update(report)
 
     def _find_price(self) -> Price | None:
-        """What the user says, else what the table says; None if neither knows."""
+        """What the user says, else what the provider states; None if neither knows."""
         options = self.options
         if self.local:
             return Price(0.0, 0.0)
@@ -305,8 +309,9 @@ class ScoreSource:
                 "cannot be kept: use --max-requests."
             )
         model = str(dict(self.identity.details).get("model", ""))
-        known = price_of(self.name, model)
         prompt, completion = options.price_in, options.price_out
+        lacking = prompt is None or completion is None
+        known = price_of(self._registered, model) if self._registered and lacking else None
         if known is not None:
             prompt = known.prompt if prompt is None else prompt
             completion = known.completion if completion is None else completion
@@ -378,7 +383,13 @@ def open_sources(
             try:
                 batches = cache_folder(store, cache_dir=choice.cache_dir) / "batches"
                 source = ScoreSource(
-                    each.name, built.provider, store, choice.scoring, built.addresses, batches
+                    each.name,
+                    built.provider,
+                    store,
+                    choice.scoring,
+                    built.addresses,
+                    batches,
+                    each,
                 )
                 sources.append(source)
             except BaseException:
