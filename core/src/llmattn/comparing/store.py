@@ -14,7 +14,7 @@ import attrs
 from attrs import frozen
 
 from llmattn.errors import ConfigError
-from llmattn.notices import notify
+from llmattn.notices import warn
 from llmattn.untrusted import WRONG_DATA, build, read_json
 
 __all__ = ["FinishedRun", "RunStore", "make_folder", "settings_key"]
@@ -85,7 +85,7 @@ class RunStore:
             return None
         except (OSError, *WRONG_DATA) as error:
             reason = getattr(error, "strerror", None) or error
-            notify(f"{path} is damaged ({reason}); this run is made anew.")
+            warn(f"{path} is damaged ({reason}); this run is made anew.")
             return None
 
     def keep(self, run: FinishedRun) -> None:

@@ -16,7 +16,7 @@ from llmattn.cache.open import cache_folder, open_cache
 from llmattn.cache.protocol import ScoreCache
 from llmattn.errors import BadReply, ConfigError, LlmattnError, PluginError
 from llmattn.identity import Identity
-from llmattn.notices import notify, notify_once
+from llmattn.notices import notify, notify_once, warn
 from llmattn.options import options_of
 from llmattn.plugins import Plugins, load_plugins
 from llmattn.providers.prices import Price, price_of
@@ -40,7 +40,7 @@ from llmattn.scoring.find_provider import (
 from llmattn.scoring.limiter import AdaptiveLimiter
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.planner import merge_rows
-from llmattn.scoring.progress import ScoringProgress, describe
+from llmattn.scoring.progress import describe, following
 from llmattn.scoring.quality import Trial
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.scorer import Scorer
@@ -106,7 +106,7 @@ class ScoreSource:
         self._portal_manager: Any = None
         self._portal: BlockingPortal | None = None
         self._scorer: Scorer | None = None
-        self._progress: ScoringProgress | None = None
+        self._follow: Callable[[FillReport], None] | None = None
         self._given_up = False
 
     def missing(self, rows: Sequence[Row]) -> list[Row]:
@@ -148,8 +148,7 @@ class ScoreSource:
         portal, scorer = self._start()
         report = FillReport()
         priced = self.price is not None and not self.local
-        with ScoringProgress(self.name, quiet=self.options.quiet, priced=priced) as progress:
-            self._progress = progress
+        with following(self.name, quiet=self.options.quiet, priced=priced) as self._follow:
             future = portal.start_task_soon(scorer.fill, rows, report)
             try:
                 future.result()
@@ -215,7 +214,7 @@ class ScoreSource:
                 return self.scores(rows)
             except BadReply as error:
                 self._given_up = True
-                notify(f"{error} Going on without what it would say.")
+                warn(f"{error} Going on without what it would say.")
         return self.cache.get(self.identity, rows)
 
     def call(self, function: Callable[..., Awaitable[T]], *arguments: object) -> T:
@@ -295,8 +294,8 @@ class ScoreSource:
             notify_once(f"asking {address}, from {origin}")
 
     def _show(self, report: FillReport) -> None:
-        if self._progress is not None:
-            self._progress.update(report)
+        if self._follow is not None:
+            self._follow(report)
 
     def _find_price(self) -> Price | None:
         """What the user says, else what the provider states; None if neither knows."""
@@ -422,7 +421,7 @@ def _named_by(environ: Mapping[str, str], plugins: Plugins) -> str:
     """The provider that the environment names; the user is told if it names none."""
     name, fallback = choose_provider(plugins, environ)
     if fallback:
-        notify(
+        warn(
             f"No LLM provider is set up (LLM_PROVIDER, or a key): using {name!r}, "
             "which works offline."
         )
