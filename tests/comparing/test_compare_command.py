@@ -197,7 +197,7 @@ def interrupt(folder: Path, number: signal.Signals, *options: str) -> str:
             process.send_signal(number)
             break
     _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert "Traceback" not in told
     return told.splitlines()[-1]
 

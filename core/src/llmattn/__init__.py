@@ -6,7 +6,6 @@ The names below are loaded when they are used, so that ``import llmattn`` stays 
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from llmattn.training.config import TrainConfig
     from llmattn.usage import Usage
 
-__version__ = _version("llmattn-core")
+    __version__: str
 
 _HOME = {
     "AttentionProvider": "llmattn.providers.protocol",
@@ -77,6 +76,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # takes 30 ms, in which Ctrl-C shows a traceback
+
+        return version("llmattn-core")
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'llmattn' has no attribute {name!r}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +21,7 @@ from llmattn.errors import ConfigError
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
 from llmattn.secrets import redact
+from llmattn.signals import exit_code
 from llmattn.training.config import TrainConfig
 
 __all__ = ["compare"]
@@ -217,13 +217,11 @@ def compare(
 
     from llmattn.cli.compare_show import run_and_show
 
-    # A scheduler's SIGTERM ends a comparison as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run_and_show(settings, command=command, json=as_json)
     except KeyboardInterrupt:
         notify(f"Interrupted: finished runs are kept in {out}. The same command makes the others.")
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_code()) from None
 
 
 def _one_choice_of_rates(

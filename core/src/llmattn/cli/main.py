@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
-from llmattn import __version__
+from llmattn import __version__, signals
 from llmattn.cli import cache, compare, evaluate, export, plan, plugins, sample, score, show, train
 from llmattn.cli.output import echo
 from llmattn.errors import LlmattnError
@@ -20,10 +21,23 @@ from llmattn.notices import forget_told, notify
 from llmattn.printable import printable
 from llmattn.secrets import RedactingFilter
 
-__all__ = ["app", "main", "run_command"]
+__all__ = ["app", "main"]
+
+
+class _Commands(TyperGroup):
+    """Those that a signal stops say so in one line, before typer makes of each the same code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            notify("interrupted")
+            raise typer.Exit(signals.exit_code()) from None
+
 
 app = typer.Typer(
     name="llmattn",
+    cls=_Commands,
     help="Train and sample small GPTs whose attention scores come from outside.",
     epilog="Every command takes --debug: log requests (keys hidden) and show tracebacks.",
     no_args_is_help=True,
@@ -73,7 +87,9 @@ class _HarmlessFormatter(logging.Formatter):
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 done, 1 failed, 2 wrongly called, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 failed, 2 wrongly called, 128 and the number of the
+    signal that stopped it (130: Ctrl-C).
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -81,38 +97,39 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     debug = _take_debug(arguments)
     forget_told()
+    with signals.as_interrupts():
+        sys.exit(_run(arguments, debug))
+
+
+def _run(arguments: Sequence[str], debug: bool) -> int:
+    """Run the command line; gives the exit code, or raises SystemExit with it."""
     try:
         # Not standalone: typer would print what was typed as it is.
         code = app(args=arguments, prog_name="llmattn", standalone_mode=False)
     except LlmattnError as error:
         _fail(f"error: {error}", error, debug)
-    except KeyboardInterrupt:
-        notify("interrupted")
-        sys.exit(130)
     except BrokenPipeError:
         # The reader of our output has gone; nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return 1
     except typer.Abort:
         notify("aborted")
-        sys.exit(1)
+        return 1
     except MemoryError as error:
         _fail(f"error: {_NO_MEMORY}", error, debug)
     except Exception as error:
         if isinstance(usage := getattr(error, "exit_code", None), int):
             _show_usage(error)
-            sys.exit(usage)
+            return usage
+        if signals.received() and not debug:  # a library has made another error of the interrupt
+            notify("interrupted")
+            return signals.exit_code()
         if _is_out_of_memory(error):
             _fail(f"error: {_NO_MEMORY}", error, debug)
         # A fault of ours: say so in one line.
         kind = type(error).__name__
         _fail(f"error: a fault in llmattn: {kind}: {error} (--debug shows where)", error, debug)
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def run_command(name: str) -> NoReturn:
-    """Run one subcommand with the process's arguments, for ``python -m llmattn.NAME``."""
-    main([name, *sys.argv[1:]])
+    return code if isinstance(code, int) else 0
 
 
 def _take_debug(arguments: list[str]) -> bool:

@@ -17,6 +17,7 @@ from llmattn.cli.parsing import explicit_options, use_threads
 from llmattn.cli.unused import refuse_scores
 from llmattn.errors import ConfigError
 from llmattn.model.config import ATTENTION, ModelConfig, variants_with
+from llmattn.signals import exit_code
 from llmattn.training.choice import ScoreChoice
 from llmattn.training.config import TrainConfig
 
@@ -296,7 +297,7 @@ def train(
             tensorboard=tensorboard,
         )
     if outcome == "interrupted":
-        raise typer.Exit(130)
+        raise typer.Exit(exit_code())
 
 
 def _refuse(names: Sequence[str], explicit: Sequence[str]) -> None:

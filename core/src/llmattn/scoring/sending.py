@@ -65,6 +65,8 @@ class Sender:
         self.budget = budget
         self.limiter = limiter
         self.proven = False
+        self.under_way = 0
+        """Requests that are sent and not answered."""
         self.sizes = Sizes(provider)
         self.notify = notify
         self.name = provider.identity().provider
@@ -91,6 +93,7 @@ class Sender:
                 return None
             billed: Usage | None = None  # not known: it is taken at the estimate
             requests = 1
+            self.under_way += 1
             try:
                 self._before_asking()
                 reply = await self.provider.score(request)
@@ -100,6 +103,7 @@ class Sender:
                 self._slow_down(error, sent, run)
                 raise
             finally:
+                self.under_way -= 1
                 usage = evolve(billed or self._estimate(request), requests=max(1, requests))
                 run.paid(self.budget.settle(reserved, usage))
             if not (self._may_be_silent or _says_something(reply)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -35,8 +36,10 @@ from llmattn.scoring.progress import ScoringProgress, describe
 from llmattn.scoring.quality import Trial
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.scorer import Scorer
+from llmattn.scoring.stopping import finish
 from llmattn.scoring.unknown import missing_rows
 from llmattn.settings import environment
+from llmattn.signals import leave_at_once
 
 __all__ = ["NOT_ASKED", "ScoreSource", "give_back", "open_source", "open_sources"]
 
@@ -44,9 +47,6 @@ T = TypeVar("T")
 
 NOT_ASKED = "nobody was asked; --ask (train --resume: --provider NAME) has"
 """Beginning of what is said of scores that are lacking and may not be asked for."""
-
-_GRACE = 5.0
-"""Seconds that answers under way are awaited after Ctrl-C."""
 
 
 class ScoreSource:
@@ -82,6 +82,7 @@ class ScoreSource:
         self._scorer: Scorer | None = None
         self._progress: ScoringProgress | None = None
         self._given_up = False
+        self._untold = FillReport()
 
     def missing(self, rows: Sequence[Row]) -> list[Row]:
         """What the cache lacks of ``rows``; asks nothing."""
@@ -93,8 +94,8 @@ class ScoreSource:
 
         ``beside``: the rest of a larger run, for the summary if it ends here.
         Raises ProviderError, PluginError or CacheError when going on is useless. Ctrl-C:
-        answers under way are awaited for 5 seconds and kept, a summary is printed, and
-        KeyboardInterrupt is raised.
+        answers under way are awaited and kept, a summary is printed, and KeyboardInterrupt is
+        raised; a second one does not wait.
         """
         if not self.options.ask:
             return self._only_read(rows)
@@ -103,19 +104,30 @@ class ScoreSource:
         priced = self.price is not None and not self.local
         with ScoringProgress(self.name, quiet=self.options.quiet, priced=priced) as progress:
             self._progress = progress
-            future = portal.start_task_soon(scorer.fill, rows, report)
+            work = portal.start_task_soon(scorer.fill, rows, report)
             try:
-                future.result()
-            except KeyboardInterrupt:
-                notify("Stopping: answers under way are awaited for 5 seconds.")
-                portal.call(scorer.stop, "interrupted", _GRACE)
-                future.result()
-                self._tell_end(beside + report if beside else report)
-                raise
+                self._finish(work, scorer.stop, lambda: self._tell_end(report, beside))
             except LlmattnError:
-                self._tell_end(beside + report if beside else report)
+                self._tell_end(report, beside)
                 raise
+        self._untold += report
         return report
+
+    def _finish(
+        self,
+        work: Future[T],
+        stop: Callable[[str, float], int],
+        tell: Callable[[], None] = lambda: None,
+    ) -> T:
+        """What ``work`` comes to. Raises KeyboardInterrupt, after ``tell()``, if one came."""
+        assert self._portal
+        try:
+            return finish(work, self._portal, stop, patience=self.provider.limits.timeout)
+        except KeyboardInterrupt:
+            tell()
+            if not work.done():
+                leave_at_once()
+            raise
 
     def _only_read(self, rows: Sequence[Row]) -> FillReport:
         """What a fill that asks nobody comes to."""
@@ -128,8 +140,10 @@ class ScoreSource:
             report.stopped = f"{NOT_ASKED} {self.name} score them, which may cost money."
         return report
 
-    def _tell_end(self, whole: FillReport) -> None:
+    def _tell_end(self, report: FillReport, beside: FillReport | None) -> None:
         """Say what a run that was broken off has done, if it has asked for anything."""
+        self._untold += report
+        whole = beside + report if beside else self._untold
         if whole.usage.requests:
             notify(self.summary(whole))
             notify("What was answered and kept is not lost; the same command goes on from here.")
@@ -156,10 +170,12 @@ class ScoreSource:
         """Await ``function(*arguments)`` on the provider's event loop."""
         portal, _ = self._start()
         self._tell_addresses()
-        return portal.call(function, *arguments)
+        work = portal.start_task_soon(function, *arguments)
+        return self._finish(work, lambda reason, grace: 1)
 
     def summary(self, report: FillReport) -> str:
-        """One line on what a run did and cost."""
+        """One line on what a run did and cost; :meth:`close` tells what none has told."""
+        self._untold = FillReport()
         text = f"{self.name}: {report.pairs:,} pairs, {report.cached:,} cached, "
         text += f"{report.scored:,} scored now"
         if report.left:
@@ -176,7 +192,11 @@ class ScoreSource:
         return text
 
     def close(self) -> None:
-        """Close the provider's connections and the cache."""
+        """Close the provider's connections and the cache. What has been asked and was not told
+        is, however the run has ended.
+        """
+        if self._untold.usage.requests and not self.local:
+            notify(self.summary(self._untold))
         portal, self._portal = self._portal, None
         closed, self._closed = self._closed, True
         with ExitStack() as last_first:
