@@ -13,7 +13,7 @@ from llmattn.data.fill import stages_of
 from llmattn.data.pairs import PairCounts
 from llmattn.errors import CacheError, ProviderRejected
 from llmattn.scoring.batch import Batches, Handed
-from llmattn.scoring.options import ScoringOptions
+from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.source import ScoreSource, open_source
 from llmattn.testing.server import ScoreServer
 from support_scoring import assert_scored, some_rows
@@ -29,7 +29,8 @@ def opened(
     """The provider `openai` with its batches, four pairs a request."""
     options = {"base_url": server.url, "api_key": "sk-any-key", "model": "test-model"}
     options |= {"pairs_per_request": "4", "timeout": "5", **settings}
-    with open_source("openai", options=options, cache_dir=folder, scoring=scoring) as source:
+    choice = ScoreChoice(options=options, cache_dir=folder, scoring=scoring)
+    with open_source("openai", choice) as source:
         yield source, Batches(source, folder)
 
 

@@ -14,12 +14,16 @@ from urllib.parse import quote
 
 from attrs import frozen
 
+from llmattn.cache.open import locate_cache
+from llmattn.cache.protocol import FileCache, ScoreCache
 from llmattn.errors import CacheError
 from llmattn.locks import folder_lock
 from llmattn.rows import Row
+from llmattn.scoring.find_provider import settings_of
+from llmattn.scoring.options import ScoreChoice
 from llmattn.untrusted import WRONG_DATA, read_json
 
-__all__ = ["BatchFolder", "Pending"]
+__all__ = ["BatchFolder", "Pending", "batch_folder"]
 
 Requests = Sequence[Sequence[Row]]
 _MOST_BYTES = 1 << 30
@@ -138,3 +142,11 @@ def _read(path: Path) -> Pending:
         raise CacheError(
             f"{path} does not describe a batch ({error}); move it away to go on."
         ) from None
+
+
+def batch_folder(cache: ScoreCache, choice: ScoreChoice) -> Path:
+    """Where batches are remembered: beside the cache's file, or where the default one has its."""
+    if isinstance(cache, FileCache):
+        return cache.path.parent
+    given = settings_of("lmdb", choice.settings)
+    return locate_cache(cache_dir=choice.cache_dir, options=given).parent

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+import attrs
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from llmattn.cache.open import open_cache
@@ -17,20 +17,20 @@ from llmattn.cache.protocol import ScoreCache
 from llmattn.errors import BadReply, ConfigError, LlmattnError, PluginError
 from llmattn.identity import Identity
 from llmattn.notices import notify, notify_once
-from llmattn.plugins import load_plugins
+from llmattn.options import options_of
+from llmattn.plugins import Plugins, load_plugins
 from llmattn.providers.prices import Price, price_of
 from llmattn.providers.protocol import AttentionProvider, Estimator, LocalProvider, NeedsText
 from llmattn.rows import Row, Scores
 from llmattn.scoring.budget import Budget
-from llmattn.scoring.choose import (
+from llmattn.scoring.find_provider import (
+    assign_options,
     build_provider,
-    check_owners,
     choose_provider,
-    options_of,
-    settle_options,
+    settings_of,
 )
 from llmattn.scoring.limiter import AdaptiveLimiter
-from llmattn.scoring.options import ScoringOptions
+from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.planner import merge_rows
 from llmattn.scoring.progress import ScoringProgress, describe
 from llmattn.scoring.quality import Trial
@@ -41,12 +41,18 @@ from llmattn.scoring.unknown import missing_rows
 from llmattn.settings import environment
 from llmattn.signals import leave_at_once
 
-__all__ = ["NOT_ASKED", "ScoreSource", "give_back", "open_source", "open_sources"]
+__all__ = ["NOT_ASKED", "ScoreSource", "check_kinds", "give_back", "open_source", "open_sources"]
 
 T = TypeVar("T")
 
 NOT_ASKED = "nobody was asked; --ask (train --resume: --provider NAME) has"
 """Beginning of what is said of scores that are lacking and may not be asked for."""
+
+_PAIRS, _TEXTS = "of pairs of words", "in context"
+_KINDS = (
+    ("pair", _PAIRS, _TEXTS, " --max-requests and --max-cost limit those, too."),
+    ("prefix", _TEXTS, _PAIRS, ""),
+)
 
 
 class ScoreSource:
@@ -284,84 +290,93 @@ def give_back(provider: AttentionProvider) -> None:
 
 def open_source(
     provider: str | None = None,
+    choice: ScoreChoice = ScoreChoice(),
     *,
-    options: Mapping[str, str] | None = None,
-    model: str | None = None,
-    cache: str = "lmdb",
-    cache_dir: Path | None = None,
     text: Sequence[Sequence[str]] | None = None,
-    scoring: ScoringOptions = ScoringOptions(),
 ) -> ScoreSource:
-    """Open a provider (None: the one that the environment names) with its cache.
-
-    ``options``: settings of provider and cache as text, ``{"window": "5"}`` or
-    ``{"cooccurrence.window": "5", "lmdb.sync": "false"}``; they win over the environment.
-    ``text``: the training lines as tokens, for providers that count in them.
-    Raises ConfigError, PluginError or CacheError.
-    """
-    options = options or {}
-    environ = environment()
-    plugins = load_plugins()
-    if provider is None:
-        provider, fallback = choose_provider(plugins, environ)
-        if fallback:
-            notify(
-                f"No LLM provider is set up (LLM_PROVIDER, or a key): using {provider!r}, "
-                "which works offline."
-            )
-    registered = plugins.provider(provider)
-    built = build_provider(
-        registered,
-        options=options_of(provider, options, default_owner=True),
-        model=model,
-        environ=environ,
-    )
-    if isinstance(built.provider, NeedsText):
-        if text is None:
-            raise ConfigError(f"The provider {provider!r} counts words in a text; give it one.")
-        built.provider.read_text(text)
-    store = open_cache(
-        cache,
-        cache_dir=cache_dir,
-        options=options_of(cache, options, default_owner=False),
-        plugins=plugins,
-    )
-    try:
-        return ScoreSource(provider, built.provider, store, scoring, built.addresses)
-    except BaseException:
-        store.close()
-        raise
+    """Open one provider with its cache: :func:`open_sources` of a ``choice`` of this one."""
+    names = () if provider is None else (provider,)
+    (source,) = open_sources(attrs.evolve(choice, providers=names), text=text)
+    return source
 
 
 def open_sources(
-    providers: Sequence[str] = (),
-    *,
-    options: Mapping[str, str] | None = None,
-    cache: str = "lmdb",
-    **rest: Any,
+    choice: ScoreChoice = ScoreChoice(), *, text: Sequence[Sequence[str]] | None = None
 ) -> list[ScoreSource]:
-    """Open several providers (none named: the one that the environment names).
+    """Open the providers of ``choice``, each with the cache.
 
-    As :func:`open_source`; their channels stand side by side in the model. An option without
-    an owner is for those of several that have it. One whose owner is not among them, or that
-    none has, is an error.
+    Their channels stand side by side in the model. A setting without an owner is for those of
+    several that have it. ``text``: the training lines as tokens, for providers that count in
+    them. Raises ConfigError, also for a setting that none of them would read, PluginError or
+    CacheError.
     """
-    if len(set(providers)) < len(providers):
-        raise ConfigError(f"A provider is named twice: {', '.join(providers)}.")
-    if len(providers) > 1:
-        plugins = load_plugins()
-        options = settle_options(options or {}, [plugins.provider(name) for name in providers])
+    plugins, environ = load_plugins(), environment()
+    names = choice.providers or (_named_by(environ, plugins),)
+    if len(set(names)) < len(names):
+        raise ConfigError(f"A provider is named twice: {', '.join(names)}.")
+    registered = [plugins.provider(name) for name in names]
+    settings = assign_options(choice.settings, registered, [choice.cache])
     sources: list[ScoreSource] = []
     try:
-        names: list[str | None] = [*providers] or [None]
-        sources.extend(open_source(name, options=options, cache=cache, **rest) for name in names)
-        check_owners(options or {}, [*(source.name for source in sources), cache])
+        for each in registered:
+            built = build_provider(
+                each,
+                options=settings_of(each.name, settings),
+                model=choice.model,
+                environ=environ,
+            )
+            if isinstance(built.provider, NeedsText):
+                if text is None:
+                    raise ConfigError(
+                        f"The provider {each.name!r} counts words in a text; give it one."
+                    )
+                built.provider.read_text(text)
+            store = open_cache(
+                choice.cache,
+                cache_dir=choice.cache_dir,
+                options=settings_of(choice.cache, settings),
+                plugins=plugins,
+            )
+            try:
+                source = ScoreSource(
+                    each.name, built.provider, store, choice.scoring, built.addresses
+                )
+                sources.append(source)
+            except BaseException:
+                store.close()
+                raise
         _check_one_budget(sources)
     except BaseException:
         for source in sources:
             source.close()
         raise
     return sources
+
+
+def check_kinds(sources: Sequence[ScoreSource], choice: ScoreChoice) -> None:
+    """Raise ConfigError for an option of ``choice`` about a kind of scores, of pairs or in
+    context, that none of ``sources`` has.
+    """
+    scopes = {source.identity.scope.value for source in sources}
+    names = ", ".join(dict.fromkeys(source.name for source in sources))
+    for scope, kind, other, instead in _KINDS:
+        if scope not in scopes and choice.says_of(scope) and sources:
+            flags = " and ".join(said.flag for _, said in options_of(ScoreChoice, scope=scope))
+            raise ConfigError(
+                f"{flags} are for scores {kind}, and those of {names} are {other}: leave them "
+                f"out.{instead}"
+            )
+
+
+def _named_by(environ: Mapping[str, str], plugins: Plugins) -> str:
+    """The provider that the environment names; the user is told if it names none."""
+    name, fallback = choose_provider(plugins, environ)
+    if fallback:
+        notify(
+            f"No LLM provider is set up (LLM_PROVIDER, or a key): using {name!r}, "
+            "which works offline."
+        )
+    return name
 
 
 def _identity(name: str, provider: AttentionProvider) -> Identity:
