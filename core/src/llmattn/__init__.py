@@ -5,10 +5,10 @@ The names below are loaded when they are used, so that ``import llmattn`` stays 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # typing takes milliseconds to load, in which Ctrl-C shows a traceback
 if TYPE_CHECKING:
+    from typing import Any
+
     from llmattn.data.config import TextConfig
     from llmattn.data.corpus import Corpus, load_corpus
     from llmattn.data.table import ScoreTable
@@ -84,6 +84,8 @@ def __getattr__(name: str) -> Any:
 
         return version("llmattn-core")
     if name in _HOME:
+        from importlib import import_module
+
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'llmattn' has no attribute {name!r}")
 

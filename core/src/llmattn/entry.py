@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
 
-from llmattn.signals import as_interrupts, exit_code, handled_by, leave_at_once
+from llmattn.signals import take_over
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 __all__ = ["run"]
 
@@ -16,15 +19,7 @@ def run(*command: str) -> NoReturn:
     For ``llmattn``, ``python -m llmattn`` and, with the name of a subcommand,
     ``python -m llmattn.NAME``.
     """
-    with as_interrupts():
-        try:
-            from llmattn.cli.main import main
+    with take_over():
+        from llmattn.cli.main import main
 
-            main([*command, *sys.argv[1:]])
-        except KeyboardInterrupt:
-            sys.stderr.write("interrupted\n")
-            code: int | str | None = exit_code()
-        except SystemExit as left:
-            code = left.code
-        with handled_by(leave_at_once):  # all is done: what comes now only hastens the end
-            sys.exit(code)
+        main([*command, *sys.argv[1:]])

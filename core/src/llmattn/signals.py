@@ -10,10 +10,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False  # typing takes milliseconds to load, in which Ctrl-C shows a traceback
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType, TracebackType
+    from typing import Any, NoReturn
 
 __all__ = [
     "NUMBERS",
@@ -24,6 +27,7 @@ __all__ = [
     "handled_by",
     "leave_at_once",
     "received",
+    "take_over",
 ]
 
 NUMBERS = tuple(
@@ -40,7 +44,7 @@ passes on the SIGHUP that the closed terminal sends as well, and torchrun what i
 
 _last: int | None = None
 _last_at = 0.0
-_handled = False
+_is_command = False
 
 
 def received() -> bool:
@@ -71,6 +75,66 @@ def handled_by(receive: Callable[[], None]) -> Iterator[None]:
     One that is ignored stays so, as SIGHUP does under nohup. Does nothing in another thread, which
     may not set handlers.
     """
+    before = _install(receive)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def as_interrupts() -> Iterator[None]:
+    """Within it each of the signals raises KeyboardInterrupt: for a command in a process that has
+    more to do.
+    """
+    global _is_command
+    before, hook = _is_command, sys.unraisablehook
+    forget()
+    try:
+        with handled_by(_interrupt):
+            _is_command, sys.unraisablehook = True, _once_more
+            yield
+    finally:
+        _is_command, sys.unraisablehook = before, hook
+
+
+@contextmanager
+def take_over() -> Iterator[None]:
+    """The whole process is a command: as :func:`as_interrupts`, and what nothing has caught ends it
+    in one line. Afterwards nothing is left to do, and a signal ends it at once.
+    """
+    global _is_command
+    hook = sys.excepthook
+
+    def one_line(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        if not issubclass(kind, KeyboardInterrupt):
+            hook(kind, error, trace)
+            return
+        sys.stderr.write("interrupted\n")
+        _leave()
+
+    sys.excepthook, sys.unraisablehook = one_line, _once_more
+    _is_command = True
+    _install(_interrupt)
+    try:
+        yield
+    finally:
+        _install(_leave)
+
+
+def leave_at_once() -> None:
+    """End this process without waiting for any thread of it, if it is a command; in a program
+    that uses the library do nothing.
+    """
+    if _is_command:
+        _leave()
+
+
+def _install(receive: Callable[[], None]) -> dict[int, Any]:
+    """Have each signal that is not ignored call ``receive``; gives what was called before."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         if _is_new(number):
@@ -81,33 +145,7 @@ def handled_by(receive: Callable[[], None]) -> Iterator[None]:
         for number in NUMBERS:
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
                 before[number] = signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def as_interrupts() -> Iterator[None]:
-    """Within it each of the signals raises KeyboardInterrupt: for the root of a command line."""
-    global _handled
-    handled, hook = _handled, sys.unraisablehook
-    forget()
-    try:
-        with handled_by(_interrupt):
-            _handled, sys.unraisablehook = True, _once_more
-            yield
-    finally:
-        _handled, sys.unraisablehook = handled, hook
-
-
-def leave_at_once() -> None:
-    """End this process without waiting for any thread of it, if it is a command; in a program
-    that uses the library do nothing.
-    """
-    if _handled:
-        _leave()
+    return before
 
 
 def _is_new(number: int) -> bool:
@@ -142,6 +180,6 @@ def _once_more(lost: Any) -> None:
     if not issubclass(lost.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(lost)
         return
-    again = threading.Timer(0.01, signal.raise_signal, [_last or signal.SIGINT])
+    again = threading.Timer(_AT_ONCE, signal.raise_signal, [_last or signal.SIGINT])
     again.daemon = True
     again.start()

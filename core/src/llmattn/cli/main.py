@@ -7,7 +7,8 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import typer
@@ -27,12 +28,22 @@ __all__ = ["app", "main"]
 class _Commands(TyperGroup):
     """Those that a signal stops say so in one line, before typer makes of each the same code."""
 
+    def make_context(self, *given: Any, **more: Any) -> Any:
+        with _stopping_in_one_line():
+            return super().make_context(*given, **more)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _stopping_in_one_line():
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            notify("interrupted")
-            raise typer.Exit(signals.exit_code()) from None
+
+
+@contextmanager
+def _stopping_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        notify("interrupted")
+        raise typer.Exit(signals.exit_code()) from None
 
 
 app = typer.Typer(
