@@ -6,13 +6,14 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 import attrs
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from llmattn.cache.open import open_cache
+from llmattn.cache.open import cache_folder, open_cache
 from llmattn.cache.protocol import ScoreCache
 from llmattn.errors import BadReply, ConfigError, LlmattnError, PluginError
 from llmattn.identity import Identity
@@ -20,8 +21,15 @@ from llmattn.notices import notify, notify_once
 from llmattn.options import options_of
 from llmattn.plugins import Plugins, load_plugins
 from llmattn.providers.prices import Price, price_of
-from llmattn.providers.protocol import AttentionProvider, Estimator, LocalProvider, NeedsText
+from llmattn.providers.protocol import (
+    AttentionProvider,
+    BatchProvider,
+    Estimator,
+    LocalProvider,
+    NeedsText,
+)
 from llmattn.rows import Row, Scores
+from llmattn.scoring.batch_files import BatchFolder
 from llmattn.scoring.budget import Budget
 from llmattn.scoring.find_provider import (
     assign_options,
@@ -37,6 +45,7 @@ from llmattn.scoring.quality import Trial
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.scorer import Scorer
 from llmattn.scoring.stopping import finish
+from llmattn.scoring.under_way import UnderWay, handed_over
 from llmattn.scoring.unknown import missing_rows
 from llmattn.settings import environment
 from llmattn.signals import leave_at_once
@@ -61,7 +70,8 @@ class ScoreSource:
     ``addresses``: those that the provider asks and that are not its own defaults, each with where
     it comes from; they are told before the first request.
     The provider lives on one event loop of its own for as long as the source is open, so its
-    connections are reused by every call.
+    connections are reused by every call. ``batches``: the folder in which batches of all
+    namespaces are remembered; what one of them will answer is not asked for meanwhile.
     """
 
     def __init__(
@@ -71,6 +81,7 @@ class ScoreSource:
         cache: ScoreCache,
         options: ScoringOptions = ScoringOptions(),
         addresses: Sequence[tuple[str, str]] = (),
+        batches: Path | None = None,
     ) -> None:
         self.name = name
         self._addresses = tuple(addresses)
@@ -81,6 +92,11 @@ class ScoreSource:
         self.local = isinstance(provider, LocalProvider) and provider.local
         self.absent_score = provider.absent_score if isinstance(provider, LocalProvider) else None
         self.price = self._find_price()
+        self.batches: BatchFolder | None = None
+        if batches is not None and isinstance(provider, BatchProvider):
+            self.batches = BatchFolder(batches / self.identity.namespace)
+        self._under_way = UnderWay(self.batches) if self.batches else None
+        self._told: set[str] = set()
         self._closed = False
         self._starting = threading.Lock()
         self._portal_manager: Any = None
@@ -94,6 +110,23 @@ class ScoreSource:
         """What the cache lacks of ``rows``; asks nothing."""
         return missing_rows(self.cache, self.provider, rows)
 
+    def unbatched(self, missing: Sequence[Row]) -> list[Row]:
+        """Of rows that the cache lacks, what no batch under way will answer, unless the options
+        say to ask all the same. Such a batch is told, once.
+        """
+        if self.options.ask_batched or not self._under_way:
+            return list(missing)
+        free, holders = self._under_way.apart(missing)
+        for pending in holders:
+            if pending.mark not in self._told and self.options.max_requests != 0:
+                self._told.add(pending.mark)
+                notify(
+                    f"{self.name}: {pending.pairs:,} pairs are with {handed_over(pending)}; they "
+                    "are not asked, and paid, a second time. `llmattn score --batch` collects its "
+                    "answers; --ask-batched asks for them all the same."
+                )
+        return free
+
     def fill(self, rows: Sequence[Row], beside: FillReport | None = None) -> FillReport:
         """Ask for what the cache lacks, in the order of ``rows``, and keep it; or only tell what
         it lacks, if the options say not to ask.
@@ -105,6 +138,10 @@ class ScoreSource:
         """
         if not self.options.ask:
             return self._only_read(rows)
+        rows, batched = self._without_batched(rows)
+        if batched.batched and not rows:
+            return batched
+        before = (self._untold if beside is None else beside) + batched
         portal, scorer = self._start()
         report = FillReport()
         priced = self.price is not None and not self.local
@@ -112,12 +149,31 @@ class ScoreSource:
             self._progress = progress
             work = portal.start_task_soon(scorer.fill, rows, report)
             try:
-                self._finish(work, scorer.stop, lambda: self._tell_end(report, beside))
+                self._finish(work, scorer.stop, lambda: self._tell_end(before + report))
             except LlmattnError:
-                self._tell_end(report, beside)
+                self._tell_end(before + report)
                 raise
         self._untold += report
-        return report
+        return report + batched
+
+    def _without_batched(self, rows: Sequence[Row]) -> tuple[Sequence[Row], FillReport]:
+        """What is to be asked, where batches under way will answer some of ``rows``, and a report
+        of the others.
+        """
+        if self.options.ask_batched or not self._under_way:
+            return rows, FillReport()
+        wanted = merge_rows(rows)
+        missing = self.missing(wanted)
+        free = self.unbatched(missing)
+        pairs, lacking, left = (sum(len(row.keys) for row in r) for r in (wanted, missing, free))
+        if left == lacking:
+            return rows, FillReport()
+        return free, FillReport(
+            rows=len(wanted) - len(free),
+            pairs=pairs - left,
+            cached=pairs - lacking,
+            batched=lacking - left,
+        )
 
     def _finish(
         self,
@@ -146,10 +202,8 @@ class ScoreSource:
             report.stopped = f"{NOT_ASKED} {self.name} score them, which may cost money."
         return report
 
-    def _tell_end(self, report: FillReport, beside: FillReport | None) -> None:
+    def _tell_end(self, whole: FillReport) -> None:
         """Say what a run that was broken off has done, if it has asked for anything."""
-        self._untold += report
-        whole = beside + report if beside else self._untold
         if whole.usage.requests:
             notify(self.summary(whole))
             notify("What was answered and kept is not lost; the same command goes on from here.")
@@ -184,6 +238,8 @@ class ScoreSource:
         self._untold = FillReport()
         text = f"{self.name}: {report.pairs:,} pairs, {report.cached:,} cached, "
         text += f"{report.scored:,} scored now"
+        if report.batched:
+            text += f", {report.batched:,} with a batch under way"
         if report.left:
             text += f", {report.left:,} left"
         if report.usage.requests and not self.local:
@@ -338,8 +394,9 @@ def open_sources(
                 plugins=plugins,
             )
             try:
+                batches = cache_folder(store, cache_dir=choice.cache_dir) / "batches"
                 source = ScoreSource(
-                    each.name, built.provider, store, choice.scoring, built.addresses
+                    each.name, built.provider, store, choice.scoring, built.addresses, batches
                 )
                 sources.append(source)
             except BaseException:

@@ -162,7 +162,9 @@ def _table(
     parts: list[KnownPairs] = []
     absent: list[float | None] = []
     for source in sources:
-        notify(source.summary(fill_pairs(source, wanted, vocabulary)))
+        report = fill_pairs(source, wanted, vocabulary)
+        notify(source.summary(report))
+        _check_batched(source, report)
         query_ids, key_ids, scores = load_pairs(source.cache, source.identity, vocabulary)
         if not len(query_ids) and len(wanted):
             raise _nothing(source, "pair")
@@ -196,6 +198,7 @@ def _packed(
             source, split, block_size=block_size, reading=reading, folder=folder
         )
         total += report
+        _check_batched(source, total)
         return PackedFeed(packed, names)
 
     train = feed(corpus.train)
@@ -205,6 +208,16 @@ def _packed(
     test = None if corpus.test is None else feed(corpus.test)
     notify(source.summary(total))
     return _Part(train, val, test, train.packed.coverage)
+
+
+def _check_batched(source: ScoreSource, report: FillReport) -> None:
+    """Raise ProviderError where a batch has scores that a model would be trained without."""
+    if report.batched and source.options.max_requests != 0:
+        raise ProviderError(
+            f"{report.batched:,} of the scores of {source.name} for this text are with a batch "
+            "under way: collect it first (llmattn score --batch). --ask-batched asks for them all "
+            "the same, and pays twice; --max-requests 0 goes on with what there is."
+        )
 
 
 def _nothing(source: ScoreSource, what: str) -> LlmattnError:
