@@ -19,12 +19,12 @@ def test_kill_minus_nine_loses_at_most_the_requests_under_way(tmp_path: Path) ->
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-def test_no_fault_loses_what_was_stored_and_no_signal_repeats_what_was_answered(
+def test_no_fault_loses_what_was_stored_and_few_repeat_what_was_under_way(
     tmp_path: Path,
 ) -> None:
     for found in outcomes(tmp_path, tries=3):
         assert found.lost == 0, found
-        if "SIGKILL" in found.fault:
+        if "SIGKILL" in found.fault or "full" in found.fault:
             assert found.repeated <= found.tried * (AT_ONCE + 1) * PAIRS
         elif found.fault.startswith("`score`: "):
             assert found.repeated == 0, found
