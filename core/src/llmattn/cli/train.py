@@ -50,6 +50,10 @@ def train(
             chooser="attention",
         )
     options.use_threads()
+    if options.log is not None:
+        from llmattn.training.log import check_log
+
+        check_log(options.log)
 
     from llmattn.cli.train_show import run_and_show
     from llmattn.training import run as runs

@@ -373,7 +373,7 @@ def open_sources(
     registered = [plugins.provider(name) for name in names]
     settings = assign_options(choice.settings, registered, [choice.cache])
     sources: list[ScoreSource] = []
-    try:
+    with ExitStack() as if_broken:
         for each in registered:
             built = build_provider(
                 each,
@@ -381,6 +381,8 @@ def open_sources(
                 model=choice.model,
                 environ=environ,
             )
+            unused = if_broken.enter_context(ExitStack())
+            unused.callback(give_back, built.provider)
             if isinstance(built.provider, NeedsText):
                 if text is None:
                     raise ConfigError(
@@ -393,20 +395,16 @@ def open_sources(
                 options=settings_of(choice.cache, settings),
                 plugins=plugins,
             )
-            try:
-                batches = cache_folder(store, cache_dir=choice.cache_dir) / "batches"
-                source = ScoreSource(
-                    each.name, built.provider, store, choice.scoring, built.addresses, batches
-                )
-                sources.append(source)
-            except BaseException:
-                store.close()
-                raise
+            unused.callback(store.close)
+            batches = cache_folder(store, cache_dir=choice.cache_dir) / "batches"
+            source = ScoreSource(
+                each.name, built.provider, store, choice.scoring, built.addresses, batches
+            )
+            unused.pop_all()  # from here on the source closes both
+            if_broken.callback(source.close)
+            sources.append(source)
         _check_one_budget(sources)
-    except BaseException:
-        for source in sources:
-            source.close()
-        raise
+        if_broken.pop_all()
     return sources
 
 

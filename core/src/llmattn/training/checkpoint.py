@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,9 @@ from llmattn.rows import Scope
 from llmattn.training.config import TrainConfig
 from llmattn.training.fitting import check_weights
 from llmattn.training.folder import read_folder, write_folder
-from llmattn.training.torch_file import read_torch_file
+from llmattn.training.torch_file import read_torch_file, write_torch_file
 from llmattn.untrusted import WRONG_DATA, build
+from llmattn.writing import Kind, check_output, written
 
 __all__ = [
     "Checkpoint",
@@ -37,6 +36,13 @@ __all__ = [
 
 FORMAT = "llmattn-checkpoint"
 VERSION = 1
+_HEAD = 4096
+CHECKPOINT = Kind(
+    "a checkpoint",
+    # An archive of torch.save, whose first record begins with the format.
+    lambda head, _: head.startswith(b"PK\x03\x04") and FORMAT.encode() in head[:_HEAD],
+    CheckpointError,
+)
 
 
 @frozen
@@ -126,45 +132,17 @@ def load_weights(model: AttnGPT, weights: Mapping[str, torch.Tensor]) -> None:
 
 def check_writable(path: Path) -> None:
     """Raise CheckpointError unless a checkpoint can be written to ``path``."""
-    if path.is_dir():
-        raise CheckpointError(f"--out {path} is a folder; name a file, such as {path}/model.pt.")
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise CheckpointError(
-            f"No checkpoint can be written to {path} ({error.strerror}): make the folder "
-            f"{path.parent} writable, or choose another --out."
-        ) from None
-    os.close(handle)
-    os.unlink(name)
+    check_output(path, CHECKPOINT, "--out")
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write to a file beside ``path``, flush it to the disk, then rename it.
+    """Write a checkpoint, see :func:`llmattn.writing.written`. Raises CheckpointError.
 
     A reader, or a crash at any moment, finds the old file or the new one, whole.
     """
     data = _pack(checkpoint)
-    name = ""
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            torch.save(data, file)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files that only the user may read; a checkpoint is an ordinary file.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
-    except OSError as error:
-        raise CheckpointError(
-            f"The checkpoint {path} cannot be written ({error.strerror}): make room, or choose "
-            "another --out."
-        ) from None
-    finally:
-        if name and os.path.exists(name):
-            os.unlink(name)
+    with written(path, CHECKPOINT, "--out") as file:
+        write_torch_file(file, data)
 
 
 def export_checkpoint(folder: Path, checkpoint: Checkpoint) -> list[Path]:
@@ -186,9 +164,12 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkp
         raise CheckpointError(
             f"{path} is no checkpoint of llmattn; make one with: python -m llmattn.train"
         )
-    if data.get("version") != VERSION:
+    version = data.get("version")
+    if type(version) is not int:
+        raise CheckpointError(f"{path} is damaged: its version is no number; train again.")
+    if version != VERSION:
         raise CheckpointError(
-            f"{path} has checkpoint format {data.get('version')}, and this llmattn reads "
+            f"{path} has checkpoint format {version}, and this llmattn reads "
             f"{VERSION}: use the llmattn that wrote it, or train again."
         )
     try:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from safetensors import SafetensorError
@@ -13,11 +14,22 @@ from safetensors.torch import load_file, save_file
 
 from llmattn.errors import CheckpointError
 from llmattn.untrusted import WRONG_DATA, read_json
+from llmattn.whole_files import check_file
+from llmattn.writing import Kind, check_output, written
 
-__all__ = ["CONFIG", "MODEL", "SCORES", "TOKENIZER", "read_folder", "write_folder"]
+__all__ = ["CONFIG", "MODEL", "SCORES", "TOKENIZER", "check_folder", "read_folder", "write_folder"]
 
 MODEL, SCORES = "model.safetensors", "scores.safetensors"
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
+_MADE = {"format": "pt"}
+_CONFIG = Kind(
+    "the settings of an exported model",
+    lambda head, _: head.startswith(b'{\n  "format": "llmattn-checkpoint"'),
+    CheckpointError,
+    in_folder=True,
+)
+_PART = Kind("a part of an exported model", None, CheckpointError, in_folder=True)
+"""Whose folder it is, the settings tell."""
 _IN_LIBRARY = ("vocabulary", "merges")
 
 
@@ -36,26 +48,52 @@ def write_folder(folder: Path, data: Mapping[str, Any], library: str) -> list[Pa
     config["tokenizer"] = {
         name: value for name, value in data["tokenizer"].items() if name not in _IN_LIBRARY
     }
-    paths = [folder / name for name in (MODEL, CONFIG, TOKENIZER)]
+    check_folder(folder)
+    weights = {name: value.contiguous() for name, value in data["weights"].items()}
+    text = json.dumps(config, ensure_ascii=False, indent=2) + "\n"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: value.contiguous() for name, value in data["weights"].items()}
-        save_file(weights, folder / MODEL, metadata={"format": "pt"})
-        (folder / SCORES).unlink(missing_ok=True)  # of an earlier export
-        if tensors:
-            save_file(tensors, folder / SCORES, metadata={"format": "pt"})
-            paths.insert(1, folder / SCORES)
-        (folder / TOKENIZER).write_text(library, encoding="utf-8")
-        # Last: a folder without it is no export, so a broken one is never taken for whole.
-        (folder / CONFIG).write_text(
-            json.dumps(config, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
-        )
+        with ExitStack() as last_first:
+            # All are written before the first gets its name, and this one gets it last: a folder
+            # without it is no export, so a broken one is never taken for whole.
+            _new(last_first, folder / CONFIG).write(text.encode())
+            _new(last_first, folder / TOKENIZER).write(library.encode())
+            if tensors:
+                save_file(tensors, _new(last_first, folder / SCORES).name, metadata=_MADE)
+            else:
+                (folder / SCORES).unlink(missing_ok=True)  # of an earlier export
+            save_file(weights, _new(last_first, folder / MODEL).name, metadata=_MADE)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(
             f"The model cannot be exported to {folder} ({reason}): choose another folder."
         ) from None
-    return paths
+    names = (MODEL, SCORES, CONFIG, TOKENIZER) if tensors else (MODEL, CONFIG, TOKENIZER)
+    return [folder / name for name in names]
+
+
+def check_folder(folder: Path) -> None:
+    """Raise CheckpointError unless a model can be exported to ``folder``: one that is new, or holds
+    no file of these names, or an export of ours. It is made if need be.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"The model cannot be exported to {folder} ({error.strerror}): choose another folder."
+        ) from None
+    check_output(folder / CONFIG, _CONFIG)
+    there = [name for name in (MODEL, SCORES, TOKENIZER) if (folder / name).exists()]
+    if there and not (folder / CONFIG).exists():
+        raise CheckpointError(
+            f"{folder} holds a {there[0]} and no {CONFIG} of llmattn, so it is left as it is: "
+            "choose another folder, or move the file away."
+        )
+
+
+def _new(stack: ExitStack, path: Path) -> IO[bytes]:
+    """A file that gets its name when ``stack`` is left without an error."""
+    kind = _CONFIG if path.name == CONFIG else _PART
+    return stack.enter_context(written(path, kind))
 
 
 def read_folder(folder: Path) -> dict[str, Any]:
@@ -66,8 +104,8 @@ def read_folder(folder: Path) -> dict[str, Any]:
     try:
         data: dict[str, Any] = dict(read_json(folder / CONFIG))
         data["tokenizer"] = {**data["tokenizer"], **_words(read_json(folder / TOKENIZER)["model"])}
-        data["weights"] = load_file(folder / MODEL)
-        data["table"] = {**data["table"], **load_file(folder / SCORES)} if data["table"] else None
+        data["weights"] = _tensors(folder / MODEL)
+        data["table"] = {**data["table"], **_tensors(folder / SCORES)} if data["table"] else None
     except FileNotFoundError as error:
         name = Path(error.filename or MODEL).name
         raise CheckpointError(
@@ -79,6 +117,12 @@ def read_folder(folder: Path) -> dict[str, Any]:
             f"The exported model in {folder} is damaged ({error}): export it again."
         ) from None
     return {**data, "last": {}, "corpus": ""}
+
+
+def _tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Raises OSError or SafetensorError."""
+    check_file(path)
+    return load_file(path)
 
 
 def _words(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -22,30 +21,38 @@ from llmattn.cache.exchange.portions import (
 from llmattn.errors import CacheError
 from llmattn.rows import Row, Scores
 from llmattn.untrusted import WRONG_DATA, from_json, lines_of
+from llmattn.writing import STDOUT, Kind, written
 
 __all__ = ["read", "write"]
+
+_MARK = json.dumps(HEAD)[1:-1].encode()
+"""How the head begins in every form."""
+_LINES = Kind(
+    "a file of scores", lambda head, _: head.startswith(b"{" + _MARK), CacheError, streams=True
+)
+_PARQUET = Kind(
+    "a file of scores",
+    lambda head, tail: head.startswith(b"PAR1") and b"{" + _MARK in tail,
+    CacheError,
+)
 
 
 def write(path: Path, portions: Iterable[Portion]) -> tuple[int, int]:
     """Write ``portions`` to ``path``, whole or not at all; returns rows and pairs.
 
-    The name's end chooses the form: ``.parquet`` (needs pyarrow) or ``.jsonl``.
+    The name's end chooses the form: ``.parquet`` (needs pyarrow) or ``.jsonl``, of which ``-`` is
+    standard output. Raises CacheError, also for a file that is there and is none of these.
     """
     writer = _form(path)[0]
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    kind = _PARQUET if path.suffix == ".parquet" else _LINES
     try:
-        counts = writer(fresh, portions)
-        os.replace(fresh, path)
+        with written(path, kind) as file:
+            return writer(file, portions)
     except UnicodeEncodeError as error:
         raise CacheError(
             f"{path.suffix} files hold UTF-8, and a word is not ({error}): export to a name that "
             "ends in .jsonl."
         ) from None
-    except OSError as error:
-        raise CacheError(f"{path} cannot be written ({error.strerror or error}).") from None
-    finally:
-        fresh.unlink(missing_ok=True)
-    return counts
 
 
 def read(path: Path) -> Iterator[Portion]:
@@ -69,28 +76,31 @@ def _form(path: Path) -> tuple[Callable[..., tuple[int, int]], Callable[..., Ite
                 "that ends in .jsonl."
             ) from None
         return parquet.write, parquet.read
-    if path.suffix == ".jsonl":
+    if path.suffix == ".jsonl" or path == STDOUT:
         return _write_lines, _read_lines
     raise CacheError(f"{path}: the name of a score file ends in .parquet or .jsonl.")
 
 
-def _write_lines(path: Path, portions: Iterable[Portion]) -> tuple[int, int]:
+def _write_lines(file: IO[bytes], portions: Iterable[Portion]) -> tuple[int, int]:
     rows = pairs = 0
-    with open(path, "w", encoding="ascii") as file:
-        file.write(json.dumps(HEAD) + "\n")
-        for portion in portions:
-            file.write(json.dumps(describe_portion(portion)) + "\n")
-            for row, scores in portion.rows:
-                line: dict[str, Any] = {"query": row.query, "keys": row.keys}
-                if row.context:
-                    line["context"] = row.context
-                line["scores"] = [
-                    [None if math.isnan(v) else v for v in channel] for channel in scores.tolist()
-                ]
-                file.write(json.dumps(line) + "\n")
-                rows += 1
-                pairs += len(row.keys)
+    file.write(_line(HEAD))
+    for portion in portions:
+        file.write(_line(describe_portion(portion)))
+        for row, scores in portion.rows:
+            line: dict[str, Any] = {"query": row.query, "keys": row.keys}
+            if row.context:
+                line["context"] = row.context
+            line["scores"] = [
+                [None if math.isnan(v) else v for v in channel] for channel in scores.tolist()
+            ]
+            file.write(_line(line))
+            rows += 1
+            pairs += len(row.keys)
     return rows, pairs
+
+
+def _line(data: Mapping[str, Any]) -> bytes:
+    return json.dumps(data).encode("ascii") + b"\n"
 
 
 class _Lines:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -45,13 +45,13 @@ _FIELDS = [
 ]
 
 
-def write(path: Path, portions: Iterable[Portion]) -> tuple[int, int]:
+def write(file: IO[bytes], portions: Iterable[Portion]) -> tuple[int, int]:
     """Write ``portions``; returns rows and pairs."""
     portions = list(portions)
     head = {**HEAD, "namespaces": [describe_portion(portion) for portion in portions]}
     schema = pa.schema(_FIELDS, metadata={_METADATA: json.dumps(head).encode()})
     rows = pairs = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for portion in portions:
             while batch := list(islice(portion.rows, _ROWS)):
                 writer.write_table(_table(portion.identity.namespace, batch, schema))

@@ -48,6 +48,7 @@ class LmdbCache:
         self._path = prepare_folder(settings.dir)
         self._store: Store | None = acquire(self._path, settings)
         self._open_for_use = True
+        self._has_put = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LmdbCache, (self._settings,)
@@ -101,6 +102,7 @@ class LmdbCache:
                 put(txn, store, interning, space, part, values)
 
         self._write(work)
+        self._has_put = True
 
     def scan(self, namespace: str) -> Iterator[tuple[Row, Scores]]:
         """See ``ScoreCache.scan``. Reads in portions: what is put meanwhile may be among it."""
@@ -168,7 +170,12 @@ class LmdbCache:
         with self._lock:
             store, self._store = self._store, None
             self._open_for_use = False
-        if store is not None:
+        if store is None:
+            return
+        try:
+            if self._has_put:
+                store.check_removed()
+        finally:
             release(store)
 
     def _current(self) -> Store:
@@ -180,6 +187,8 @@ class LmdbCache:
             if not self._open_for_use:
                 raise CacheError(f"The cache {self._path} was closed.")
             if self._store is None or not self._store.is_current():
+                if self._store is not None:
+                    self._store.check_removed()
                 old, self._store = self._store, None
                 if old is not None:
                     release(old)

@@ -33,6 +33,7 @@ __all__ = [
     "ID_KEY",
     "LAST_SPACE",
     "LAYOUT",
+    "MOVED",
     "PAIR_KEY",
     "PLACE",
     "PREFIX_HASH",
@@ -48,6 +49,8 @@ __all__ = [
 LAYOUT = b"2"
 DATABASES = (b"meta", b"namespaces", b"tokens", b"pairs", b"texts", b"prefixes")
 LAST_SPACE = b"last namespace"
+MOVED = b"moved"
+"""Stands in the meta table of a file whose records were written to another one."""
 ID_BYTES = 4
 """Bytes of a word's id in values (u32)."""
 ID_KEY = struct.Struct(">I")

@@ -20,6 +20,7 @@ from llmattn.errors import CacheError
 from llmattn.locks import folder_lock
 from llmattn.notices import notify
 from llmattn.paths import user_path
+from llmattn.writing import put_in_place
 
 __all__ = [
     "FILE_NAME",
@@ -116,7 +117,7 @@ def open_environment(path: Path, map_size: int, *, sync: bool, exists: bool) -> 
     version: dict[str, Any] = {} if exists else {"lib_version": 0}
     for divisor in _SMALLER:
         with suppress(lmdb.MemoryError):
-            return lmdb.open(
+            env = lmdb.open(
                 str(path),
                 map_size=map_size // divisor,
                 subdir=False,
@@ -126,10 +127,20 @@ def open_environment(path: Path, map_size: int, *, sync: bool, exists: bool) -> 
                 max_dbs=len(DATABASES),
                 **version,
             )
+            _give_lock(path)
+            return env
     raise CacheError(
         f"There is no address space to map {path}; raise the limit (ulimit -v) or set a smaller "
         "map with the option lmdb.map_size_gb."
     )
+
+
+def _give_lock(path: Path) -> None:
+    """Let the lock file, which root may just have made, belong to whom the data file belongs."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        with suppress(OSError):
+            owner = os.stat(path)
+            os.chown(f"{path}-lock", owner.st_uid, owner.st_gid)
 
 
 def open_tables(env: lmdb.Environment, path: Path) -> list[Any]:
@@ -220,8 +231,7 @@ def swap_in(path: Path, contents: Contents) -> None:
         with folder_lock(path.parent, alone=True):
             for lock in locks:
                 lock.unlink(missing_ok=True)
-            os.replace(fresh, path)
-            _sync_folder(path.parent)
+            put_in_place(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)
         locks[0].unlink(missing_ok=True)
@@ -239,11 +249,3 @@ def _write_file(path: Path, contents: Contents) -> None:
         env.sync(True)
     finally:
         env.close()
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
 import lmdb
 
-from llmattn.cache.lmdb.layout import DATABASES, ID_KEY
+from llmattn.cache.lmdb.layout import DATABASES, ID_KEY, MOVED
 from llmattn.cache.lmdb.opening import (
     Contents,
     Records,
@@ -53,6 +53,7 @@ class Store:
         self.path = path
         self.users = 0
         self.closed = False
+        self._removed: str | None = None
         self.vocabulary = Vocabulary()
         self._gate = _Gate()
         with translated(path):
@@ -134,8 +135,39 @@ class Store:
                 if not self.is_current():
                     raise Replaced
                 swap_in(self.path, contents(txn, self))
-            finally:
+            except BaseException:
                 txn.abort()
+                raise
+            with suppress(lmdb.Error):
+                # Whoever has the old file open learns that its records are in another one.
+                txn.put(MOVED, b"1", db=self.meta)
+                txn.commit()
+
+    def check_removed(self) -> None:
+        """Raise CacheError if the file is not at its path any more, and nobody has moved its
+        records to another one: what was stored since it was opened is lost.
+        """
+        if self._removed is None and not (self.closed or self.is_current()):
+            self._removed = "" if self._was_moved() else self._what_happened()
+        if self._removed:
+            raise CacheError(self._removed)
+
+    def _was_moved(self) -> bool:
+        # To write, so that whoever moves the records just now has come to the end of it.
+        with (
+            translated(self.path),
+            self._gate.shared(),
+            self._env.begin(write=True) as txn,
+        ):
+            return txn.get(MOVED, db=self.meta) is not None
+
+    def _what_happened(self) -> str:
+        what = "replaced by another file" if self.path.exists() else "removed"
+        return (
+            f"{self.path} was {what} while it was in use: what it held, also what was scored since "
+            "then, is not at its place any more. Put the file back if you have it; else the same "
+            "command asks for those scores again."
+        )
 
     def contents(self, txn: Transaction) -> Contents:
         """Every record of the file, in order, by database."""
@@ -217,6 +249,8 @@ def acquire(path: Path, settings: LmdbSettings) -> Store:
         if store is not None and not store.is_current():
             del _stores[path]
             if not store.closed:
+                with suppress(CacheError):
+                    store.check_removed()  # now, for those who use it: later it cannot be told
                 store.close()
             store = None
         if store is None:
