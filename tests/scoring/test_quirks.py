@@ -174,6 +174,16 @@ def test_a_look_at_the_list_of_models_is_within_the_requests_allowed(tmp_path: P
     assert server.log.received == 1
 
 
+def test_a_limit_in_tokens_does_not_hold_back_the_first_request(tmp_path: Path) -> None:
+    with (
+        ScoreServer(script=lambda number, body: CAUSES["a wrong key"](body)) as server,
+        custom_source(server, tmp_path, ScoringOptions(quiet=True, tpm=1)) as source,
+        pytest.raises(ProviderError, match="Check the key"),
+    ):
+        source.fill(some_rows(4, 4))
+    assert server.log.received == 1
+
+
 def test_what_ended_a_run_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with (
         ScoreServer(script=lambda number, body: CAUSES["a web page"](body)) as server,
