@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llmattn.data.batches import Batch
 from llmattn.data.bpe import BpeTokenizer
+from llmattn.data.config import TextConfig
 from llmattn.data.corpus import encode_lines, load_corpus
 from llmattn.data.corpus_pairs import corpus_pairs
 from llmattn.data.feed import TableFeed
@@ -151,7 +152,9 @@ def test_sampled_rows_are_those_of_training() -> None:
 
 def test_pairs_are_asked_for_words_as_with_the_tokenizer_of_words(tmp_path: Path) -> None:
     path = write_corpus(tmp_path)
-    pieces, words = (load_corpus(path, preset=name, vocab_size=520) for name in ("bpe", "words"))
+    pieces, words = (
+        load_corpus(path, TextConfig(tokenizer=name, vocab_size=520)) for name in ("bpe", "words")
+    )
     assert pieces.words == words.words
     assert pieces.train_words() == words.train_words()
     ours, theirs = (corpus_pairs(corpus, 256)[1] for corpus in (pieces, words))

@@ -11,9 +11,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeVar, get_origin
 
 import attrs
+
+from llmattn.whole_files import open_file
 
 __all__ = ["build", "check_depth", "check_plain", "from_json", "from_toml", "lines_of", "read_json"]
 
@@ -139,7 +141,7 @@ def build(kind: type[T], data: object, *, finite: bool = True) -> T:
     if not isinstance(data, Mapping):
         raise TypeError(f"{kind.__name__} is described by names and values")
     described: Any = kind
-    types = {field.name: str(field.type) for field in attrs.fields(described)}
+    types = {field.name: _written(field.type) for field in attrs.fields(described)}
     check_types(data, types, finite=finite)
     return kind(**data)
 
@@ -160,6 +162,13 @@ def check_types(data: Mapping[str, Any], types: Mapping[str, str], *, finite: bo
             raise ValueError(f"{name} is {value}")
         if isinstance(value, (list, tuple)) and not all(isinstance(v, str) for v in value):
             raise TypeError(f"{name} holds more than strings")
+
+
+def _written(kind: Any) -> str:
+    """A field's type as its class writes it, resolved (``attrs.resolve_types``) or not."""
+    if isinstance(kind, type) and get_origin(kind) is None:
+        return kind.__name__
+    return re.sub(r"\b(?:typing|collections\.abc)\.", "", str(kind))
 
 
 def _shown(value: object) -> str:
@@ -202,7 +211,7 @@ _JSON = {
 
 
 def _read(path: Path, most: int) -> bytes:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         data = file.read(most + 1)
     if len(data) > most:
         raise ValueError(f"it is larger than {most:,} bytes")

@@ -31,21 +31,23 @@ def run_and_show(config: CompareConfig, *, command: str, json: bool) -> Results:
     arms = compare(config, bench, on_progress=shown.run)
     shown.kept()
     results = Results(arms, config.against, bench.about(command))
-    write_report(results, config.out)
+    write_report(results, config.experiment.out)
     pictures = _draw(results, config)
     if json:
         echo(as_json(results))
     else:
         _show_table(results)
-    notify(f"Wrote result.json, report.md{pictures} and the single runs to {config.out}.")
+    notify(
+        f"Wrote result.json, report.md{pictures} and the single runs to {config.experiment.out}."
+    )
     return results
 
 
 def _show_plan(config: CompareConfig) -> None:
-    grid = ", ".join(f"{lr:g}" for lr in config.lrs)
+    grid = ", ".join(f"{lr:g}" for lr in config.experiment.rates)
     counts = (
         f"{count} {what}{'s' * (count != 1)}"
-        for count, what in ((len(config.arms), "arm"), (config.seeds, "seed"))
+        for count, what in ((len(config.arms), "arm"), (config.experiment.seeds, "seed"))
     )
     notify(
         f"{', '.join(counts)}, learning rates {grid}: {config.most_runs} runs of at most "
@@ -131,4 +133,4 @@ def _draw(results: Results, config: CompareConfig) -> str:
         return ""
     from llmattn.comparing.plots import draw
 
-    return "".join(f", {path.name}" for path in draw(results, config.out))
+    return "".join(f", {path.name}" for path in draw(results, config.experiment.out))

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+from llmattn.cli.common import Checkpoint
 from llmattn.cli.output import echo
 
 __all__ = ["export"]
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="What training wrote.")],
+    checkpoint: Checkpoint,
     safetensors: Annotated[
         Path,
         typer.Option(

@@ -16,9 +16,9 @@ from llmattn.console import make_console
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.errors import CheckpointError, CorpusError
 from llmattn.notices import notify
+from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import open_source
 from llmattn.training.checkpoint import Checkpoint, load_checkpoint
-from llmattn.training.choice import ScoreChoice
 from llmattn.training.own_text import own_text
 from llmattn.view.heads import Heads, heads_of, measure, text_weights
 from llmattn.view.plots import draw_heads, draw_scores, draw_weights, head_name, token_label
@@ -70,9 +70,7 @@ def _corpus(file: Path, checkpoint: Checkpoint, path: Path | None) -> Corpus | N
     try:
         corpus = load_corpus(
             path or own_text(file, checkpoint),
-            val_fraction=checkpoint.train_config.val_fraction,
-            test_fraction=checkpoint.train_config.test_fraction,
-            stream=checkpoint.train_config.stream,
+            checkpoint.train_config,
             tokenizer=checkpoint.tokenizer,
         )
     except (CorpusError, CheckpointError) as error:
@@ -215,15 +213,7 @@ def show_scores(
 ) -> None:
     """The scores that a provider gives a text."""
     lines = load_corpus(corpus_path, hint=False).train_words() if corpus_path else None
-    with open_source(
-        provider,
-        options=choice.options,
-        model=choice.model,
-        cache=choice.cache,
-        cache_dir=choice.cache_dir,
-        text=lines,
-        scoring=choice.scoring,
-    ) as source:
+    with open_source(provider, choice, text=lines) as source:
         chosen = choose_channels(source.identity.channels, wanted)
         found = text_scores(source, text)
     if out:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from llmattn.cli.again import Again
 from llmattn.cli.output import echo
 from llmattn.notices import notify
 from llmattn.training.board import Board
+from llmattn.training.config import RunOptions
 from llmattn.training.interrupt import StopWish
 from llmattn.training.log import TrainingLog
 from llmattn.training.loop import Report, Trainer
@@ -21,23 +21,14 @@ __all__ = ["run_and_show"]
 _CHANNELS_SHOWN = 8
 
 
-def run_and_show(
-    run: Run,
-    again: Again,
-    *,
-    max_time: float | None = None,
-    save_every: float = 30.0,
-    log: Path | None = None,
-    tensorboard: Path | None = None,
-) -> str:
-    """Train, printing as it goes; ``max_time`` in minutes, ``save_every`` in seconds.
+def run_and_show(run: Run, again: Again, options: RunOptions = RunOptions()) -> str:
+    """Train, printing as it goes, as ``options`` say of time, saving and records.
 
-    ``again`` makes the commands that go on from the run. ``log`` is a file for the evaluations,
-    ``tensorboard`` a folder for their curves.
+    ``again`` makes the commands that go on from the run.
     Returns what ended the run. Of several processes only the first one prints and writes.
     """
     trainer = run.trainer
-    limit = math.inf if max_time is None else 60 * max_time
+    limit = math.inf if options.max_time is None else 60 * options.max_time
     if not trainer.team.is_first:
         with StopWish(quiet=True) as stop:
             outcome = trainer.run(
@@ -47,10 +38,10 @@ def run_and_show(
             run.test_loss()
         return outcome
     records: list[TrainingLog | Board] = []
-    if log is not None:
-        records.append(TrainingLog(log, after=trainer.step))
-    if tensorboard is not None:
-        records.append(Board(tensorboard, after=trainer.step))
+    if options.log is not None:
+        records.append(TrainingLog(options.log, after=trainer.step))
+    if options.tensorboard is not None:
+        records.append(Board(options.tensorboard, after=trainer.step))
     _show_start(run)
     if run.out.exists() and not trainer.step:
         notify(f"{run.out} is there already; the new checkpoint will replace it.")
@@ -66,7 +57,11 @@ def run_and_show(
 
     with StopWish() as stop:
         outcome = trainer.run(
-            on_report=show, save=run.save, stop=stop, max_seconds=limit, save_every=save_every
+            on_report=show,
+            save=run.save,
+            stop=stop,
+            max_seconds=limit,
+            save_every=options.save_every,
         )
     for record in records:
         record.close()

@@ -102,7 +102,7 @@ class Arm:
     def uses_scores(self) -> bool:
         """Whether it reads external scores."""
         shape = {"attention": "external", **self.shape}
-        return ModelConfig(vocab_size=2, channels=("any",), **shape).uses_scores
+        return ModelConfig.from_options(**shape).uses_scores
 
     @property
     def mixes_by_layer(self) -> bool:

@@ -14,13 +14,21 @@ from llmattn.data.feed import Feeds
 from llmattn.errors import ConfigError, LlmattnError
 from llmattn.plugins import load_plugins
 from llmattn.rows import Scope
-from llmattn.scoring.choose import choose_provider, options_of, settle_options, with_model
+from llmattn.scoring.find_provider import (
+    assign_options,
+    choose_provider,
+    settings_of,
+    with_model,
+)
+from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource, open_source
 from llmattn.settings import environment
 from llmattn.training.agreement import UserSetup
 from llmattn.training.checkpoint import Checkpoint, Scored
-from llmattn.training.choice import ScoreChoice
 from llmattn.training.scores import join_feeds, reading_of
+
+_FETCHES = "download"
+"""The setting of a provider on this machine that may fetch what it lacks."""
 
 __all__ = [
     "is_local",
@@ -98,39 +106,41 @@ def with_users_provider(choice: ScoreChoice) -> ScoreChoice:
 
 
 def with_owners(choice: ScoreChoice, checkpoint: Checkpoint) -> ScoreChoice:
-    """``choice`` with each option that names no provider given to those of the checkpoint's that
-    have it. Raises ConfigError if there are several, and none has it.
+    """``choice`` with each setting that names no provider given to those of the checkpoint's that
+    have it. Raises ConfigError if none has it.
     """
     plugins = load_plugins()
     installed = plugins.providers.names()
     names = [scored.identity.provider for scored in checkpoint.scored]
     known = [plugins.provider(name) for name in names if name in installed]
-    if len(known) < 2:
+    if not known:
         return choice
-    return attrs.evolve(choice, options=settle_options(choice.options, known))
+    return choice.with_settings(assign_options(choice.settings, known, [*names, choice.cache]))
 
 
 def reopen_source(scored: Scored, choice: ScoreChoice) -> ScoreSource:
     """The source of a checkpoint's provider with the user's settings: those of ``choice``, the
-    environment and the defaults. The checkpoint sets nothing.
+    environment and the defaults. The checkpoint sets nothing, and since it is the checkpoint that
+    names the provider, a model that this would have to download is fetched only if the user names
+    one of the two here and now; a variable may be meant for another provider.
 
     Raises ConfigError, which names both sides, if the provider would then give other scores than
     the checkpoint was trained on, and what ``open_source`` raises.
     """
     wanted = scored.identity
     registered = load_plugins().provider(wanted.provider)
-    options = options_of(wanted.provider, choice.options, default_owner=True)
-    options = with_model(registered, options, choice.model)
+    owners = (wanted.provider, choice.cache)
+    own = {k: v for k, v in choice.settings.items() if k.rpartition(".")[0] in owners}
+    options = with_model(registered, settings_of(wanted.provider, own), choice.model)
     setup = UserSetup(registered, options, environment())
+    named = wanted.provider in choice.providers or "model" in options
+    if _FETCHES in attrs.fields_dict(registered.settings) and not named:
+        own = {f"{wanted.provider}.{_FETCHES}": "false", **own}
+    choice = choice.with_settings(own)
+    if choice.cache == "memory":
+        choice = attrs.evolve(choice, cache_dir=None)
     try:
-        source = open_source(
-            wanted.provider,
-            options=choice.options,
-            model=choice.model,
-            cache=choice.cache,
-            cache_dir=None if choice.cache == "memory" else choice.cache_dir,
-            scoring=choice.scoring,
-        )
+        source = open_source(wanted.provider, choice)
     except ConfigError as error:
         remedy = setup.remedy(wanted)
         if not remedy:

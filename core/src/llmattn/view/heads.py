@@ -14,8 +14,8 @@ from llmattn.data.feed import window_words
 from llmattn.errors import ConfigError
 from llmattn.model.attn_gpt import AttnGPT, check_finite
 from llmattn.reading.plain import plain_line
+from llmattn.scoring.options import ScoreChoice
 from llmattn.training.checkpoint import Checkpoint
-from llmattn.training.choice import ScoreChoice
 from llmattn.training.reopen import reopen_feeds
 from llmattn.view.weights import layer_weights, shown_layers
 
