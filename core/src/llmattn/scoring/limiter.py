@@ -32,8 +32,8 @@ class Bucket:
         self._at: float | None = None
 
     async def take(self, amount: float, halted: anyio.Event | None = None) -> None:
-        """Wait until ``amount`` may be used. More than ``burst`` waits for a full bucket, and drives
-        the level below 0: the next one waits for that.
+        """Wait until ``amount`` may be used. More than ``burst`` waits for a full bucket, and
+        drives the level below 0: the next one waits for that.
 
         Nobody waits on once ``halted`` is set.
         """
