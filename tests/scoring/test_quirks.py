@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -233,13 +232,3 @@ def test_a_server_that_only_takes_less_says_how_to_ask_less(tmp_path: Path) -> N
     ):
         source.fill(some_rows(60, 20))
     assert server.log.received <= 5
-
-
-def test_a_reply_that_is_nested_without_end_takes_no_time(tmp_path: Path) -> None:
-    deep = chat(json.dumps({"relevance": []})[:-1] + ',"a":' + '{"a":' * 50_000)
-    with (
-        ScoreServer(script=lambda number, body: deep) as server,
-        custom_source(server, tmp_path) as source,
-        pytest.raises(BadReply, match="no complete JSON object"),
-    ):
-        source.fill(some_rows(4, 4))
