@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import typer
@@ -125,6 +125,13 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
         # The reader of our output has gone; nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        with suppress(OSError):
+            sys.stdout.flush()
+        if error.filename is None:
+            # Most likely our output: what is left of it has no place either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(f"error: {_refused_by_the_system(error)}", error, debug)
     except typer.Abort:
         notify("aborted")
         return 1
@@ -143,6 +150,14 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
         kind = type(error).__name__
         _fail(f"error: a fault in llmattn: {kind}: {error} (--debug shows where)", error, debug)
     return code if isinstance(code, int) else 0
+
+
+def _refused_by_the_system(error: OSError) -> str:
+    """What a person can do about a file or device that does not take or give what it should."""
+    reason = error.strerror or error
+    if error.filename is not None:
+        return f"{error.filename} cannot be used ({reason}); make room or name another."
+    return f"The output cannot be written ({reason}); make room, or send it to another place."
 
 
 def _take_debug(arguments: list[str]) -> bool:
