@@ -15,6 +15,7 @@ from attrs import evolve
 from numpy.typing import NDArray
 
 from llmattn.cache.checks import Half, checked_halves, key_counts, nothing_known, where_positions
+from llmattn.cache.claims import FolderClaims
 from llmattn.cache.lmdb.layout import ID_KEY, LAST_SPACE, PAIR_KEY, PLACE, SEALED, Space
 from llmattn.cache.lmdb.opening import FILE_NAME, Contents, prepare_folder
 from llmattn.cache.lmdb.pairs import get_pairs, load_pairs, put_pairs, scan_pairs
@@ -22,7 +23,7 @@ from llmattn.cache.lmdb.store import Replaced, Store, Transaction, acquire, rele
 from llmattn.cache.lmdb.texts import chunked, get_texts, live_texts, put_texts, scan_texts
 from llmattn.cache.lmdb.verify import verify_file
 from llmattn.cache.lmdb.vocabulary import Interning, word_lists
-from llmattn.cache.protocol import NamespaceInfo, Pairs, VerifyReport
+from llmattn.cache.protocol import Claims, NamespaceInfo, Pairs, VerifyReport
 from llmattn.cache.settings import LmdbSettings
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
@@ -144,6 +145,10 @@ class LmdbCache:
             txn.delete(namespace.encode(), db=store.namespaces)
 
         self._write(work)
+
+    def claims(self) -> Claims:
+        """See ``SharedCache.claims``: in a folder beside the file."""
+        return FolderClaims(self._path.parent / "claims")
 
     def compact(self) -> tuple[int, int]:
         """See ``FileCache.compact``. Writes the file anew, and swaps it in."""
