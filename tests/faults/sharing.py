@@ -6,18 +6,20 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from attrs import frozen
 from llmattn.testing.server import ScoreServer
 from support_cli import LLMATTN, start_process
 
-__all__ = ["Counted", "SCORE", "TRAIN", "count", "write_text"]
+__all__ = ["SCORE", "TRAIN", "Counted", "count", "write_text"]
 
 SCORE = ("score", "corpus.txt")
-TRAIN = ("train", "--corpus", "corpus.txt", "--steps", "1", "--n-layer", "1", "--n-embd", "16")
-TRAIN += ("--block-size", "16", "--batch-size", "4")
+TRAIN = (
+    *("train", "--corpus", "corpus.txt", "--steps", "1", "--n-layer", "1", "--n-embd", "16"),
+    *("--block-size", "16", "--batch-size", "4"),
+)
 _PROVIDER = ("--provider", "custom", "--model", "test-model")
 _ROWS = ("-o", "custom.pairs_per_request=20", "-o", "custom.requests_at_once=4")
 
@@ -54,18 +56,21 @@ def count(
     kill_after: int | None = None,
     apart: float = 0.0,
     latency: float = 0.05,
+    forget: Callable[[], None] = lambda: None,
     program: Sequence[str] = LLMATTN,
 ) -> Counted:
     """Run the first command alone, then all of them at once on a cache of their own.
 
     ``kill_after``: SIGKILL for the first one after so many requests. ``apart``: seconds between
-    two starts. ``options`` are for all.
+    two starts. ``options`` are for all. ``forget`` empties what the lone run has filled, where
+    that is no folder: each process then has one of its own.
     """
     write_text(folder / "corpus.txt")
     with ScoreServer(latency=latency) as server:
         _run(folder, server, commands[:1], "alone", options, program)
         needed = len(server.log.requests)
         server.reset()
+        forget()
         runs = _start(folder, server, commands, "together", options, program, apart)
         if kill_after is not None:
             _wait_for(server, kill_after)
@@ -102,7 +107,7 @@ def _start(
     runs = []
     for number, command in enumerate(commands):
         out = ("--out", f"{name}{number}.pt") if command[0] == "train" else ()
-        cache = () if "--cache" in options else ("--cache-dir", name)
+        own = f"{name}{number}" if "--cache" in options else name
         runs.append(
             start_process(
                 folder,
@@ -110,7 +115,7 @@ def _start(
                 *_PROVIDER,
                 *_ROWS,
                 *options,
-                *cache,
+                *("--cache-dir", own),
                 *out,
                 program=program,
                 stdout=subprocess.DEVNULL,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from hashlib import blake2b
 from itertools import chain, count
@@ -14,7 +14,6 @@ import anyio
 import anyio.to_thread
 import numpy as np
 from attrs import define, field, frozen
-from numpy.typing import NDArray
 
 from llmattn.cache.protocol import Claims, Numbers, ScoreCache, SharedCache, Taken
 from llmattn.errors import CacheError
@@ -187,7 +186,8 @@ class Sharing:
         if not self._users and claims is not None:
             self._claims = None
             self._released.clear()
-            claims.close()
+            with suppress(CacheError):  # what cannot be given back expires
+                claims.close()
 
     def _renew(self) -> None:
         if claims := self._claims:
@@ -201,7 +201,8 @@ class Sharing:
         """Go on without the others: what both ask for is paid twice, and nothing is lost."""
         claims, self._claims, self._shared = self._claims, None, None
         if claims is not None:
-            claims.close()
+            with suppress(CacheError):
+                claims.close()
         self._notify(f"{error}; another process on this cache may ask for the same.")
 
     def _release(self, claims: Claims) -> None:

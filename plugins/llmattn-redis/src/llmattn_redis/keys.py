@@ -4,6 +4,7 @@
 ``llmattn:1:NAMESPACE``         hash: identity (JSON), created, updated, what it has cost
 ``llmattn:1:NAMESPACE:rows``    set of the names of its rows
 ``llmattn:1:NAMESPACE:q:WORD``  hash of a PAIR row: key -> C float16
+``llmattn:1:claim:NUMBER``       who is asking for a pair or a text just now; it expires
 ``llmattn:1:NAMESPACE:t:HASH``  hash of a PREFIX row: position -> C float16; text -> JSON
 """
 
@@ -13,11 +14,13 @@ import json
 from collections.abc import Sequence
 from hashlib import blake2b
 
+from llmattn.cache.protocol import Numbers
 from llmattn.rows import Row
 
 __all__ = [
     "SPACES",
     "TEXT",
+    "claim_keys",
     "decode",
     "encode",
     "fields_of",
@@ -46,6 +49,11 @@ def rows_of(namespace: str) -> str:
 def key_of(namespace: str, name: bytes) -> bytes:
     """The hash of a row."""
     return f"{_ROOT}:{namespace}:".encode() + name
+
+
+def claim_keys(numbers: Numbers) -> list[str]:
+    """The keys that claim what ``numbers`` stand for."""
+    return [f"{_ROOT}:claim:{number:016x}" for number in numbers.tolist()]
 
 
 def name_of(row: Row, text: bool) -> bytes:

@@ -11,7 +11,7 @@ import numpy as np
 from llmattn.cache.bulk import load_pairs
 from llmattn.cache.exchange.transfer import contents, copy_into
 from llmattn.cache.lmdb.cache import LmdbCache
-from llmattn.cache.protocol import NamespaceInfo, Pairs, VerifyReport
+from llmattn.cache.protocol import Claims, NamespaceInfo, Pairs, VerifyReport
 from llmattn.cache.settings import LmdbSettings
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
@@ -120,6 +120,10 @@ class LayeredCache:
         """See ``ScoreCache.purge``: forgotten on the server, then here."""
         self._server().purge(namespace)
         self._front.purge(namespace)
+
+    def claims(self) -> Claims:
+        """See ``SharedCache.claims``: on the server, where all machines see them."""
+        return self._server().claims()
 
     def close(self) -> None:
         """See ``ScoreCache.close``."""
