@@ -15,7 +15,7 @@ ARGS ?=
 PARALLEL := $(if $(strip $(ARGS)),,--numprocesses 2 --dist loadfile)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format wheels clean
+.PHONY: help demo test test-long check format reference wheels clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ check: $(VENV)/.developers ## lint, format and type checks
 format: $(VENV)/.developers ## format the code and mend what lint can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+reference: $(VENV)/.developers ## write docs/commands.md anew, after a change of an option
+	$(BIN)/python docs/make_commands.py
 
 wheels: $(VENV)/.developers ## build the wheels of all distributions into dist/
 	rm -rf dist

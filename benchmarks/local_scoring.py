@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from llmattn.rows import prefix_rows
-from llmattn.scoring.options import ScoringOptions
+from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.source import ScoreSource, open_source
 
 WINDOW = 64
@@ -35,15 +35,17 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2")
     given = parser.parse_args()
     pieces = _PIECE.findall(given.corpus.read_text(encoding="utf-8"))[: given.words]
-    options = {"method": given.method, "channels": given.channels}
     with (
         tempfile.TemporaryDirectory() as folder,
         open_source(
             "transformers",
-            options=options,
-            model=given.model,
-            cache_dir=Path(folder),
-            scoring=ScoringOptions(quiet=True),
+            ScoreChoice(
+                model=given.model,
+                method=given.method,
+                channels=given.channels,
+                cache_dir=Path(folder),
+                scoring=ScoringOptions(quiet=True),
+            ),
         ) as source,
     ):
         started = time.perf_counter()

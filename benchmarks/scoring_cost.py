@@ -17,13 +17,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gguf import GGUFReader
+from llmattn.data.config import TextConfig
 from llmattn.data.corpus import load_corpus
 from llmattn.data.corpus_pairs import corpus_pairs
 from llmattn.plugins import load_plugins
 from llmattn.providers.chat import ChatProvider
 from llmattn.providers.protocol import Limits
 from llmattn.rows import Row, Scope
-from llmattn.scoring.choose import build_provider
+from llmattn.scoring.find_provider import build_provider
 from llmattn.scoring.planner import merge_rows, pack
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
@@ -81,7 +82,7 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--min-count", type=int, default=1)
     given = parser.parse_args()
-    corpus = load_corpus(given.corpus, min_count=given.min_count)
+    corpus = load_corpus(given.corpus, TextConfig(min_count=given.min_count))
     _, pairs = corpus_pairs(corpus, 64)
     rows = pairs.rows(corpus.tokenizer.vocabulary)
     tokenizer = smollm2_tokenizer()

@@ -23,7 +23,7 @@ from pathlib import Path
 import httpx2
 from llmattn.providers.chat import ChatProvider
 from llmattn.rows import Row
-from llmattn.scoring.options import ScoringOptions
+from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.source import open_source
 
 
@@ -38,9 +38,8 @@ def ours(
     """Wall and CPU seconds of filling a cache, one row a request."""
     options = {"base_url": url, "model": "test-model", "rows_per_request": "1"}
     scoring = ScoringOptions(quiet=True, requests_at_once=at_once)
-    with open_source(
-        "custom", options=options, cache=cache, cache_dir=folder, scoring=scoring
-    ) as source:
+    choice = ScoreChoice(options=options, cache=cache, cache_dir=folder, scoring=scoring)
+    with open_source("custom", choice) as source:
         source.fill([Row("warm", ["up"])])  # connections, imports
         wall, cpu = time.perf_counter(), time.process_time()
         report = source.fill(rows)
@@ -67,8 +66,8 @@ async def _bare(url: str, bodies: Sequence[object], at_once: int) -> tuple[float
 
 def bare(url: str, rows: Sequence[Row], at_once: int) -> tuple[float, float]:
     """Wall and CPU seconds of sending the same prompts with nothing around them."""
-    source = open_source("custom", options={"base_url": url, "model": "test-model"}, cache="memory")
-    with source:
+    options = {"base_url": url, "model": "test-model"}
+    with open_source("custom", ScoreChoice(options=options, cache="memory")) as source:
         assert isinstance(source.provider, ChatProvider)
         prompts = [source.provider.prompt([row]) for row in rows]
     bodies = [

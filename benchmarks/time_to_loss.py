@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from llmattn.training.choice import ScoreChoice
-from llmattn.training.config import TrainConfig
+from llmattn.model.config import ModelConfig
+from llmattn.scoring.options import ScoreChoice
+from llmattn.training.config import RunOptions, TrainConfig
 from llmattn.training.evaluate import split_loss
 from llmattn.training.interrupt import StopWish
 from llmattn.training.loop import Report
@@ -90,11 +91,10 @@ class Side:
         )
         run = begin(
             options.corpus,
-            folder / "model.pt",
             config,
-            shape,
-            scores=ScoreChoice(providers=(options.provider,), cache_dir=folder / "scores"),
-            device="cpu",
+            ModelConfig.from_options(**shape),
+            ScoreChoice(providers=(options.provider,), cache_dir=folder / "scores"),
+            RunOptions(out=folder / "model.pt", device="cpu"),
         )
         self.trainer, self.test_feed = run.trainer, run.feeds.test
         self.course: list[tuple[Report, float]] = []

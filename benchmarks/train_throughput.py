@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from llmattn.data.batches import BatchOrder, collate
+from llmattn.data.config import TextConfig
 from llmattn.data.corpus import Split, load_corpus
 from llmattn.data.feed import NoScores, ScoreFeed, TableFeed
 from llmattn.data.table import KnownPairs, ScoreTable
@@ -109,7 +110,7 @@ def models(length: int, dropout: float, channels: int = 1) -> dict[str, AttnGPT]
 
 def train_split(corpus: Path) -> Split:
     """The training part as one stream; rarer words than the first WORDS are unknown."""
-    split = load_corpus(corpus, stream=True).train
+    split = load_corpus(corpus, TextConfig(stream=True)).train
     return attrs.evolve(split, ids=np.where(split.ids < WORDS, split.ids, 0))
 
 

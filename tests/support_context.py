@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from llmattn.cache.open import open_cache
+from llmattn.data.config import TextConfig
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.identity import Identity
 from llmattn.providers.protocol import Limits, Reply
@@ -31,7 +32,7 @@ def text_corpus(folder: Path, *, stream: bool = False) -> Corpus:
     """A text of twelve lines: eight to train, two to validate, two to test."""
     path = folder / "text.txt"
     path.write_text(TEXT, encoding="utf-8")
-    return load_corpus(path, val_fraction=0.17, test_fraction=0.17, stream=stream)
+    return load_corpus(path, TextConfig(val_fraction=0.17, test_fraction=0.17, stream=stream))
 
 
 def share(row: Row, channel: int = 0) -> Scores:

@@ -10,8 +10,13 @@ import torch
 from attrs import evolve
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.data.table import KnownPairs, ScoreTable
+from llmattn.data.tokenizer import WordTokenizer
+from llmattn.identity import Identity
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.model.config import ATTENTION, ModelConfig
+from llmattn.rows import Scope
+from llmattn.training.checkpoint import Checkpoint, Scored
+from llmattn.training.config import TrainConfig
 
 # The models here are tiny: a second thread only costs, most of all on a busy machine.
 torch.set_num_threads(1)
@@ -78,4 +83,22 @@ def full_table(vocab_size: int = 12, channels: int = 2, seed: int = 0) -> ScoreT
         vocab_size=vocab_size,
         channels=["one", "two"][:channels],
         absent=[None] * channels,
+    )
+
+
+def example_checkpoint() -> Checkpoint:
+    """A checkpoint of a small model that reads a full table."""
+    config = small_config("external")
+    return Checkpoint(
+        model_config=config,
+        train_config=TrainConfig(steps=7),
+        tokenizer=WordTokenizer.train(["a b c d e f g h i j"]),
+        weights=lively_model(config).state_dict(),
+        best={"loss": 1.5, "step": 5},
+        last={"step": 7},
+        table=full_table(),
+        scored=(Scored(Identity("p", 1, Scope.PAIR, ("one", "two"), {"model": "m"})),),
+        coverage=0.75,
+        corpus="corpus.txt",
+        corpus_digest="00",
     )

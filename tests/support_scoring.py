@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from llmattn.rows import Row, Scores
-from llmattn.scoring.options import ScoringOptions
+from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.source import ScoreSource, open_source
 from llmattn.testing.api import digit
 from llmattn.testing.server import ScoreServer
@@ -43,10 +43,7 @@ def custom_source(
     """The provider `custom`, asking ``server``, with an LMDB cache in ``cache_dir``."""
     url = server if isinstance(server, str) else server.url
     given = {"base_url": url, "model": "test-model", "timeout": "5", **settings}
-    with open_source(
-        "custom",
-        options={name: str(value) for name, value in given.items()},
-        cache_dir=cache_dir,
-        scoring=options,
-    ) as source:
+    texts = {name: str(value) for name, value in given.items()}
+    choice = ScoreChoice(options=texts, cache_dir=cache_dir, scoring=options)
+    with open_source("custom", choice) as source:
         yield source

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from llmattn.comparing.arms import ARMS, Arm, default_arms, parse_arms
-from llmattn.comparing.choices import score_sets
-from llmattn.comparing.controls import choose_arms
+from llmattn.comparing.choose_arms import choose_arms
+from llmattn.comparing.score_sets import score_sets
 from llmattn.errors import ConfigError
-from llmattn.scoring.choose import options_of
-from llmattn.training.choice import ScoreChoice
+from llmattn.plugins import load_plugins
+from llmattn.scoring.find_provider import assign_options
+from llmattn.scoring.options import ScoreChoice
 
 
 def arm(name: str, tables: dict[str, Any] | None = None) -> Arm:
@@ -97,7 +98,7 @@ def test_scores_stand_beside_the_controls_that_fit_them_by_default() -> None:
 
 def chosen(names: str, tables: dict[str, Any] | None = None, **scores: Any) -> dict[str, Arm]:
     """The arms of a comparison with these scores, by name."""
-    arms = choose_arms(names.split(",") if names else None, tables or {}, ScoreChoice(**scores))
+    arms = choose_arms(names.split(",") if names else (), tables or {}, ScoreChoice(**scores))
     return {found.name: found for found in arms}
 
 
@@ -164,8 +165,9 @@ def test_what_is_said_of_random_is_left_alone() -> None:
 def test_an_arms_own_option_wins_over_the_comparisons(said: str, own: str) -> None:
     (mine,) = parse_arms(["mine"], {"mine": {"like": "external", "options": {own: 5}}})
     scores = ScoreChoice(providers=("cooccurrence",), options={said: "3"})
-    found = dict(score_sets([mine], scores)["mine"].options)
-    assert options_of("cooccurrence", found, default_owner=True) == {"window": "5"}
+    found = score_sets([mine], scores)["mine"].choice.settings
+    provider = load_plugins().provider("cooccurrence")
+    assert assign_options(found, [provider]) == {"cooccurrence.window": "5"}
 
 
 def test_random_alone_stays_what_it_is() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from llmattn.data.config import TextConfig
 from llmattn.data.corpus import load_corpus
 from llmattn.data.feed import NoScores
 from llmattn.testing.server import ScoreServer
@@ -316,7 +317,7 @@ def test_reported_loss_is_that_of_the_best_weights_on_the_test_part(tmp_path: Pa
     compare(tmp_path, "--arms", "position", "--keep-checkpoints")
     (kept,) = (tmp_path / "comparison" / "runs").iterdir()
     (path,) = (tmp_path / "comparison" / "checkpoints").iterdir()
-    corpus = load_corpus(text, test_fraction=0.1)
+    corpus = load_corpus(text, TextConfig(test_fraction=0.1))
     assert corpus.test is not None
     loss = split_loss(load_checkpoint(path).model(), NoScores(), corpus.test, pad_id=1)
     assert json.loads(kept.read_text())["test_loss"] == pytest.approx(loss, abs=1e-6)

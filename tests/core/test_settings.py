@@ -9,7 +9,7 @@ from attrs import frozen
 from llmattn.cache.settings import LmdbSettings
 from llmattn.errors import ConfigError, MissingSetting
 from llmattn.plugins import load_plugins
-from llmattn.scoring.choose import check_owners, choose_provider, options_of
+from llmattn.scoring.find_provider import assign_options, choose_provider, settings_of
 from llmattn.secrets import Secret
 from llmattn.settings import environment, identity_details, resolve, setting, settings_help
 
@@ -31,6 +31,12 @@ def test_options_win_over_the_environment_and_that_over_the_default() -> None:
     found = resolve(Example, owner="e", options={"url": "http://opt"}, environ=environ)
     assert found.url == "http://opt"
     assert resolve(Example, owner="e", options={}, environ={"EXAMPLE_KEY": "k"}).times == 3
+
+
+@pytest.mark.parametrize("text", ["9" * 30, "-" + "9" * 30, str(2**63)])
+def test_a_number_that_no_file_would_keep_is_no_value(text: str) -> None:
+    with pytest.raises(ConfigError, match="times takes a value of type int"):
+        resolve(Example, owner="e", options={"key": "k", "times": text}, environ={})
 
 
 def test_a_missing_setting_names_its_variable() -> None:
@@ -100,8 +106,14 @@ def test_the_provider_is_chosen_as_the_environment_says(
 
 
 def test_options_go_to_their_owner_and_none_is_ignored() -> None:
-    options = {"window": "5", "lmdb.sync": "false", "custom.model": "m"}
-    assert options_of("custom", options, default_owner=True) == {"window": "5", "model": "m"}
-    assert options_of("lmdb", options, default_owner=False) == {"sync": "false"}
+    options = {"timeout": "5", "lmdb.sync": "false", "custom.model": "m"}
+    plugins = load_plugins()
+    custom, openai = plugins.provider("custom"), plugins.provider("openai")
+    found = assign_options(options, [custom, openai], ["lmdb"])
+    assert settings_of("custom", found) == {"timeout": "5", "model": "m"}
+    assert settings_of("openai", found) == {"timeout": "5"}
+    assert settings_of("lmdb", found) == {"sync": "false"}
     with pytest.raises(ConfigError, match=r"'custom\.model' is for 'custom'"):
-        check_owners(options, ["openai", "lmdb"])
+        assign_options(options, [openai], ["lmdb"])
+    with pytest.raises(ConfigError, match="No provider in use has the option 'window'"):
+        assign_options({"window": "5"}, [custom, openai])

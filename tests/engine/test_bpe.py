@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llmattn.data.batches import Batch
 from llmattn.data.bpe import BpeTokenizer
+from llmattn.data.config import TextConfig
 from llmattn.data.corpus import encode_lines, load_corpus
 from llmattn.data.corpus_pairs import corpus_pairs
 from llmattn.data.feed import TableFeed
@@ -151,7 +152,9 @@ def test_sampled_rows_are_those_of_training() -> None:
 
 def test_pairs_are_asked_for_words_as_with_the_tokenizer_of_words(tmp_path: Path) -> None:
     path = write_corpus(tmp_path)
-    pieces, words = (load_corpus(path, preset=name, vocab_size=520) for name in ("bpe", "words"))
+    pieces, words = (
+        load_corpus(path, TextConfig(tokenizer=name, vocab_size=520)) for name in ("bpe", "words")
+    )
     assert pieces.words == words.words
     assert pieces.train_words() == words.train_words()
     ours, theirs = (corpus_pairs(corpus, 256)[1] for corpus in (pieces, words))
@@ -159,10 +162,10 @@ def test_pairs_are_asked_for_words_as_with_the_tokenizer_of_words(tmp_path: Path
 
 
 @pytest.mark.parametrize("preset", ["words", "seed", "bpe"])
-def test_every_tokenizer_is_read_back_from_json_and_from_a_pickle(preset: str) -> None:
+def test_every_tokenizer_is_read_back_from_plain_data_and_from_a_pickle(preset: str) -> None:
     tokenizer = train_tokenizer(LINES, preset=preset, min_count=2, vocab_size=530)
     for again in (
-        read_tokenizer(tokenizer.to_json()),
+        read_tokenizer(json.loads(json.dumps(tokenizer.to_dict()))),
         pickle.loads(pickle.dumps(tokenizer)),
     ):
         assert again.vocabulary == tokenizer.vocabulary
@@ -171,16 +174,16 @@ def test_every_tokenizer_is_read_back_from_json_and_from_a_pickle(preset: str) -
 
 
 def test_other_programs_read_text_back_with_the_library_alone() -> None:
-    theirs = Tokenizer.from_str(json.loads(PIECES.to_json())["tokenizer"])
+    theirs = Tokenizer.from_str(PIECES.library_json())
     assert (
         theirs.decode(theirs.encode(LINES[1] + " \u00e9\u2020").ids) == LINES[1] + " \u00e9\u2020"
     )
 
 
-@pytest.mark.parametrize("change", [{"words": "{}"}, {"tokenizer": "{}"}, {"tokenizer": None}])
-def test_damaged_json_is_refused(change: dict[str, object]) -> None:
+@pytest.mark.parametrize("change", [{"words": "{}"}, {"merges": "{}"}, {"merges": None}])
+def test_damaged_description_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(CheckpointError, match="tokenizer"):
-        read_tokenizer(json.dumps({**json.loads(PIECES.to_json()), **change}))
+        read_tokenizer({**PIECES.to_dict(), **change})
 
 
 def test_the_vocabulary_has_the_wanted_size_or_what_the_text_yields() -> None:

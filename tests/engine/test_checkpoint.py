@@ -10,42 +10,19 @@ from typing import Any
 import pytest
 import torch
 from attrs import evolve
-from llmattn.data.tokenizer import WordTokenizer
 from llmattn.errors import CheckpointError
-from llmattn.identity import Identity
-from llmattn.rows import Scope
 from llmattn.training.checkpoint import (
-    Checkpoint,
-    Scored,
     check_writable,
     load_checkpoint,
     save_checkpoint,
 )
-from llmattn.training.config import TrainConfig
-from support_engine import full_table, lively_model, small_config
-
-
-def example() -> Checkpoint:
-    config = small_config("external")
-    return Checkpoint(
-        model_config=config,
-        train_config=TrainConfig(steps=7),
-        tokenizer=WordTokenizer.train(["a b c d e f g h i j"]),
-        weights=lively_model(config).state_dict(),
-        best={"loss": 1.5, "step": 5},
-        last={"step": 7},
-        table=full_table(),
-        scored=(Scored(Identity("p", 1, Scope.PAIR, ("one", "two"), {"model": "m"})),),
-        coverage=0.75,
-        corpus="corpus.txt",
-        corpus_digest="00",
-    )
+from support_engine import example_checkpoint, full_table, lively_model
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     file = tmp_path / "checkpoint.pt"
-    save_checkpoint(file, example())
+    save_checkpoint(file, example_checkpoint())
     return file
 
 
@@ -56,7 +33,7 @@ def resaved(path: Path, **changes: Any) -> Path:
 
 
 def test_saved_checkpoint_loads_as_it_was(path: Path) -> None:
-    saved, loaded = example(), load_checkpoint(path)
+    saved, loaded = example_checkpoint(), load_checkpoint(path)
     same = ("model_config", "train_config", "best", "last", "scored", "coverage", "corpus")
     for name in same:
         assert getattr(loaded, name) == getattr(saved, name)
@@ -128,7 +105,7 @@ def test_newer_format_asks_for_the_llmattn_that_wrote_it(path: Path) -> None:
         {"model_config": {"vocab_size": 0}},
         {"model_config": {"colour": "red"}},
         {"train_config": None},
-        {"tokenizer": "{}"},
+        {"tokenizer": {}},
         {"scored": [{"identity": {}, "local": True}]},
         {"table": {"vocab_size": 12}},
         {"coverage": None},
@@ -142,15 +119,14 @@ def test_checkpoint_with_a_damaged_part_is_refused(path: Path, changes: dict[str
 def test_weights_of_another_shape_are_refused(path: Path) -> None:
     data = torch.load(path, weights_only=True)
     data["weights"]["norm.weight"] = torch.zeros(5)
-    checkpoint = load_checkpoint(resaved(path, weights=data["weights"]))
     with pytest.raises(CheckpointError, match="do not fit"):
-        checkpoint.model()
+        load_checkpoint(resaved(path, weights=data["weights"]))
 
 
 def test_failed_write_leaves_the_old_checkpoint_and_no_litter(path: Path) -> None:
     before = path.read_bytes()
     with pytest.raises(AttributeError):
-        save_checkpoint(path, evolve(example(), best={"loss": lambda: 0}))
+        save_checkpoint(path, evolve(example_checkpoint(), best={"loss": lambda: 0}))
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
 

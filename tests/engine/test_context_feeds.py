@@ -18,6 +18,7 @@ from llmattn.data.packed_feed import PackedFeed
 from llmattn.data.texts import window_rows
 from llmattn.errors import ConfigError, PluginError, ProviderError
 from llmattn.rows import Row
+from llmattn.scoring.options import ScoreChoice
 from llmattn.training.checkpoint import Scored
 from llmattn.training.scores import open_feeds, reading_of
 from support_cli import run_cli
@@ -33,7 +34,9 @@ def feeds_of(folder: Path, corpus: Corpus, *providers: Maps, context_words: int 
     """
     sources = [source_of(provider, folder) for provider in providers]
     try:
-        return open_feeds(sources, corpus, block_size=BLOCK, context_words=context_words)
+        return open_feeds(
+            sources, corpus, ScoreChoice(context_words=context_words), block_size=BLOCK
+        )
     finally:
         for source in sources:
             source.close()

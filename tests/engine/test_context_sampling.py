@@ -13,6 +13,7 @@ import pytest
 import torch
 from attrs import evolve
 from llmattn.data.batches import collate
+from llmattn.data.config import TextConfig
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.data.texts import window_rows
 from llmattn.data.written import WrittenText
@@ -22,9 +23,9 @@ from llmattn.sampling.generate import Decoder
 from llmattn.sampling.options import SampleOptions
 from llmattn.sampling.sampler import Sampler
 from llmattn.sampling.texts import TextRows
+from llmattn.scoring.options import ScoreChoice
 from llmattn.testing.server import ScoreServer
 from llmattn.training.checkpoint import load_checkpoint
-from llmattn.training.choice import ScoreChoice
 from llmattn.training.evaluate import split_loss
 from llmattn.training.reopen import reopen_feeds
 from llmattn.training.scores import open_feeds, reading_of
@@ -141,7 +142,9 @@ def piece_corpus(folder: Path) -> Corpus:
     """A stream of pieces that lose nothing, so that a sample can be written as the text is."""
     path = folder / "text.txt"
     path.write_text(TEXT.replace("\n\n", "\n"), encoding="utf-8")
-    return load_corpus(path, preset="bpe", vocab_size=600, val_fraction=0.17, stream=True)
+    return load_corpus(
+        path, TextConfig(tokenizer="bpe", vocab_size=600, val_fraction=0.17, stream=True)
+    )
 
 
 def test_a_token_costs_one_row_until_the_window_slides(tmp_path: Path) -> None:
@@ -181,7 +184,9 @@ def test_a_sample_asks_the_rows_that_training_asks_and_those_of_windows_half_a_b
     corpus = piece_corpus(tmp_path)
     training, sampling = Maps(), Maps()
     with source_of(training, tmp_path / "one") as source:
-        open_feeds([source], corpus, block_size=block_size, context_words=context_words)
+        open_feeds(
+            [source], corpus, ScoreChoice(context_words=context_words), block_size=block_size
+        )
     rows = text_rows(tmp_path / "two", sampling, corpus, context_words=context_words)
     config = small_config("external", block_size=block_size, vocab_size=len(corpus.tokenizer))
     decoder = Decoder(lively_model(config), rows)
@@ -229,7 +234,7 @@ def test_a_sample_reads_the_scores_that_training_reads(tmp_path: Path, stated: A
     corpus = piece_corpus(tmp_path)
     with source_of(Stating(), tmp_path) as source:
         reading = reading_of(source, context_words=5)
-        feeds = open_feeds([source], corpus, block_size=8, context_words=5)
+        feeds = open_feeds([source], corpus, ScoreChoice(context_words=5), block_size=8)
         batch = collate(corpus.train, corpus.train.pieces(8), np.array([2]), pad_id=1)
         text = torch.from_numpy(corpus.train.ids[None, :24].astype(np.int64))
         found = TextRows(source, reading, corpus.tokenizer).rows(text, 8, 16)
@@ -353,7 +358,7 @@ def test_no_word_after_a_sentences_first_gets_a_capital(
 ) -> None:
     path = tmp_path / "text.txt"
     path.write_text(f"{first} dogs came\n" * 10, encoding="utf-8")
-    tokenizer = load_corpus(path, preset=preset).tokenizer
+    tokenizer = load_corpus(path, TextConfig(tokenizer=preset)).tokenizer
     ids = [1, *tokenizer.encode(f"{first} dogs came")]
     assert "".join(WrittenText(tokenizer, prompt).follow(ids)).endswith(" dogs came")
 
@@ -370,7 +375,9 @@ def test_a_text_that_begins_inside_a_line_begins_with_a_space(tmp_path: Path) ->
 )
 def test_a_prompt_is_shown_as_it_is_written(tmp_path: Path, preset: str, prompt: str) -> None:
     text_corpus(tmp_path)
-    corpus = load_corpus(tmp_path / "text.txt", preset=preset, vocab_size=600, val_fraction=0.17)
+    corpus = load_corpus(
+        tmp_path / "text.txt", TextConfig(tokenizer=preset, vocab_size=600, val_fraction=0.17)
+    )
     tokenizer = corpus.tokenizer
     opening, more = tokenizer.encode(prompt), tokenizer.encode("boat came")
     written = WrittenText(tokenizer, prompt).follow([1, *opening, *more, 1])
@@ -391,7 +398,9 @@ def test_another_text_is_written_without_the_prompt(tmp_path: Path) -> None:
 @pytest.mark.parametrize("preset", ["words", "bpe"])
 def test_no_later_token_changes_a_piece(tmp_path: Path, preset: str, opening: str) -> None:
     text_corpus(tmp_path)
-    corpus = load_corpus(tmp_path / "text.txt", preset=preset, vocab_size=600, val_fraction=0.17)
+    corpus = load_corpus(
+        tmp_path / "text.txt", TextConfig(tokenizer=preset, vocab_size=600, val_fraction=0.17)
+    )
     ids = corpus.train.ids[:80].tolist()
     whole = list(WrittenText(corpus.tokenizer, opening).follow(ids))
     growing = WrittenText(corpus.tokenizer, opening)

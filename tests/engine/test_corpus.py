@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llmattn.data.config import TextConfig
 from llmattn.data.corpus import encode_lines, load_corpus
 from llmattn.data.corpus_pairs import corpus_pairs
 from llmattn.data.pairs import count_pairs
@@ -52,22 +53,22 @@ def test_corpus_too_small_for_both_parts_says_so(
 ) -> None:
     path = write(tmp_path, b"a b c\n" * lines)
     with pytest.raises(CorpusError, match="--val-fraction"):
-        load_corpus(path, val_fraction=fraction)
+        load_corpus(path, TextConfig(val_fraction=fraction))
 
 
 def test_val_fraction_outside_0_to_1_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="between 0 and 1"):
-        load_corpus(write(tmp_path, b"a\nb\n"), val_fraction=1.0)
+        load_corpus(write(tmp_path, b"a\nb\n"), TextConfig(val_fraction=1.0))
 
 
 def test_validation_takes_the_last_lines(tmp_path: Path) -> None:
-    corpus = load_corpus(write(tmp_path, b"a a\nb b\na b\nb a\n"), val_fraction=0.25)
+    corpus = load_corpus(write(tmp_path, b"a a\nb b\na b\nb a\n"), TextConfig(val_fraction=0.25))
     assert [corpus.tokenizer.decode(line) for line in corpus.val.lines()] == [["b", "a"]]
 
 
 def test_parts_follow_each_other_train_validation_test(tmp_path: Path) -> None:
     corpus = load_corpus(
-        write(tmp_path, b"a\nb\na b\nb a\n"), val_fraction=0.25, test_fraction=0.25
+        write(tmp_path, b"a\nb\na b\nb a\n"), TextConfig(val_fraction=0.25, test_fraction=0.25)
     )
     assert corpus.test is not None
     told = [[corpus.tokenizer.decode(line) for line in split.lines()] for split in corpus.splits]
@@ -83,19 +84,23 @@ def test_corpus_too_small_for_three_parts_names_the_empty_one(
     tmp_path: Path, val: float, test: float, part: str
 ) -> None:
     with pytest.raises(CorpusError, match=f"for {part}: .* --test-fraction"):
-        load_corpus(write(tmp_path, b"a\nb\na b\nb a\n"), val_fraction=val, test_fraction=test)
+        load_corpus(
+            write(tmp_path, b"a\nb\na b\nb a\n"), TextConfig(val_fraction=val, test_fraction=test)
+        )
 
 
 def test_test_fraction_outside_0_to_1_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--test-fraction"):
-        load_corpus(write(tmp_path, b"a\nb\n"), test_fraction=-0.1)
+        load_corpus(write(tmp_path, b"a\nb\n"), TextConfig(test_fraction=-0.1))
 
 
 TEXT = "First Citizen:\n\nWe  are (all) resolv'd -- O'er it ;\n\n\n ...  'Tis \u0130!\n"
 
 
 def test_written_tokens_of_a_line_are_the_line(tmp_path: Path) -> None:
-    corpus = load_corpus(write(tmp_path, TEXT.encode()), val_fraction=0.34, preset="seed")
+    corpus = load_corpus(
+        write(tmp_path, TEXT.encode()), TextConfig(val_fraction=0.34, tokenizer="seed")
+    )
     assert corpus.train.written == [
         *("\n", "First", " Citizen", ":\n"),
         *("\n", "We", "  are", " (all", ") resolv", "'d", " -- O", "'er", " it", " ;\n"),
@@ -105,7 +110,7 @@ def test_written_tokens_of_a_line_are_the_line(tmp_path: Path) -> None:
 
 def test_written_tokens_of_a_stream_are_the_text_with_its_blank_lines(tmp_path: Path) -> None:
     path = write(tmp_path, (TEXT + "!\nend\n\n\n").encode())
-    corpus = load_corpus(path, val_fraction=0.2, stream=True, preset="seed")
+    corpus = load_corpus(path, TextConfig(val_fraction=0.2, stream=True, tokenizer="seed"))
     assert "".join(corpus.train.written) == "\n" + TEXT.replace("\n ...", "\n...") + "!\n"
     assert "".join(corpus.val.written) == "\nend\n\n\n"
     assert [len(split.written) for split in corpus.splits] == [
@@ -123,7 +128,9 @@ def test_written_tokens_add_up_whatever_the_characters(lines: list[str], preset:
 
 
 def test_a_stream_has_one_mark_between_two_lines(tmp_path: Path) -> None:
-    corpus = load_corpus(write(tmp_path, b"a b\n\nb\na\na\n"), val_fraction=0.25, stream=True)
+    corpus = load_corpus(
+        write(tmp_path, b"a b\n\nb\na\na\n"), TextConfig(val_fraction=0.25, stream=True)
+    )
     a, b, eol = *corpus.tokenizer.encode("a b"), corpus.tokenizer.eol_id
     assert corpus.train.ids.tolist() == [eol, a, b, eol, b, eol, a, eol]
     assert corpus.train.lines() == [[a, b], [b], [a]]
@@ -131,7 +138,9 @@ def test_a_stream_has_one_mark_between_two_lines(tmp_path: Path) -> None:
 
 
 def test_windows_of_a_stream_follow_each_other_over_line_ends(tmp_path: Path) -> None:
-    corpus = load_corpus(write(tmp_path, b"a b\nb\na\na\n"), val_fraction=0.25, stream=True)
+    corpus = load_corpus(
+        write(tmp_path, b"a b\nb\na\na\n"), TextConfig(val_fraction=0.25, stream=True)
+    )
     windows = corpus.train.pieces(3)
     assert windows.starts.tolist() == [0, 3, 6]
     assert windows.lengths.tolist() == [3, 3, 1]
@@ -139,14 +148,16 @@ def test_windows_of_a_stream_follow_each_other_over_line_ends(tmp_path: Path) ->
 
 
 def test_pairs_of_a_stream_reach_over_line_ends(tmp_path: Path) -> None:
-    corpus = load_corpus(write(tmp_path, b"a\nb\na\n"), val_fraction=0.34, stream=True)
+    corpus = load_corpus(write(tmp_path, b"a\nb\na\n"), TextConfig(val_fraction=0.34, stream=True))
     pairs, _ = corpus_pairs(corpus, 4)
     assert Row("b", ("a", "b")) in pairs.rows(corpus.tokenizer.vocabulary)
 
 
 def test_lines_and_stream_have_the_same_vocabulary(tmp_path: Path) -> None:
     path = write(tmp_path, TEXT.encode())
-    one, other = (load_corpus(path, val_fraction=0.34, stream=kind) for kind in (False, True))
+    one, other = (
+        load_corpus(path, TextConfig(val_fraction=0.34, stream=kind)) for kind in (False, True)
+    )
     assert one.tokenizer.vocabulary == other.tokenizer.vocabulary
 
 
@@ -155,7 +166,9 @@ def test_blank_lines_change_the_digest_of_a_stream_which_shows_them_to_providers
 ) -> None:
     plain, other = write(tmp_path, b"a b\nb\na\n"), tmp_path / "other.txt"
     other.write_bytes(b"a b\n\nb\na\n")
-    one, two = (load_corpus(path, val_fraction=0.34, stream=True) for path in (plain, other))
+    one, two = (
+        load_corpus(path, TextConfig(val_fraction=0.34, stream=True)) for path in (plain, other)
+    )
     assert one.train.written != two.train.written
     assert one.digest != two.digest
 
@@ -165,38 +178,44 @@ def test_blank_lines_do_not_change_the_digest_of_lines_which_leave_them_out(
 ) -> None:
     plain, other = write(tmp_path, b"a b\nb\na\n"), tmp_path / "other.txt"
     other.write_bytes(b"\na b\n\nb\n\n\na\n\n")
-    one, two = (load_corpus(path, val_fraction=0.34) for path in (plain, other))
+    one, two = (load_corpus(path, TextConfig(val_fraction=0.34)) for path in (plain, other))
     assert one.digest == two.digest
 
 
 def test_vocabulary_comes_from_the_training_lines_alone(tmp_path: Path) -> None:
-    corpus = load_corpus(write(tmp_path, b"a\nb\na\nsecret\n"), val_fraction=0.25)
+    corpus = load_corpus(write(tmp_path, b"a\nb\na\nsecret\n"), TextConfig(val_fraction=0.25))
     assert "secret" not in corpus.tokenizer.vocabulary
     assert corpus.val.lines() == [[corpus.tokenizer.unk_id]]
 
 
 def test_unknown_words_are_kept_from_providers(tmp_path: Path) -> None:
-    corpus = load_corpus(write(tmp_path, b"a a rare\na b b\n"), min_count=2, val_fraction=0.5)
+    corpus = load_corpus(
+        write(tmp_path, b"a a rare\na b b\n"), TextConfig(min_count=2, val_fraction=0.5)
+    )
     assert corpus.train_words() == [["a", "a"]]
 
 
 def test_what_is_read_of_a_stream_are_the_windows_of_the_model(tmp_path: Path) -> None:
     path = write(tmp_path, b"a rare a b\nb b a\na b\n")
-    corpus = load_corpus(path, min_count=2, val_fraction=0.34, stream=True)
+    corpus = load_corpus(path, TextConfig(min_count=2, val_fraction=0.34, stream=True))
     # <eol> a rare a | b <eol> b b | a
     assert corpus.train_words(4) == [["a", "a"], ["b", "b", "b"], ["a"]]
-    lines = load_corpus(path, min_count=2, val_fraction=0.34)
+    lines = load_corpus(path, TextConfig(min_count=2, val_fraction=0.34))
     assert lines.train_words(4) == lines.train_words() == corpus.train_words()
 
 
 def test_what_is_read_of_a_stream_of_one_line_are_its_windows_too(tmp_path: Path) -> None:
-    corpus = load_corpus(write(tmp_path, b"a b b a b\na b\n"), val_fraction=0.5, stream=True)
+    corpus = load_corpus(
+        write(tmp_path, b"a b b a b\na b\n"), TextConfig(val_fraction=0.5, stream=True)
+    )
     # <eol> a b b | a b
     assert corpus.train_words(4) == [["a", "b", "b"], ["a", "b"]]
 
 
 def test_windows_line_ends_and_a_byte_order_mark_leave_no_trace(tmp_path: Path) -> None:
-    corpus = load_corpus(write(tmp_path, "\ufeffa b\r\nb a\r\n".encode()), val_fraction=0.5)
+    corpus = load_corpus(
+        write(tmp_path, "\ufeffa b\r\nb a\r\n".encode()), TextConfig(val_fraction=0.5)
+    )
     assert corpus.train_words() == [["a", "b"]]
 
 

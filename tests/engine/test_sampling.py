@@ -16,6 +16,7 @@ from llmattn.data.table import KnownPairs, ScoreTable
 from llmattn.data.tokenizer import WordTokenizer
 from llmattn.errors import CheckpointError, ConfigError
 from llmattn.identity import Identity
+from llmattn.model.config import ModelConfig
 from llmattn.providers.protocol import Limits, Reply
 from llmattn.rows import Row, Scope
 from llmattn.sampling.generate import Decoder, draw, generate
@@ -23,10 +24,10 @@ from llmattn.sampling.lines import GrowingLines
 from llmattn.sampling.options import SampleOptions
 from llmattn.sampling.sampler import Sampler
 from llmattn.sampling.scores import Asker, NoRows, TableRows
+from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource
 from llmattn.training.checkpoint import Checkpoint, Scored
-from llmattn.training.choice import ScoreChoice
-from llmattn.training.config import TrainConfig
+from llmattn.training.config import RunOptions, TrainConfig
 from llmattn.training.run import begin, resume
 from support_engine import VARIANTS, full_table, lively_model, small_config, small_corpus
 
@@ -161,10 +162,10 @@ def trained(
     small = {"block_size": 8, "n_layer": 1, "n_head": 2, "n_embd": 16, "dropout": 0.0, **shape}
     run = begin(
         folder / "corpus.txt",
-        folder / "checkpoint.pt",
         config,
-        small,
-        scores=ScoreChoice((provider,), cache_dir=folder / "scores"),
+        ModelConfig.from_options(**small),
+        ScoreChoice((provider,), cache_dir=folder / "scores"),
+        RunOptions(out=folder / "checkpoint.pt"),
     )
     run.trainer.best_weights = run.trainer.model.state_dict()
     run.save()
@@ -357,4 +358,4 @@ def test_resuming_refuses_another_text(tmp_path: Path) -> None:
     path = tmp_path / "corpus.txt"
     path.write_text(path.read_text().replace("cat", "cow"))
     with pytest.raises(CheckpointError, match="is not the text"):
-        resume(tmp_path / "checkpoint.pt")
+        resume(RunOptions(out=tmp_path / "checkpoint.pt"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from llmattn.data.bpe import BpeTokenizer
+from llmattn.data.config import TextConfig
 from llmattn.data.corpus import encode_lines, load_corpus
 from llmattn.data.tokenizer import WordTokenizer, text_pieces, text_words
 from llmattn.matrix import get_attention_matrix
@@ -48,7 +49,7 @@ def test_pieces_of_every_script_are_the_text(text: str) -> None:
 def test_bpe_asks_for_the_words_of_every_script(tmp_path: Path, text: str) -> None:
     path = tmp_path / "text.txt"
     path.write_text(f"{text}\n" * 20, encoding="utf-8")
-    corpus = load_corpus(path, preset="bpe", vocab_size=600)
+    corpus = load_corpus(path, TextConfig(tokenizer="bpe", vocab_size=600))
     assert isinstance(corpus.tokenizer, BpeTokenizer)
     assert corpus.train_words()[0] == WORDS[text].split()
     line = corpus.train.texts[0]
@@ -162,7 +163,7 @@ def test_a_text_from_a_pipe_is_evaluated(folder: Path) -> None:
 def test_what_a_stream_of_one_line_is_cut_into_is_the_line(tmp_path: Path) -> None:
     text = " ".join(f"word{n}" for n in range(1000)) + "\n"
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
-    corpus = load_corpus(tmp_path / "text.txt", stream=True, test_fraction=0.1)
+    corpus = load_corpus(tmp_path / "text.txt", TextConfig(stream=True, test_fraction=0.1))
     assert corpus.test is not None
     parts = [part.texts[0] for part in corpus.splits]
     assert " ".join(parts) == text.strip()

@@ -25,7 +25,8 @@ import json, sys
 from pathlib import Path
 from torch.distributed.tensor import DTensor
 from llmattn.training import run as runs
-from llmattn.training.config import TrainConfig
+from llmattn.model.config import ModelConfig
+from llmattn.training.config import RunOptions, TrainConfig
 from llmattn.training.distributed import join_team
 from llmattn.training.interrupt import StopWish
 
@@ -33,9 +34,11 @@ def count(tensors):
     return sum((t.to_local() if isinstance(t, DTensor) else t).numel() for t in tensors)
 
 with join_team("cpu", sharded=True) as (team, _):
-    shape = {"attention": "learned", "n_embd": 16, "n_head": 2, "n_layer": 2}
+    shape = ModelConfig.from_options(attention="learned", n_embd=16, n_head=2, n_layer=2)
     settings = TrainConfig(steps=1, batch_size=4)
-    run = runs.begin(Path("corpus.txt"), Path("parts.pt"), settings, shape, team=team)
+    run = runs.begin(
+        Path("corpus.txt"), settings, shape, options=RunOptions(out=Path("parts.pt")), team=team
+    )
     run.trainer.run(on_report=lambda _: None, save=run.save, stop=StopWish())
     model, state = run.trainer.model, run.trainer.optimizer.state_dict()["state"]
     counts = {

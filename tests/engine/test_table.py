@@ -150,7 +150,7 @@ def test_sharing_where_there_is_no_folder_says_so(tmp_path: Path) -> None:
 
 def test_state_gives_back_the_same_table() -> None:
     scores = table({(2, 2): [0.25, 0.5], (1, 0): [float("nan"), 1.0]}, absent=[0.0, None])
-    again = ScoreTable.from_state(scores.state())
+    again = ScoreTable.from_state(scores.state(), vocab_size=SIZE, channels=2)
     ids = torch.arange(SIZE)[None]
     assert torch.equal(again.gather(ids), scores.gather(ids))
 
@@ -161,14 +161,24 @@ def test_state_gives_back_the_same_table() -> None:
         {"query_ids": torch.tensor([7, 9], dtype=torch.int32)},
         {"query_ids": torch.tensor([-1, 0], dtype=torch.int32)},
         {"scores": torch.zeros(3, 2, dtype=torch.float16)},
+        {"query_ids": torch.tensor([2, 1], dtype=torch.int32)},
+        {"query_ids": torch.tensor([1, 2])},
+        {"scores": torch.full((1, 2), 2.0, dtype=torch.float16)},
+        {"scores": torch.zeros(1, 2)},
         {"vocab_size": "many"},
+        {"vocab_size": 10**9},
+        {"channels": [7]},
+        {"channels": None},
+        {"absent": []},
+        {"absent": ["x"]},
+        {"absent": [float("nan")]},
         {"key_ids": None},
     ],
 )
 def test_damaged_state_is_refused(change: dict[str, object]) -> None:
-    state = table({(1, 0): [0.5], (2, 2): [0.25]}).state()
+    state = {**table({(1, 0): [0.5], (2, 2): [0.25]}).state(), **change}
     with pytest.raises(CheckpointError, match="damaged"):
-        ScoreTable.from_state({**state, **change})
+        ScoreTable.from_state(state, vocab_size=SIZE, channels=1)
 
 
 def pieces(*lengths: int) -> Pieces:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from llmattn.data.joining import join_tokens
+from llmattn.data.text_tokenizer import read_tokenizer
 from llmattn.data.tokenizer import WordTokenizer
 from llmattn.errors import CheckpointError, ConfigError, CorpusError
 
@@ -35,17 +36,52 @@ def test_frequent_words_have_low_ids() -> None:
     assert WordTokenizer.train(["b b b a a c"]).vocabulary == ("<unk>", "<eol>", "b", "a", "c")
 
 
-def test_json_gives_back_the_same_tokenizer() -> None:
+def test_a_description_gives_back_the_same_tokenizer() -> None:
     tokenizer = WordTokenizer.train(["One two. Three's four"], preset="seed")
-    again = WordTokenizer.from_json(tokenizer.to_json())
+    again = read_tokenizer(tokenizer.to_dict())
     assert again.vocabulary == tokenizer.vocabulary
     assert again.encode("Two. three's") == tokenizer.encode("Two. three's")
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"preset": "words", "tokenizer": "{}"}'])
-def test_json_of_something_else_is_refused(text: str) -> None:
+WORDS = ["<unk>", "<eol>", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        [],
+        "{}",
+        {},
+        {"preset": "words"},
+        {"preset": "words", "tokenizer": "{}"},
+        {"preset": "words", "vocabulary": None},
+        {"preset": "words", "vocabulary": "<unk><eol>"},
+        {"preset": "words", "vocabulary": dict.fromkeys(WORDS, 0)},
+        {"preset": "words", "vocabulary": []},
+        {"preset": "words", "vocabulary": WORDS[:1]},
+        {"preset": "words", "vocabulary": WORDS[::-1]},
+        {"preset": "words", "vocabulary": [*WORDS, "a"]},
+        {"preset": "words", "vocabulary": [*WORDS, ""]},
+        {"preset": "words", "vocabulary": [*WORDS, 7]},
+        {"preset": "words", "vocabulary": [*WORDS, "\ud800"]},
+        {"preset": ["words"], "vocabulary": WORDS},
+        {"preset": "regex", "vocabulary": WORDS},
+        {"preset": 7, "vocabulary": WORDS},
+        {"preset": "bpe", "vocabulary": WORDS},
+        {"preset": "bpe", "merges": [], "words": WORDS[1:]},
+        {"preset": "bpe", "merges": [["a"]], "words": WORDS},
+        {"preset": "bpe", "merges": [["a", "b", "c"]], "words": WORDS},
+        {"preset": "bpe", "merges": ["ab"], "words": WORDS},
+        {"preset": "bpe", "merges": [["a", "bc"]], "words": WORDS},
+        {"preset": "bpe", "merges": [["a∎", "b"]], "words": WORDS},
+        {"preset": "bpe", "merges": [["<unk>", "b"]], "words": WORDS},
+        {"preset": "bpe", "merges": {"a": "b"}, "words": WORDS},
+    ],
+)
+def test_what_describes_no_tokenizer_is_refused(data: object) -> None:
     with pytest.raises(CheckpointError, match="tokenizer"):
-        WordTokenizer.from_json(text)
+        read_tokenizer(data)
 
 
 def test_unknown_preset_names_the_presets() -> None:

@@ -185,18 +185,6 @@ def test_time_of_training_leaves_out_evaluations_and_what_is_done_with_them(
     assert reports[-1].seconds - reports[-1].train_seconds >= 0.02 * (counted - 1)
 
 
-def test_state_that_knows_no_time_of_training_alone_goes_on_with_all_that_passed(
-    tmp_path: Path,
-) -> None:
-    corpus = small_corpus(tmp_path)
-    first, second = new_trainer(corpus), new_trainer(corpus)
-    go(first)
-    state = {name: value for name, value in first.state().items() if name != "train_seconds"}
-    best = {"loss": first.best_loss, "step": first.best_step, "weights": first.best_weights}
-    second.load_state(state, best)
-    assert second.train_seconds == first.seconds
-
-
 def test_loss_that_is_no_number_ends_with_advice(tmp_path: Path) -> None:
     trainer = new_trainer(small_corpus(tmp_path))
     with torch.no_grad():

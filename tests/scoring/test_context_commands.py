@@ -111,4 +111,4 @@ def test_a_choice_of_pairs_is_refused_where_there_are_none(folder: Path, command
     text = ("--corpus", "text.txt") if command == "train" else ("text.txt",)
     done = run_cli(folder, command, *text, *prefix)
     assert done.returncode == 1
-    assert "--coverage and --min-pair-count choose among pairs of words" in done.stderr
+    assert "--coverage and --min-pair-count are for scores of pairs of words" in done.stderr

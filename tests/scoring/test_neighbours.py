@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from llmattn.data.config import TextConfig
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.data.packed_fill import Reading, pack_split
 from llmattn.data.text_fill import fill_texts
@@ -37,7 +38,7 @@ def corpus(request: pytest.FixtureRequest, tmp_path: Path) -> Corpus:
     lines = [" ".join(f"w{7 * line + n}" for n in range(7)) for line in range(300)]
     path = tmp_path / "text.txt"
     path.write_text("\n".join(lines), encoding="utf-8")
-    return load_corpus(path, stream=request.param)
+    return load_corpus(path, TextConfig(stream=request.param))
 
 
 def check(shown: Sequence[Sequence[tuple[str, ...]]]) -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 import anyio
 import numpy as np
 import pytest
+from llmattn.data.config import TextConfig
 from llmattn.data.corpus import load_corpus
 from llmattn.errors import ConfigError
 from llmattn.providers.cooccurrence import CooccurrenceProvider
 from llmattn.providers.random import RandomProvider
 from llmattn.providers.settings import CooccurrenceSettings, RandomSettings
 from llmattn.rows import Row
+from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import open_source
 from support_cli import run_cli
 from support_engine import SMALL, write_corpus
@@ -71,7 +73,7 @@ def test_a_window_of_a_stream_is_never_scored_by_its_own_words(tmp_path: Path) -
     path = tmp_path / "text.txt"
     lines = ["green idea", "green idea", *["the cat eats fish", "a dog sees meat"] * 20]
     path.write_text("\n".join(lines))
-    corpus = load_corpus(path, stream=True)
+    corpus = load_corpus(path, TextConfig(stream=True))
     assert score(cooccurrence(corpus.train_words()), "idea", "green") > 0
     assert score(cooccurrence(corpus.train_words(block_size=16)), "idea", "green") == 0
     assert score(cooccurrence(corpus.train_words(block_size=3)), "idea", "green") > 0
@@ -102,7 +104,7 @@ def test_another_text_is_another_namespace() -> None:
 
 def test_cooccurrence_without_a_text_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="give it one"):
-        open_source("cooccurrence", cache_dir=tmp_path)
+        open_source("cooccurrence", ScoreChoice(cache_dir=tmp_path))
 
 
 def test_random_scores_are_stable_and_spread_over_the_range() -> None:
@@ -141,6 +143,6 @@ def test_more_channels_of_random_scores_are_another_namespace() -> None:
 
 def test_offline_providers_go_through_the_cache(tmp_path: Path) -> None:
     rows = [Row("fish", ["cat", "the"])]
-    with open_source("cooccurrence", cache_dir=tmp_path, text=LINES) as source:
+    with open_source("cooccurrence", ScoreChoice(cache_dir=tmp_path), text=LINES) as source:
         assert source.scores(rows)[0].shape == (1, 2)
         assert source.missing(rows) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from llmattn.rows import Row
+from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource, open_source
 from llmattn.scoring.text_matrix import text_matrix
 
@@ -12,7 +13,7 @@ TOKENS = ["to", "be", "or", "not", "to", "be", "\x00", "a\x00", "a"]
 
 
 def random_source(scope: str = "pair") -> ScoreSource:
-    return open_source("random", cache="memory", options={"random.scope": scope})
+    return open_source("random", ScoreChoice(cache="memory", scope=scope))
 
 
 def test_each_pair_of_words_has_the_score_of_its_row() -> None:

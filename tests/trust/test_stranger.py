@@ -63,7 +63,10 @@ def planted(folder: Path, name: str, scope: str, url: str) -> Path:
         data["scored"] = [{**data["scored"][0], "identity": identity, "local": True}]
         data["corpus"] = "corpus.txt"
         if data["table"]:  # of which every pair is missing
-            table = ScoreTable.from_state(data["table"])
+            state = data["table"]
+            table = ScoreTable.from_state(
+                state, vocab_size=state["vocab_size"], channels=len(state["channels"])
+            )
             known = attrs.evolve(
                 table.known,
                 query_ids=table.known.query_ids[:0],

@@ -10,6 +10,7 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from llmattn.data.config import TextConfig
     from llmattn.data.corpus import Corpus, load_corpus
     from llmattn.data.table import ScoreTable
     from llmattn.data.tokenizer import WordTokenizer
@@ -43,6 +44,7 @@ _HOME = {
     "Sampler": "llmattn.sampling.sampler",
     "Scope": "llmattn.rows",
     "ScoreTable": "llmattn.data.table",
+    "TextConfig": "llmattn.data.config",
     "TrainConfig": "llmattn.training.config",
     "Usage": "llmattn.usage",
     "WordTokenizer": "llmattn.data.tokenizer",
@@ -66,6 +68,7 @@ __all__ = [
     "Sampler",
     "Scope",
     "ScoreTable",
+    "TextConfig",
     "TrainConfig",
     "Usage",
     "WordTokenizer",

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import field, frozen
 
 from llmattn.rows import Scope
+from llmattn.untrusted import build
 
 __all__ = ["Identity"]
 
@@ -70,10 +71,4 @@ class Identity:
 
         Raises KeyError, TypeError or ValueError if ``data`` is not such a description.
         """
-        return cls(
-            provider=str(data["provider"]),
-            revision=int(data["revision"]),
-            scope=Scope(data["scope"]),
-            channels=tuple(data["channels"]),
-            details=dict(data["details"]),
-        )
+        return build(cls, {**data, "scope": Scope(data["scope"]), "details": dict(data["details"])})

@@ -14,6 +14,7 @@ from llmattn.errors import ConfigError
 from llmattn.model.attention import attention_weights
 from llmattn.providers.protocol import MapProvider
 from llmattn.rows import Scope
+from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import open_source
 from llmattn.scoring.text_matrix import text_matrix
 
@@ -51,9 +52,8 @@ def get_attention_matrix(
         raise ConfigError(f"The temperature must be above 0, not {temperature}.")
     if not tokens:
         return torch.zeros(0, 0)
-    with open_source(
-        provider, options=options, model=model, cache=cache, cache_dir=cache_dir, text=text
-    ) as source:
+    choice = ScoreChoice(options=options or {}, model=model, cache=cache, cache_dir=cache_dir)
+    with open_source(provider, choice, text=text) as source:
         pairs = source.identity.scope is Scope.PAIR
         if isinstance(tokens, str):
             tokens = text_words(tokens) if pairs else text_pieces(tokens)

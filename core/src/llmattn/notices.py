@@ -1,9 +1,10 @@
-"""Lines for people: on stderr, so that stdout holds results alone; secrets removed."""
+"""Lines for people: on stderr, so that stdout holds results alone; without secrets, harmless."""
 
 from __future__ import annotations
 
 import sys
 
+from llmattn.printable import printable
 from llmattn.secrets import redact
 
 __all__ = ["forget_told", "notify", "notify_once"]
@@ -12,8 +13,8 @@ _told: set[str] = set()
 
 
 def notify(message: str) -> None:
-    """Write one message to stderr at once."""
-    sys.stderr.write(f"{redact(message)}\n")
+    """Write one message to stderr at once; what could act on a terminal is written out."""
+    sys.stderr.write(f"{printable(redact(message))}\n")
     sys.stderr.flush()
 
 

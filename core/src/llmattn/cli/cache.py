@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 
 import attrs
 import typer
-from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
@@ -17,7 +15,10 @@ from llmattn.cache.packed_folder import forget_packed
 from llmattn.cache.protocol import FileCache, NamespaceInfo, ScoreCache
 from llmattn.cli import cache_files
 from llmattn.cli.cache_options import CacheDir, CacheName, Json, describe, find_namespace, opened
+from llmattn.cli.output import echo, echo_json
+from llmattn.console import make_console
 from llmattn.errors import CacheError, ConfigError
+from llmattn.printable import printable
 
 __all__ = ["app"]
 
@@ -30,7 +31,10 @@ app = typer.Typer(
 def path(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json = False) -> None:
     """Print where the cache keeps its file."""
     file = locate_cache(cache, cache_dir=cache_dir)
-    typer.echo(json.dumps({"path": str(file), "exists": file.exists()}) if as_json else str(file))
+    if as_json:
+        echo_json({"path": str(file), "exists": file.exists()})
+    else:
+        echo(str(file))
 
 
 @app.command("ls")
@@ -39,7 +43,7 @@ def ls(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json = Fa
     with opened(cache, cache_dir) as store:
         listed = store.namespaces()
     if as_json:
-        typer.echo(json.dumps([_plain(info) for info in listed], indent=2))
+        echo_json([_plain(info) for info in listed], indent=2)
         return
     table = Table("namespace", "scores of", "rows", "pairs", "size", "cost", "updated", box=None)
     for column in table.columns[2:6]:
@@ -55,9 +59,9 @@ def ls(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json = Fa
             _date(info.updated),
         )
     if listed:
-        Console(markup=False).print(table)
+        make_console().print(table)
     else:
-        typer.echo("The cache is empty.")
+        echo("The cache is empty.")
 
 
 @app.command()
@@ -74,9 +78,9 @@ def stats(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json =
         "cost": sum(info.usage.cost for info in listed),
     }
     if as_json:
-        typer.echo(json.dumps({**totals, "namespaces": [_plain(i) for i in listed]}, indent=2))
+        echo_json({**totals, "namespaces": [_plain(i) for i in listed]}, indent=2)
         return
-    console = Console(markup=False)  # a prompt may have brackets in it
+    console = make_console()
     console.print(f"{totals['cache']}: {decimal(size)}, {totals['pairs']:,} pairs", soft_wrap=True)
     for info in listed:
         console.print()
@@ -109,7 +113,7 @@ def show(
                     }
                 )
     if as_json:
-        typer.echo(json.dumps(answers, indent=2))
+        echo_json(answers, indent=2)
         return
     if not answers:
         raise CacheError(
@@ -118,9 +122,9 @@ def show(
         )
     for answer in answers:
         of = f", mean over {answer['texts']} texts" if answer["texts"] else ""
-        typer.echo(f"{answer['provider']}, {answer['channel']}{of}:")
+        echo(f"{answer['provider']}, {answer['channel']}{of}:")
         for item in answer["keys"]:
-            typer.echo(f"  {item['score']:.3f}  {_shown(item['key'])}")
+            echo(f"  {item['score']:.3f}  {_shown(item['key'])}")
 
 
 @app.command()
@@ -138,17 +142,17 @@ def purge(
             cost = f", which cost {_cost(info)}" if info.usage.cost else ""
             question = f"Forget {info.pairs:,} scores of {describe(info)}{cost}?"
             try:
-                typer.confirm(question, abort=True, err=True)
+                typer.confirm(printable(question), abort=True, err=True)
             except typer.Abort:
                 raise ConfigError("Nothing was purged; --yes purges without asking.") from None
         store.purge(info.namespace)
         forget_packed(store, info.namespace)
     if as_json:
-        typer.echo(json.dumps({"purged": info.namespace, "pairs": info.pairs}))
+        echo_json({"purged": info.namespace, "pairs": info.pairs})
     else:
-        typer.echo(f"Forgot {info.pairs:,} scores of {describe(info)}.")
+        echo(f"Forgot {info.pairs:,} scores of {describe(info)}.")
         if isinstance(store, FileCache):
-            typer.echo("The file keeps its size until: llmattn cache compact")
+            echo("The file keeps its size until: llmattn cache compact")
 
 
 def _strongest(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,8 @@ from rich.filesize import decimal
 from llmattn.cache.exchange.transfer import TransferReport, contents, copy_into
 from llmattn.cache.open import compact_cache, locate_cache, open_cache, verify_cache
 from llmattn.cli.cache_options import CacheDir, CacheName, Json, find_namespace, opened
+from llmattn.cli.output import echo, echo_json
+from llmattn.cli.user_paths import user_paths
 from llmattn.errors import CacheError
 
 __all__ = ["register"]
@@ -25,11 +26,11 @@ _SHOWN_PROBLEMS = 20
 
 def register(app: typer.Typer) -> None:
     """Add the commands to ``llmattn cache``."""
-    app.command("export")(export)
-    app.command("import")(import_)
-    app.command()(merge)
-    app.command()(compact)
-    app.command()(verify)
+    app.command("export")(user_paths(export))
+    app.command("import")(user_paths(import_))
+    app.command()(user_paths(merge))
+    app.command()(user_paths(compact))
+    app.command()(user_paths(verify))
 
 
 def export(
@@ -46,9 +47,9 @@ def export(
         chosen = [find_namespace(store, name).namespace for name in namespace] or None
         rows, pairs = files.write(file, contents(store, chosen))
     if as_json:
-        typer.echo(json.dumps({"file": str(file), "rows": rows, "pairs": pairs}))
+        echo_json({"file": str(file), "rows": rows, "pairs": pairs})
     else:
-        typer.echo(f"{file}: {rows:,} rows, {pairs:,} pairs, {decimal(file.stat().st_size)}")
+        echo(f"{file}: {rows:,} rows, {pairs:,} pairs, {decimal(file.stat().st_size)}")
 
 
 def import_(
@@ -90,9 +91,9 @@ def compact(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json
     """Pack the file anew, without the room that purged scores have left."""
     before, after = compact_cache(cache, cache_dir=cache_dir)
     if as_json:
-        typer.echo(json.dumps({"before": before, "after": after}))
+        echo_json({"before": before, "after": after})
     else:
-        typer.echo(f"{decimal(before)} before, {decimal(after)} now")
+        echo(f"{decimal(before)} before, {decimal(after)} now")
 
 
 def verify(
@@ -106,29 +107,29 @@ def verify(
     """Read every record and tell which are damaged; exits with 1 if any is left."""
     report = verify_cache(cache, cache_dir=cache_dir, drop=drop)
     if as_json:
-        typer.echo(json.dumps(attrs.asdict(report), default=str, indent=2))
+        echo_json(attrs.asdict(report), indent=2)
     else:
         for problem in report.problems[:_SHOWN_PROBLEMS]:
-            typer.echo(problem)
+            echo(problem)
         if len(report.problems) > _SHOWN_PROBLEMS:
-            typer.echo(f"... and {len(report.problems) - _SHOWN_PROBLEMS} more")
+            echo(f"... and {len(report.problems) - _SHOWN_PROBLEMS} more")
         found = f"{len(report.problems)} problems" if report.problems else "all well"
-        typer.echo(f"{report.path}: {report.records:,} records, {found}")
+        echo(f"{report.path}: {report.records:,} records, {found}")
         if report.kept_copy:
-            typer.echo(f"The damaged file was kept as {report.kept_copy}")
+            echo(f"The damaged file was kept as {report.kept_copy}")
         elif report.problems:
-            typer.echo("Go on with the good records by: llmattn cache verify --drop")
+            echo("Go on with the good records by: llmattn cache verify --drop")
     if report.problems and not report.kept_copy:
         raise typer.Exit(1)
 
 
 def _tell(report: TransferReport, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(attrs.asdict(report)))
+        echo_json(attrs.asdict(report))
         return
-    typer.echo(f"{report.added:,} scores added, {report.same:,} were here already")
+    echo(f"{report.added:,} scores added, {report.same:,} were here already")
     if report.conflicts:
         settled = "replaced" if report.replaced else "kept as they were; --replace takes the others"
-        typer.echo(f"{report.conflicts:,} differ ({settled}), such as:")
+        echo(f"{report.conflicts:,} differ ({settled}), such as:")
         for example in report.examples:
-            typer.echo(f"  {example}")
+            echo(f"  {example}")

@@ -11,6 +11,7 @@ import typer
 
 from llmattn.cache.open import open_cache
 from llmattn.cache.protocol import NamespaceInfo, ScoreCache
+from llmattn.cli.common import Json
 from llmattn.errors import CacheError
 
 __all__ = ["CacheDir", "CacheName", "Json", "describe", "find_namespace", "opened"]
@@ -21,7 +22,6 @@ CacheDir = Annotated[
     typer.Option(help="Folder of the cache (else LLMATTN_CACHE_DIR, else the user's)."),
 ]
 CacheName = Annotated[str, typer.Option(help="Which cache: lmdb, or one that a plugin offers.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @contextmanager

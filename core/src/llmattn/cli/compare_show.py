@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import typer
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from llmattn.cli.output import echo
 from llmattn.comparing.bench import Bench
 from llmattn.comparing.compare import Progress, compare
 from llmattn.comparing.config import CompareConfig
 from llmattn.comparing.report import as_json, legend, table, write_report
 from llmattn.comparing.results import Results
 from llmattn.comparing.shelf import Scores
+from llmattn.console import make_console
 from llmattn.drawing import can_draw
 from llmattn.notices import notify
 
@@ -32,21 +31,23 @@ def run_and_show(config: CompareConfig, *, command: str, json: bool) -> Results:
     arms = compare(config, bench, on_progress=shown.run)
     shown.kept()
     results = Results(arms, config.against, bench.about(command))
-    write_report(results, config.out)
+    write_report(results, config.experiment.out)
     pictures = _draw(results, config)
     if json:
-        typer.echo(as_json(results))
+        echo(as_json(results))
     else:
         _show_table(results)
-    notify(f"Wrote result.json, report.md{pictures} and the single runs to {config.out}.")
+    notify(
+        f"Wrote result.json, report.md{pictures} and the single runs to {config.experiment.out}."
+    )
     return results
 
 
 def _show_plan(config: CompareConfig) -> None:
-    grid = ", ".join(f"{lr:g}" for lr in config.lrs)
+    grid = ", ".join(f"{lr:g}" for lr in config.experiment.rates)
     counts = (
         f"{count} {what}{'s' * (count != 1)}"
-        for count, what in ((len(config.arms), "arm"), (config.seeds, "seed"))
+        for count, what in ((len(config.arms), "arm"), (config.experiment.seeds, "seed"))
     )
     notify(
         f"{', '.join(counts)}, learning rates {grid}: {config.most_runs} runs of at most "
@@ -109,20 +110,20 @@ def _show_table(results: Results) -> None:
     shown = Table(box=box.SIMPLE_HEAD)
     chosen = [place for place, head in enumerate(heads) if head not in ("parameters", "seconds")]
     for place in chosen:
-        head = escape(heads[place].replace("over ", "over\n"))
+        head = heads[place].replace("over ", "over\n")
         if place:
             shown.add_column(head, justify="right", no_wrap=True)
         else:
             shown.add_column(head, overflow="fold")
     for row in rows:
-        shown.add_row(*(escape(row[place]) for place in chosen))
-    console = Console()
+        shown.add_row(*(row[place] for place in chosen))
+    console = make_console()
     console.print(shown)
-    console.print(escape(legend(results)), highlight=False)
+    console.print(legend(results))
     for sentence in results.sentences():
-        console.print(escape(f"• {sentence}"), highlight=False)
+        console.print(f"• {sentence}")
     for warning in results.warnings():
-        console.print(escape(f"Beware: {warning}"), highlight=False)
+        console.print(f"Beware: {warning}")
 
 
 def _draw(results: Results, config: CompareConfig) -> str:
@@ -132,4 +133,4 @@ def _draw(results: Results, config: CompareConfig) -> str:
         return ""
     from llmattn.comparing.plots import draw
 
-    return "".join(f", {path.name}" for path in draw(results, config.out))
+    return "".join(f", {path.name}" for path in draw(results, config.experiment.out))

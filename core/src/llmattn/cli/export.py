@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+from llmattn.cli.common import Checkpoint
+from llmattn.cli.output import echo
+
 __all__ = ["export"]
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="What training wrote.")],
+    checkpoint: Checkpoint,
     safetensors: Annotated[
         Path,
         typer.Option(
@@ -27,4 +30,4 @@ def export(
     from llmattn.training.checkpoint import export_checkpoint, load_checkpoint
 
     for path in export_checkpoint(safetensors, load_checkpoint(checkpoint)):
-        typer.echo(f"{path}  {path.stat().st_size:,} bytes")
+        echo(f"{path}  {path.stat().st_size:,} bytes")

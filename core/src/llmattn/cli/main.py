@@ -8,14 +8,17 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 
 from llmattn import __version__
 from llmattn.cli import cache, compare, evaluate, export, plan, plugins, sample, score, show, train
+from llmattn.cli.output import echo
+from llmattn.cli.user_paths import user_paths
 from llmattn.errors import LlmattnError
 from llmattn.notices import forget_told, notify
+from llmattn.printable import printable
 from llmattn.secrets import RedactingFilter
 
 __all__ = ["app", "main", "run_command"]
@@ -32,7 +35,7 @@ app = typer.Typer(
 
 def _version(show: bool) -> None:
     if show:
-        typer.echo(f"llmattn-core {__version__}")
+        echo(f"llmattn-core {__version__}")
         raise typer.Exit
 
 
@@ -45,16 +48,29 @@ def _root(
     pass
 
 
-app.command("plan")(plan.plan)
-app.command("score")(score.score)
-app.command("train")(train.train)
-app.command("sample")(sample.sample)
-app.command("compare")(compare.compare)
-app.command("show")(show.show)
-app.command("eval")(evaluate.evaluate)
-app.command("export")(export.export)
-app.command("plugins")(plugins.plugins)
+app.command("plan")(user_paths(plan.plan))
+app.command("score")(user_paths(score.score))
+app.command("train")(user_paths(train.train))
+app.command("sample")(user_paths(sample.sample))
+app.command("compare")(user_paths(compare.compare))
+app.command("show")(user_paths(show.show))
+app.command("eval")(user_paths(evaluate.evaluate))
+app.command("export")(user_paths(export.export))
+app.command("plugins")(user_paths(plugins.plugins))
 app.add_typer(cache.app, name="cache")
+
+
+_NO_MEMORY = (
+    "The memory does not suffice for this: close other programs, or take a smaller text, "
+    "--block-size or --batch-size."
+)
+
+
+class _HarmlessFormatter(logging.Formatter):
+    """What servers say stands in the log too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -67,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     debug = _take_debug(arguments)
     forget_told()
     try:
-        app(args=arguments, prog_name="llmattn")
+        # Not standalone: typer would print what was typed as it is.
+        code = app(args=arguments, prog_name="llmattn", standalone_mode=False)
     except LlmattnError as error:
         _fail(f"error: {error}", error, debug)
     except KeyboardInterrupt:
@@ -77,10 +94,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # The reader of our output has gone; nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Exception as error:  # a fault of ours: say so in one line
+    except typer.Abort:
+        notify("aborted")
+        sys.exit(1)
+    except MemoryError as error:
+        _fail(f"error: {_NO_MEMORY}", error, debug)
+    except Exception as error:
+        if isinstance(usage := getattr(error, "exit_code", None), int):
+            _show_usage(error)
+            sys.exit(usage)
+        if _is_out_of_memory(error):
+            _fail(f"error: {_NO_MEMORY}", error, debug)
+        # A fault of ours: say so in one line.
         kind = type(error).__name__
         _fail(f"error: a fault in llmattn: {kind}: {error} (--debug shows where)", error, debug)
-    sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def run_command(name: str) -> NoReturn:
@@ -96,11 +124,27 @@ def _take_debug(arguments: list[str]) -> bool:
     if debug:
         handler = logging.StreamHandler()
         handler.addFilter(RedactingFilter())
-        handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
+        handler.setFormatter(_HarmlessFormatter("%(asctime)s %(name)s %(message)s"))
         root = logging.getLogger()
         root.addHandler(handler)
         root.setLevel(logging.DEBUG)
     return debug
+
+
+def _show_usage(error: Any) -> None:
+    """Tell how the command line was wrong: typer's error, whose class is not public."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return  # the help has been printed
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        notify(context.get_usage())
+        notify(f"Try: {context.command_path} --help")
+    notify(f"error: {error.format_message()}")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether torch has no memory left, for which it has no exception of its own."""
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
 
 
 def _fail(message: str, error: Exception, debug: bool) -> NoReturn:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
+from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from llmattn.cli.output import echo_json
+from llmattn.console import make_console
 from llmattn.plugins import LoadedPlugin, Plugins, load_plugins
 from llmattn.registry import Registry
 from llmattn.settings import settings_help
+
+if TYPE_CHECKING:
+    from rich.console import Console  # noqa: TID251  (the type alone)
 
 __all__ = ["plugins"]
 
@@ -24,18 +28,18 @@ def plugins(
     found = load_plugins()
     rows = _rows(found)
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        echo_json(rows, indent=2)
         return
     table = Table("kind", "name", "distribution", "version", "state", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(row[column.header] for column in table.columns))  # type: ignore[index]
-    console = Console()
+    console = make_console()
     console.print(table)
     for plugin in found.found:
         if plugin.reason:
-            console.print(f"{plugin.name} ({plugin.distribution}): {plugin.reason}", markup=False)
+            console.print(f"{plugin.name} ({plugin.distribution}): {plugin.reason}")
         if tracebacks and plugin.details:
-            console.print(plugin.details, markup=False)
+            console.print(plugin.details)
     if options:
         _print_options(console, found)
 

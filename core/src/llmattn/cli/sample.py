@@ -11,20 +11,23 @@ from typing import TYPE_CHECKING, Annotated
 import platformdirs
 import typer
 
-from llmattn.cli import options as o
-from llmattn.cli.parsing import check_utf8, parse_options, use_threads
+from llmattn.cli.build import Uses, command
+from llmattn.cli.common import ASKING_AGAIN, Ask
+from llmattn.cli.output import echo, echo_sampled
+from llmattn.cli.utf8 import check_utf8
 from llmattn.errors import CorpusError
 from llmattn.notices import notify
+from llmattn.options import RUN
 from llmattn.reading.files import decode
 from llmattn.sampling.options import SampleOptions
-from llmattn.training.choice import ScoreChoice
+from llmattn.scoring.options import ScoreChoice
+from llmattn.training.config import Machine
 
 if TYPE_CHECKING:
     from llmattn.sampling.sampler import Sampler
 
 __all__ = ["sample"]
 
-_D = SampleOptions()
 _FOR_ONE_THREAD = 64_000_000
 """Samples times parameters up to which one thread samples faster than two (measured)."""
 _LONGEST_LINE = 1 << 20
@@ -33,48 +36,22 @@ _RULE = "---"
 """Between samples of several lines; not an empty line, which a model can make."""
 
 
+@command(panels={RUN: None})
 def sample(
     checkpoint: Annotated[Path, typer.Option(help="What training wrote.")] = Path("checkpoint.pt"),
     prompt: Annotated[
         str | None,
         typer.Option(help='Start of the line; "" for none. Without it, lines are asked for.'),
     ] = None,
-    max_new: Annotated[int, typer.Option(help="Most tokens to add.")] = _D.max_new,
-    temperature: Annotated[
-        float, typer.Option(help="Higher is wilder; 0 takes the likeliest word.")
-    ] = _D.temperature,
-    top_k: Annotated[int, typer.Option(help="Only the k likeliest words; 0 for all.")] = _D.top_k,
-    top_p: Annotated[
-        float, typer.Option(help="Only the likeliest words that make up this share.")
-    ] = _D.top_p,
-    num: Annotated[int, typer.Option(help="How many samples.")] = _D.num,
-    lines: Annotated[
-        int,
-        typer.Option(
-            help="Most lines of a sample, that of the prompt included; above 1 only for a model "
-            "trained with --stream."
-        ),
-    ] = _D.lines,
+    *,
+    options: SampleOptions,
     seed: Annotated[int | None, typer.Option(min=0, help="The same seed draws the same.")] = None,
     block_size: Annotated[
         int | None, typer.Option(help="Look fewer tokens back than the model can.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Threads of the processor.")] = None,
-    ask: o.Ask = False,
-    model: o.Model = None,
-    option: o.Option = None,
-    criteria: o.Criteria = None,
-    scope: o.ScoreScope = None,
-    channels: o.Channels = None,
-    method: o.Method = None,
-    cache: o.CacheName = "lmdb",
-    cache_dir: o.CacheDir = None,
-    max_cost: o.MaxCost = None,
-    max_requests: o.MaxRequests = None,
-    price_in: o.PriceIn = None,
-    price_out: o.PriceOut = None,
-    max_wait: o.MaxWait = 600.0,
+    machine: Machine,
+    ask: Ask = False,
+    scores: Annotated[ScoreChoice, Uses(only=ASKING_AGAIN)],
 ) -> None:
     """Continue lines of text with a trained model.
 
@@ -85,23 +62,7 @@ def sample(
     """
     if prompt is not None:
         check_utf8(prompt, "--prompt")
-    options = SampleOptions(max_new, temperature, top_k, top_p, num, lines)
-    choice = ScoreChoice(
-        options=parse_options(
-            option or (), criteria=criteria, scope=scope, channels=channels, method=method
-        ),
-        model=model,
-        cache=cache,
-        cache_dir=cache_dir,
-        scoring=o.scoring_options(
-            max_cost=max_cost,
-            max_requests=max_requests,
-            price_in=price_in,
-            price_out=price_out,
-            max_wait=max_wait,
-        ),
-    )
-    use_threads(threads)
+    machine.use_threads()
 
     import torch
 
@@ -110,14 +71,14 @@ def sample(
     from llmattn.training.checkpoint import load_checkpoint
     from llmattn.training.reopen import is_local
 
-    where = choose_device(device)
+    where = choose_device(machine.device)
     loaded = load_checkpoint(checkpoint, device=where)
     options.check_training(loaded.train_config)
     with Sampler(
-        loaded, device=where, block_size=block_size, seed=seed, ask=ask, choice=choice
+        loaded, device=where, block_size=block_size, seed=seed, ask=ask, choice=scores
     ) as sampler:
         numbers = sampler.model.parameter_count() * options.num
-        if threads is None and not sampler.asks and numbers < _FOR_ONE_THREAD:
+        if machine.threads is None and not sampler.asks and numbers < _FOR_ONE_THREAD:
             # Waking the others takes longer than what they would do for a small model.
             torch.set_num_threads(1)
         told = _Notices(sampler, [s.identity.provider for s in loaded.scored if not is_local(s)])
@@ -125,13 +86,13 @@ def sample(
         for place, text in enumerate(prompts):
             told.unknown_words(text)
             if place and options.lines > 1 and not _is_typed():
-                typer.echo(_RULE)
+                echo(_RULE)
             try:
                 _show(sampler, text, options)
             except KeyboardInterrupt:
                 if prompt is not None:
                     raise
-                typer.echo()
+                echo()
             told.unscored()
 
 
@@ -139,12 +100,11 @@ def _show(sampler: Sampler, prompt: str, options: SampleOptions) -> None:
     """Print the samples of one prompt; a single one as its words come."""
     if options.num > 1:
         between = f"\n{_RULE}\n" if options.lines > 1 else "\n"
-        typer.echo(between.join(sampler.sample(prompt, options)))
+        echo_sampled(between.join(sampler.sample(prompt, options)), end="\n")
         return
     for piece in sampler.stream(prompt, options):
-        typer.echo(piece, nl=False)
-        sys.stdout.flush()
-    typer.echo()
+        echo_sampled(piece)
+    echo()
 
 
 def _is_typed() -> bool:

@@ -7,15 +7,18 @@ from typing import Annotated
 
 import typer
 
-from llmattn.cli import options as o
-from llmattn.cli.parsing import check_utf8, parse_options
+from llmattn.cli.build import Uses, command
+from llmattn.cli.common import ASKING_AGAIN, Ask, Json
+from llmattn.cli.utf8 import check_utf8
 from llmattn.drawing import need_drawing
 from llmattn.errors import ConfigError
-from llmattn.training.choice import ScoreChoice
+from llmattn.options import SCORES
+from llmattn.scoring.options import ScoreChoice
 
 __all__ = ["show"]
 
 
+@command()
 def show(
     checkpoint: Annotated[
         Path | None, typer.Argument(help="What training wrote; or leave it out, see --provider.")
@@ -37,30 +40,19 @@ def show(
         list[str] | None,
         typer.Option(help="Draw these channels of a provider. Default: at most 12 of all."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    as_json: Json = False,
     provider: Annotated[
         str | None,
         typer.Option(
             "--provider",
             "-p",
             help="Show the scores of this provider for --text.",
-            rich_help_panel="Where the scores come from",
+            rich_help_panel=SCORES,
         ),
     ] = None,
-    ask: o.Ask = False,
-    model: o.Model = None,
-    option: o.Option = None,
-    criteria: o.Criteria = None,
-    scope: o.ScoreScope = None,
-    channels: o.Channels = None,
-    method: o.Method = None,
-    cache: o.CacheName = "lmdb",
-    cache_dir: o.CacheDir = None,
-    max_cost: o.MaxCost = None,
-    max_requests: o.MaxRequests = None,
-    price_in: o.PriceIn = None,
-    price_out: o.PriceOut = None,
-    max_wait: o.MaxWait = 600.0,
+    *,
+    ask: Ask = False,
+    scores: Annotated[ScoreChoice, Uses(only=ASKING_AGAIN)],
 ) -> None:
     """Show what each head of a trained model listens to, or how a provider scores a text.
 
@@ -72,21 +64,6 @@ def show(
         raise ConfigError("Name a checkpoint to show, or a --provider with a --text; one of them.")
     if text is not None:
         check_utf8(text, "--text")
-    choice = ScoreChoice(
-        options=parse_options(
-            option or (), criteria=criteria, scope=scope, channels=channels, method=method
-        ),
-        model=model,
-        cache=cache,
-        cache_dir=cache_dir,
-        scoring=o.scoring_options(
-            max_cost=max_cost,
-            max_requests=max_requests,
-            price_in=price_in,
-            price_out=price_out,
-            max_wait=max_wait,
-        ),
-    )
     if out:
         need_drawing()
 
@@ -95,12 +72,12 @@ def show(
     if provider is not None:
         if text is None:
             raise ConfigError("--provider shows how a text is scored: give one with --text.")
-        printing.show_scores(provider, text, choice, corpus, channel or (), out, as_json=as_json)
+        printing.show_scores(provider, text, scores, corpus, channel or (), out, as_json=as_json)
         return
     assert checkpoint is not None
     if channel:
         raise ConfigError("--channel chooses channels of a --provider; a checkpoint shows all.")
     if text is None:
-        printing.show_heads(checkpoint, choice, corpus, out, ask=ask, as_json=as_json)
+        printing.show_heads(checkpoint, scores, corpus, out, ask=ask, as_json=as_json)
     else:
-        printing.show_weights(checkpoint, text, choice, out, ask=ask, as_json=as_json)
+        printing.show_weights(checkpoint, text, scores, out, ask=ask, as_json=as_json)

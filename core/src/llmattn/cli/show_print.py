@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 import numpy as np
-import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from llmattn.cli.output import echo_json
+from llmattn.console import make_console
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.errors import CheckpointError, CorpusError
 from llmattn.notices import notify
+from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import open_source
 from llmattn.training.checkpoint import Checkpoint, load_checkpoint
-from llmattn.training.choice import ScoreChoice
 from llmattn.training.own_text import own_text
 from llmattn.view.heads import Heads, heads_of, measure, text_weights
-from llmattn.view.plots import draw_heads, draw_scores, draw_weights, head_name, printable
+from llmattn.view.plots import draw_heads, draw_scores, draw_weights, head_name, token_label
 from llmattn.view.scores import choose_channels, text_scores
 
 __all__ = ["show_heads", "show_scores", "show_weights"]
@@ -52,7 +51,7 @@ def show_heads(
     if out:
         draw_heads(heads, out)
     if as_json:
-        typer.echo(json.dumps(_heads_data(heads), indent=1))
+        echo_json(_heads_data(heads), indent=1)
     else:
         _print_heads(heads)
     _tell(out)
@@ -71,9 +70,7 @@ def _corpus(file: Path, checkpoint: Checkpoint, path: Path | None) -> Corpus | N
     try:
         corpus = load_corpus(
             path or own_text(file, checkpoint),
-            val_fraction=checkpoint.train_config.val_fraction,
-            test_fraction=checkpoint.train_config.test_fraction,
-            stream=checkpoint.train_config.stream,
+            checkpoint.train_config,
             tokenizer=checkpoint.tokenizer,
         )
     except (CorpusError, CheckpointError) as error:
@@ -112,7 +109,7 @@ def _print_heads(heads: Heads) -> None:
         if heads.tau is not None:
             cells.append(_strongest_channels(heads, layer, head))
         table.add_row(*cells)
-    console = Console(markup=False, highlight=False)
+    console = make_console()
     shared = ", the same in all layers" if heads.layers == 1 and heads.n_layer > 1 else ""
     layers = f"{heads.n_layer} layer{'s' * (heads.n_layer != 1)}"
     console.print(f"{heads.attention} attention, {layers}{shared}")
@@ -196,7 +193,7 @@ def show_weights(
                 for layer, head in np.ndindex(layers, n_head)
             ],
         }
-        typer.echo(json.dumps(data))
+        echo_json(data)
     else:
         names = list(np.ndindex(layers, n_head))
         titles = [head_name(layers, *name) for name in names]
@@ -216,15 +213,7 @@ def show_scores(
 ) -> None:
     """The scores that a provider gives a text."""
     lines = load_corpus(corpus_path, hint=False).train_words() if corpus_path else None
-    with open_source(
-        provider,
-        options=choice.options,
-        model=choice.model,
-        cache=choice.cache,
-        cache_dir=choice.cache_dir,
-        text=lines,
-        scoring=choice.scoring,
-    ) as source:
+    with open_source(provider, choice, text=lines) as source:
         chosen = choose_channels(source.identity.channels, wanted)
         found = text_scores(source, text)
     if out:
@@ -237,7 +226,7 @@ def show_scores(
                 found.channels[channel]: _triangle(found.scores[channel]) for channel in chosen
             },
         }
-        typer.echo(json.dumps(data))
+        echo_json(data)
     else:
         titles = [found.channels[channel] for channel in chosen]
         _print_strongest(titles, [found.scores[channel] for channel in chosen], found.tokens)
@@ -246,7 +235,7 @@ def show_scores(
 
 def _print_strongest(titles: Sequence[str], matrices: Sequence[Any], tokens: Sequence[str]) -> None:
     """The strongest keys of each token, a column a matrix; of many matrices the strongest pairs."""
-    labels = [printable(token) for token in tokens]
+    labels = [token_label(token) for token in tokens]
     if len(matrices) <= _COLUMNS:
         table = Table("token", *titles, box=box.SIMPLE_HEAD)
         for query, label in enumerate(labels):
@@ -256,7 +245,7 @@ def _print_strongest(titles: Sequence[str], matrices: Sequence[Any], tokens: Seq
         table = Table("", "strongest pairs", box=box.SIMPLE_HEAD)
         for title, matrix in zip(titles, matrices, strict=True):
             table.add_row(title, _strongest_pairs(matrix, labels))
-    Console(markup=False, highlight=False).print(table)
+    make_console().print(table)
 
 
 def _strongest_keys(row: Any, labels: Sequence[str]) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
-import typer
 
 from llmattn.cli.again import Again
+from llmattn.cli.output import echo
 from llmattn.notices import notify
 from llmattn.training.board import Board
+from llmattn.training.config import RunOptions
 from llmattn.training.interrupt import StopWish
 from llmattn.training.log import TrainingLog
 from llmattn.training.loop import Report, Trainer
@@ -21,23 +21,14 @@ __all__ = ["run_and_show"]
 _CHANNELS_SHOWN = 8
 
 
-def run_and_show(
-    run: Run,
-    again: Again,
-    *,
-    max_time: float | None = None,
-    save_every: float = 30.0,
-    log: Path | None = None,
-    tensorboard: Path | None = None,
-) -> str:
-    """Train, printing as it goes; ``max_time`` in minutes, ``save_every`` in seconds.
+def run_and_show(run: Run, again: Again, options: RunOptions = RunOptions()) -> str:
+    """Train, printing as it goes, as ``options`` say of time, saving and records.
 
-    ``again`` makes the commands that go on from the run. ``log`` is a file for the evaluations,
-    ``tensorboard`` a folder for their curves.
+    ``again`` makes the commands that go on from the run.
     Returns what ended the run. Of several processes only the first one prints and writes.
     """
     trainer = run.trainer
-    limit = math.inf if max_time is None else 60 * max_time
+    limit = math.inf if options.max_time is None else 60 * options.max_time
     if not trainer.team.is_first:
         with StopWish(quiet=True) as stop:
             outcome = trainer.run(
@@ -47,26 +38,30 @@ def run_and_show(
             run.test_loss()
         return outcome
     records: list[TrainingLog | Board] = []
-    if log is not None:
-        records.append(TrainingLog(log, after=trainer.step))
-    if tensorboard is not None:
-        records.append(Board(tensorboard, after=trainer.step))
+    if options.log is not None:
+        records.append(TrainingLog(options.log, after=trainer.step))
+    if options.tensorboard is not None:
+        records.append(Board(options.tensorboard, after=trainer.step))
     _show_start(run)
     if run.out.exists() and not trainer.step:
         notify(f"{run.out} is there already; the new checkpoint will replace it.")
     if trainer.step:
-        typer.echo(f"going on after step {trainer.step:,} of {trainer.config.steps:,}")
-    typer.echo(f"{'step':>7}{'train':>9}{'validation':>12}{'tokens/s':>11}{'left':>8}")
+        echo(f"going on after step {trainer.step:,} of {trainer.config.steps:,}")
+    echo(f"{'step':>7}{'train':>9}{'validation':>12}{'tokens/s':>11}{'left':>8}")
     speed = _Speed(trainer)
 
     def show(report: Report) -> None:
-        typer.echo(_line(report, speed, trainer.config.steps))
+        echo(_line(report, speed, trainer.config.steps))
         for record in records:
             record.add(report)
 
     with StopWish() as stop:
         outcome = trainer.run(
-            on_report=show, save=run.save, stop=stop, max_seconds=limit, save_every=save_every
+            on_report=show,
+            save=run.save,
+            stop=stop,
+            max_seconds=limit,
+            save_every=options.save_every,
         )
     for record in records:
         record.close()
@@ -93,7 +88,7 @@ def _show_start(run: Run) -> None:
     unit = "words" if corpus.tokenizer.tokens_are_words else "pieces of words"
     tested = "" if corpus.test is None else f", {len(corpus.test):,} to test"
     unknown = float(np.mean(corpus.train.ids == corpus.tokenizer.unk_id))
-    typer.echo(
+    echo(
         f"corpus  {len(corpus.train):,} lines to train on, {len(corpus.val):,} to validate"
         f"{tested}; "
         f"{len(corpus.tokenizer):,} {unit} ({unknown:.1%} of the text outside them)"
@@ -102,10 +97,10 @@ def _show_start(run: Run) -> None:
         names = ", ".join(channels[:_CHANNELS_SHOWN])
         more = len(channels) - _CHANNELS_SHOWN
         names += f" and {more} more" if more > 0 else ""
-        typer.echo(f"scores  {names}: {run.feeds.coverage:.1%} of the attention is scored")
+        echo(f"scores  {names}: {run.feeds.coverage:.1%} of the attention is scored")
     team = run.trainer.team
     split = f", split among {team.world} processes" if team.sharded else ""
-    typer.echo(
+    echo(
         f"model   {config.attention} attention, {config.n_layer} layers, {config.n_head} heads, "
         f"width {config.n_embd}: {run.trainer.model.parameter_count():,} parameters{split}"
     )
@@ -135,17 +130,17 @@ def _show_end(run: Run, again: Again, outcome: str) -> None:
         notify(f"Stopped after step {trainer.step}; {out} is written. Go on with: {resume}")
         return
     if outcome == "time":
-        typer.echo(f"The time is up after step {trainer.step}. Go on with: {resume}")
+        echo(f"The time is up after step {trainer.step}. Go on with: {resume}")
     if outcome == "patience":
-        typer.echo(f"No new best in {trainer.config.patience} evaluations: stopped early.")
-    typer.echo(
+        echo(f"No new best in {trainer.config.patience} evaluations: stopped early.")
+    echo(
         f"Best validation loss: {trainer.best_loss:.4f} nats a token (perplexity "
         f"{math.exp(trainer.best_loss):.1f}), at step {trainer.best_step}; kept in {out}"
     )
     test_loss = run.test_loss()
     if test_loss is not None:
-        typer.echo(
+        echo(
             f"Test loss of these weights: {test_loss:.4f} nats a token (perplexity "
             f"{math.exp(test_loss):.1f}), on {len(trainer.corpus.test or ()):,} lines"
         )
-    typer.echo(f"Now try: {again.sample(out, uses_scores=bool(run.scored))}")
+    echo(f"Now try: {again.sample(out, uses_scores=bool(run.scored))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -11,6 +12,7 @@ from attrs import field, frozen
 
 from llmattn.errors import ConfigError
 from llmattn.model.config import ATTENTION, ModelConfig, variants_with
+from llmattn.untrusted import check_types
 
 __all__ = ["ARMS", "SUFFIXES", "Arm", "default_arms", "parse_arms"]
 
@@ -34,6 +36,9 @@ SUFFIXES: Mapping[str, str] = {
     "shuffled": "scores in context that belong to another window",
 }
 
+_NAME = re.compile(r"[^\W_][\w.+ -]*")
+"""Of an arm in a configuration file: it stands in tables and pictures."""
+
 _SHAPE = (
     "attention",
     "distance_bias",
@@ -54,6 +59,19 @@ _SCORES = (
     "averaged",
 )
 _OWN = ("like", *_SCORES, "lr")
+_TYPES = {
+    **{field.name: str(field.type) for field in attrs.fields(ModelConfig)},
+    "like": "str",
+    "provider": "str | list[str]",
+    "options": "table",  # which has a message of its own
+    "model": "str",
+    "score_transform": "str",
+    "context_words": "int",
+    "shuffled": "bool",
+    "averaged": "bool",
+    "lr": "float",
+}
+"""Of what a table may say."""
 
 
 @frozen
@@ -84,7 +102,7 @@ class Arm:
     def uses_scores(self) -> bool:
         """Whether it reads external scores."""
         shape = {"attention": "external", **self.shape}
-        return ModelConfig(vocab_size=2, channels=("any",), **shape).uses_scores
+        return ModelConfig.from_options(**shape).uses_scores
 
     @property
     def mixes_by_layer(self) -> bool:
@@ -121,6 +139,12 @@ def parse_arms(names: Sequence[str], tables: Mapping[str, Any]) -> tuple[Arm, ..
 
     Raises ConfigError for a name that means nothing, or stands twice.
     """
+    for name in tables:
+        if not _NAME.fullmatch(name):
+            raise ConfigError(
+                f"[arms.{name}]: the name of an arm consists of letters, digits, spaces and .+-_, "
+                "and begins with a letter or a digit."
+            )
     known = {name: _from_table(name, table, tables) for name, table in tables.items()}
     arms = tuple(known[name] if name in known else _from_name(name, known) for name in names)
     if not arms:
@@ -197,6 +221,10 @@ def _from_table(name: str, table: Any, tables: Mapping[str, Any], depth: int = 0
                 f"{where}: {key!r} is no setting of an arm; they are: "
                 f"{', '.join(sorted((*_SHAPE, *_OWN)))}."
             )
+    try:
+        check_types(values, _TYPES)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {error}.") from None
     start = Arm(name)
     if "like" not in values:
         with suppress(ConfigError):  # a name that is spelt as an arm means that arm

@@ -15,8 +15,8 @@ from attrs import evolve
 
 from llmattn import __version__
 from llmattn.comparing.arms import Arm
-from llmattn.comparing.choices import check_options, score_sets
-from llmattn.comparing.config import CompareConfig
+from llmattn.comparing.config import SHARED, CompareConfig
+from llmattn.comparing.score_sets import score_sets
 from llmattn.comparing.shelf import OTHER_WINDOWS, Scores, ScoreShelf
 from llmattn.comparing.store import FinishedRun, make_folder, settings_key
 from llmattn.comparing.text import first_words
@@ -26,10 +26,12 @@ from llmattn.devices import choose_device
 from llmattn.errors import ConfigError, LlmattnError
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
+from llmattn.model.shapes import parameter_count
 from llmattn.reading.files import is_pipe
 from llmattn.training.interrupt import StopWish
 from llmattn.training.loop import Trainer
 from llmattn.training.run import Run
+from llmattn.untrusted import from_json
 
 __all__ = ["Bench"]
 
@@ -43,39 +45,27 @@ class Bench:
     def __init__(self, config: CompareConfig, *, alone: bool = True) -> None:
         """Reads the text. Raises CorpusError or ConfigError."""
         self.config = config
-        self.device = choose_device(config.device)
-        if config.threads:
-            torch.set_num_threads(config.threads)
-        if config.keep_checkpoints:
-            make_folder(config.out / "checkpoints")
-        train = config.train
+        said, train = config.experiment, config.train
+        self.device = choose_device(said.device)
+        if said.threads:
+            torch.set_num_threads(said.threads)
+        if said.keep_checkpoints:
+            make_folder(said.out / "checkpoints")
         self.path = config.corpus
         if is_pipe(self.path):
             raise ConfigError(
                 f"{self.path} is a pipe, which can be read once, and a comparison reads its text "
                 "more often: write it to a file, and name that."
             )
-        if config.limit_words is not None:
-            self.path = first_words(
-                self.path, config.limit_words, config.out, preset=train.tokenizer
-            )
-        self.corpus = load_corpus(
-            self.path,
-            preset=train.tokenizer,
-            min_count=train.min_count,
-            vocab_size=train.vocab_size,
-            val_fraction=train.val_fraction,
-            test_fraction=train.test_fraction,
-            stream=train.stream,
-            hint=alone,
-        )
+        if said.limit_words is not None:
+            self.path = first_words(self.path, said.limit_words, said.out, preset=train.tokenizer)
+        self.corpus = load_corpus(self.path, train, hint=alone)
         if self.corpus.test is None:
             raise ConfigError(
                 "A comparison is reported on a test part that nothing was chosen by: give a "
                 "--test-fraction above 0."
             )
         self.test: Split = self.corpus.test
-        check_options(config.arms, config.scores)
         self._sets = score_sets(config.arms, config.scores)
         self._models: dict[str, ModelConfig] = {}
         self._shelf = ScoreShelf(config, self.corpus, self.device, asks=alone)
@@ -97,17 +87,16 @@ class Bench:
     def _model_config(self, arm: Arm) -> ModelConfig:
         scores = self._scores(arm)
         size = len(self.corpus.tokenizer)
-        shape = self.config.shape_of(arm)
-        config = ModelConfig(vocab_size=size, channels=scores.channels if scores else (), **shape)
-        if not self.config.match_params:
+        channels = scores.channels if scores else ()
+        config = self.config.model_of(arm).fitted(size, channels)
+        if not self.config.experiment.match_params:
             return config
-        learned = ModelConfig(vocab_size=size, **{**self.config.shape, "attention": "learned"})
+        learned = self.config.model.fitted(size, (), attention="learned")
         return match_parameters(config, learned)
 
     def parameters(self, arm: Arm) -> int:
         """How many numbers the arm's model learns."""
-        with torch.device("meta"):
-            return AttnGPT(self.model_config(arm)).parameter_count()
+        return parameter_count(self.model_config(arm))
 
     def settings(self, arm: Arm, lr: float, seed: int) -> dict[str, Any]:
         """Everything that the result of a run depends on, as plain data."""
@@ -124,7 +113,9 @@ class Bench:
 
     def is_whole(self, run: FinishedRun) -> bool:
         """Whether a run kept from before has all that is wanted of it."""
-        return not self.config.keep_checkpoints or self._checkpoint(run.settings).exists()
+        return (
+            not self.config.experiment.keep_checkpoints or self._checkpoint(run.settings).exists()
+        )
 
     def train(self, arm: Arm, lr: float, seed: int) -> FinishedRun:
         """Make one run."""
@@ -145,7 +136,7 @@ class Bench:
         try:
             outcome = trainer.run(
                 on_report=lambda r: curve.append((r.step, r.train_loss, r.val_loss)),
-                save=run.save if self.config.keep_checkpoints else _nothing,
+                save=run.save if self.config.experiment.keep_checkpoints else _nothing,
                 stop=StopWish(),
             )
         except LlmattnError as error:
@@ -195,10 +186,10 @@ class Bench:
                 "command": command,
                 "text": str(self.path),
                 "text_sha256": self.corpus.digest,
-                "shape": dict(config.shape),
+                "shape": {name: getattr(config.model, name) for name in SHARED},
                 "train": attrs.asdict(config.train),
-                "lrs": config.lrs,
-                "match_params": config.match_params,
+                "lrs": config.experiment.rates,
+                "match_params": config.experiment.match_params,
                 "scores": scores,
                 "place": self._place(),
             }
@@ -224,7 +215,7 @@ class Bench:
         }
 
     def _checkpoint(self, settings: Mapping[str, Any]) -> Path:
-        return self.config.out / "checkpoints" / f"{settings_key(settings)}.pt"
+        return self.config.experiment.out / "checkpoints" / f"{settings_key(settings)}.pt"
 
     def _place(self) -> dict[str, Any]:
         """Where a run is made."""
@@ -245,5 +236,5 @@ def _nothing() -> None:
 
 def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as JSON reads them back, so that a kept run is found by the same hash."""
-    plain: dict[str, Any] = json.loads(json.dumps(value))
+    plain: dict[str, Any] = from_json(json.dumps(value))
     return plain

@@ -64,7 +64,7 @@ def compare(
 
     Raises LlmattnError when a run fails; what was finished before is kept.
     """
-    store = RunStore(config.out / "runs")
+    store = RunStore(config.experiment.out / "runs")
     pace = _Pace(config.most_runs, config.jobs, on_progress)
     with ExitStack() as stack:
         workers: list[Workers] = []
@@ -91,7 +91,7 @@ def compare(
             [
                 Task(arm, best[arm.name].lr, seed)
                 for arm in config.arms
-                for seed in range(1, config.seeds)
+                for seed in range(1, config.experiment.seeds)
             ]
         )
     results = []

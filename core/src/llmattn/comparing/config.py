@@ -1,4 +1,4 @@
-"""The settings of a comparison. Light: imports no torch."""
+"""The settings of a comparison. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -6,62 +6,125 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, frozen
+from attrs.converters import optional
 
-from llmattn.comparing.arms import Arm
+from llmattn.comparing.arms import ARMS, Arm
 from llmattn.errors import ConfigError
 from llmattn.model.config import ModelConfig
-from llmattn.training.choice import ScoreChoice
-from llmattn.training.config import TrainConfig
+from llmattn.options import EXPERIMENT, RUN, TEXT, comma_separated, option
+from llmattn.scoring.options import ScoreChoice
+from llmattn.training.config import Machine, TrainConfig
 
-__all__ = ["BASELINES", "RATES", "CompareConfig"]
-
-RATES = (1e-3, 3e-3, 6e-3, 1.2e-2)
-"""The learning rates that an arm chooses from, unless told otherwise."""
+__all__ = ["BASELINES", "SHARED", "CompareConfig", "Experiment"]
 
 BASELINES = ("position", "position/per-layer", "learned+b")
 """What arms are held against, if it is compared: the distance alone, also in each layer by itself,
 and attention that is learned with it.
 """
 
+SHARED = ("block_size", "n_layer", "n_head", "n_embd", "dropout")
+"""Options of the model that all arms share, but for those that say otherwise."""
+
+
+def _rates(given: Any) -> tuple[float, ...]:
+    try:
+        rates = tuple(map(float, comma_separated(given)))
+    except ValueError:
+        raise ConfigError(
+            f"--lrs {given}: write learning rates with commas between, such as 1e-3,3e-3,6e-3."
+        ) from None
+    if not rates or not all(rate > 0 for rate in rates) or len(set(rates)) < len(rates):
+        raise ConfigError("--lrs takes different learning rates above 0, such as 1e-3,3e-3,6e-3.")
+    return rates
+
+
+@frozen
+class Experiment(Machine):
+    """What a user says of a comparison. None: it follows from the rest. Raises ConfigError."""
+
+    out: Path = option(
+        Path("comparison"), help="Folder for the runs and the report.", panel=EXPERIMENT
+    )
+    arms: tuple[str, ...] = option(
+        (),
+        help="What is compared (see docs/comparing.md), separated by commas, of: "
+        f"{', '.join(ARMS)}. external:NAME+NAME names providers; an ending changes one thing: "
+        "external/no-b, external/per-layer, external/shuffled, external/averaged. Default: "
+        "--provider beside the controls of its scores (of pairs, or in context), or what "
+        "--config defines beside position and learned+b.",
+        panel=EXPERIMENT,
+        metavar="NAMES",
+        converter=comma_separated,
+    )
+    seeds: int = option(
+        5, help="Runs of each arm; fewer than 3 prove nothing.", panel=EXPERIMENT, at_least=1
+    )
+    lrs: tuple[float, ...] = option(
+        (1e-3, 3e-3, 6e-3, 1.2e-2),
+        help="Learning rates that each arm chooses from, by validation loss.",
+        panel=EXPERIMENT,
+        metavar="RATES",
+        converter=_rates,
+    )
+    lr: float | None = option(
+        None,
+        help="One learning rate for all, instead of --lrs.",
+        panel=EXPERIMENT,
+        above=0,
+        instead_of="lrs",
+    )
+    against: tuple[str, ...] | None = option(
+        None,
+        help="Arms that the others are held against. Default: "
+        f"{', '.join(BASELINES)}, where they are among the arms.",
+        panel=EXPERIMENT,
+        metavar="NAMES",
+        converter=optional(comma_separated),
+    )
+    match_params: bool = option(
+        True,
+        help="Widen the MLP until each arm has the parameters of `learned`.",
+        panel=EXPERIMENT,
+    )
+    limit_words: int | None = option(
+        None, help="Use the first so many words only.", panel=TEXT, at_least=1
+    )
+    jobs: int | None = option(
+        None,
+        help="Runs at once, each a process, which share out --threads. Default: on the processor "
+        "as many as it has cores, up to 4, if the model is too small to keep them all busy; else "
+        "1.",
+        panel=RUN,
+        at_least=1,
+    )
+    keep_checkpoints: bool = option(False, help="Keep each run's model.", panel=RUN)
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The learning rates that an arm without one of its own chooses from."""
+        return self.lrs if self.lr is None else (self.lr,)
+
 
 @frozen
 class CompareConfig:
     """What is compared, and how. Raises ConfigError.
 
-    ``train``: the course of every run, but for learning rate and seed. ``shape``: fields of
-    ModelConfig that all arms share. ``lrs``: the grid that each arm chooses its rate from, by
-    the validation loss of the first seed. ``against``: the baselines, names of arms.
-    ``limit_words``: use only the first so many words of the text. ``match_params``: widen the
-    MLP until every arm has the parameters of learned attention, within 1%. ``jobs``: processes.
+    ``train``: the course of every run, but for learning rate and seed. ``model``: what all arms
+    share of it; a model for any text, see ``ModelConfig.from_options``. ``against``: the
+    baselines, names of arms. ``jobs``: processes.
     """
 
     corpus: Path
-    out: Path
     arms: tuple[Arm, ...]
     train: TrainConfig
-    shape: Mapping[str, Any]
-    scores: ScoreChoice = field(factory=ScoreChoice)
-    seeds: int = 5
-    lrs: tuple[float, ...] = RATES
+    model: ModelConfig
+    scores: ScoreChoice = ScoreChoice()
+    experiment: Experiment = Experiment()
     against: tuple[str, ...] = ()
-    limit_words: int | None = None
-    match_params: bool = True
-    device: str = "auto"
     jobs: int = 1
-    threads: int | None = None
-    keep_checkpoints: bool = False
 
     def __attrs_post_init__(self) -> None:
-        for name in ("seeds", "jobs"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"--{name} must be at least 1, not {getattr(self, name)}.")
-        if not self.lrs or min(self.lrs) <= 0 or len(set(self.lrs)) < len(self.lrs):
-            raise ConfigError(
-                "--lrs takes different learning rates above 0, such as 1e-3,3e-3,6e-3."
-            )
-        if self.limit_words is not None and self.limit_words < 1:
-            raise ConfigError(f"--limit-words must be at least 1, not {self.limit_words}.")
         names = [arm.name for arm in self.arms]
         for name in self.against:
             if name not in names:
@@ -75,23 +138,21 @@ class CompareConfig:
                 "share."
             )
         for arm in self.arms:
-            self._check_shape(arm)
+            self.model_of(arm)
 
-    def _check_shape(self, arm: Arm) -> None:
+    def model_of(self, arm: Arm) -> ModelConfig:
+        """The model of an arm, for any text. Raises ConfigError if its parts do not fit."""
+        shape: Mapping[str, Any] = {"attention": "external", **arm.shape}
         try:
-            ModelConfig(vocab_size=2, channels=("any",), **self.shape_of(arm))
+            return evolve(self.model, **shape)
         except (ConfigError, TypeError) as error:
             raise ConfigError(f"The arm {arm.name!r}: {error}") from None
 
-    def shape_of(self, arm: Arm) -> dict[str, Any]:
-        """Fields of ModelConfig for an arm, but for its vocabulary and channels."""
-        return {**self.shape, "attention": "external", **arm.shape}
-
     def rates(self, arm: Arm) -> tuple[float, ...]:
         """The learning rates that an arm tries."""
-        return self.lrs if arm.lr is None else (arm.lr,)
+        return self.experiment.rates if arm.lr is None else (arm.lr,)
 
     @property
     def most_runs(self) -> int:
         """How many runs it takes if none is kept from before."""
-        return sum(len(self.rates(arm)) + self.seeds - 1 for arm in self.arms)
+        return sum(len(self.rates(arm)) + self.experiment.seeds - 1 for arm in self.arms)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmattn.comparing.choices import ScoreSet
+from llmattn.comparing.score_sets import ScoreSet
 from llmattn.data.averaged import check_averages
 from llmattn.data.corpus import Corpus
 from llmattn.errors import ConfigError
@@ -26,7 +26,7 @@ def check_control(
     if chosen.control and not in_context:
         verb = {"shuffled": "shuffle", "averaged": "average"}[chosen.control]
         raise ConfigError(
-            f"The scores of {'+'.join(chosen.providers)} belong to pairs of words, not to windows, "
+            f"The scores of {chosen.providers} belong to pairs of words, not to windows, "
             f"so there is nothing to {verb}: leave out /{chosen.control}. The control for them is "
             "the arm random."
         )

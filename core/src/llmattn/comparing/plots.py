@@ -108,7 +108,7 @@ def _draw_gains(axes: Axes, results: Results, baseline: str, colors: dict[str, s
             linewidth=1.8,
             zorder=2,
         )
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlabel(f"gain over {baseline} (nats a token)\n← worse        better →")
     axes.grid(axis="x", alpha=0.3)

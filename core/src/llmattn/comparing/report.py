@@ -8,6 +8,7 @@ from pathlib import Path
 from llmattn.comparing.results import ArmResult, Results
 from llmattn.comparing.statistics import TRUSTED, Estimate, estimate
 from llmattn.errors import ConfigError
+from llmattn.printable import printable
 from llmattn.secrets import redact
 
 __all__ = ["as_json", "legend", "markdown", "table", "write_report"]
@@ -91,7 +92,7 @@ def write_report(results: Results, folder: Path) -> None:
     """Write result.json and report.md into ``folder``. Raises ConfigError if they cannot be."""
     texts = {
         "result.json": f"{as_json(results)}\n",
-        "report.md": redact(markdown(results)),
+        "report.md": redact(printable(markdown(results))),
     }
     try:
         for name, text in texts.items():

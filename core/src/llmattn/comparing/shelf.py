@@ -5,26 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack, redirect_stderr
 from io import StringIO
-from typing import Any
 
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 
-from llmattn.comparing.choices import ScoreSet
 from llmattn.comparing.config import CompareConfig
 from llmattn.comparing.feasible import check_control
+from llmattn.comparing.score_sets import ScoreSet
 from llmattn.data.corpus import Corpus
 from llmattn.data.feed import Feeds
 from llmattn.errors import ConfigError
 from llmattn.notices import notify
-from llmattn.planning.plan import make_plan
-from llmattn.planning.text_plan import make_text_plan
-from llmattn.rows import Scope
-from llmattn.scoring.options import ScoringOptions
-from llmattn.scoring.source import ScoreSource, open_sources
+from llmattn.planning import make_plan
+from llmattn.scoring.options import ScoreChoice, ScoringOptions
+from llmattn.scoring.source import ScoreSource, check_kinds, open_sources
 from llmattn.training.checkpoint import Scored
-from llmattn.training.choice import ScoreChoice
-from llmattn.training.scores import check_kinds, in_order, open_feeds, reading_of
+from llmattn.training.scores import in_order, open_feeds, reading_of
 
 __all__ = ["OTHER_WINDOWS", "ScoreShelf", "Scores"]
 
@@ -55,7 +51,7 @@ class ScoreShelf:
     ) -> None:
         self._config, self._corpus, self._device = config, corpus, device
         self._asks = asks
-        self._block_size: int = config.shape["block_size"]
+        self._block_size: int = config.model.block_size
         self._scores: dict[ScoreSet, Scores] = {}
         self._feeds: dict[ScoreSet, Feeds] = {}
 
@@ -80,8 +76,7 @@ class ScoreShelf:
         """
         scores = self._config.scores
         limited = (scores.scoring.max_cost, scores.scoring.max_requests) != (None, None)
-        about_kinds = _about_kinds(scores)
-        needs_all = limited or about_kinds != _about_kinds(ScoreChoice())
+        needs_all = limited or scores.says_of("pair") or scores.says_of("prefix")
         sources: list[ScoreSource] = []
         for chosen in dict.fromkeys(sets.values()):
             if needs_all or chosen.control:
@@ -90,7 +85,7 @@ class ScoreShelf:
                     own = self._sources(stack, chosen)
                     check_control(arm, chosen, own, self._corpus, self._block_size)
                     sources += own
-        check_kinds(sources, **about_kinds)
+        check_kinds(sources, scores)
         paid = {s.identity.namespace: s.name for s in sources if not s.local}
         if limited and len(paid) > 1:
             raise ConfigError(
@@ -104,84 +99,43 @@ class ScoreShelf:
         return self._asks and chosen not in self._scores
 
     def _sources(self, stack: ExitStack, chosen: ScoreSet) -> list[ScoreSource]:
-        scores = self._config.scores
-        only_read = ScoringOptions(ask=False, quiet=True)
-        opened = open_sources(
-            chosen.providers,
-            options=dict(chosen.options),
-            model=chosen.model,
-            cache=scores.cache,
-            cache_dir=scores.cache_dir,
-            scoring=scores.scoring if self._may_ask(chosen) else only_read,
-            text=self._corpus.train_words(self._block_size),
-        )
+        choice = chosen.choice
+        if not self._may_ask(chosen):
+            choice = evolve(choice, scoring=ScoringOptions(ask=False, quiet=True))
+        opened = open_sources(choice, text=self._corpus.train_words(self._block_size))
         return in_order([stack.enter_context(source) for source in opened])
 
     def _open(self, chosen: ScoreSet) -> None:
         """Fill the cache with a set and read it; the oldest set makes room."""
-        scores = self._config.scores
         with ExitStack() as stack:
             if not self._may_ask(chosen):  # reading again is not worth a line
                 stack.enter_context(redirect_stderr(StringIO()))
             sources = self._sources(stack, chosen)
-            about_kinds = self._for_kinds_of(sources, chosen)
+            choice = chosen.choice
+            # What the comparison says of scores of another kind is meant for other sets.
+            for scope in {"pair", "prefix"} - {s.identity.scope.value for s in sources}:
+                choice = choice.without(scope, self._config.scores)
             if self._may_ask(chosen):
-                self._tell_cost(chosen, sources)
+                self._tell_cost(choice, sources)
             feeds = open_feeds(
-                sources,
-                self._corpus,
-                block_size=self._block_size,
-                device=self._device,
-                **about_kinds,
+                sources, self._corpus, choice, block_size=self._block_size, device=self._device
             )
-            scored = tuple(_scored(source, about_kinds) for source in sources)
+            scored = tuple(_scored(source, choice) for source in sources)
             if chosen.shuffled:
                 feeds = feeds.shuffled(OTHER_WINDOWS)
             if chosen.averaged:
                 feeds = feeds.averaged(self._corpus, block_size=self._block_size)
         self._scores[chosen] = Scores(scored, feeds.channels, feeds.coverage)
-        while len(self._feeds) >= _KEPT and scores.cache != "memory":
+        while len(self._feeds) >= _KEPT and choice.cache != "memory":
             del self._feeds[next(iter(self._feeds))]
         self._feeds[chosen] = feeds
 
-    def _for_kinds_of(self, sources: list[ScoreSource], chosen: ScoreSet) -> dict[str, Any]:
-        """:func:`_about_kinds` of a set; what the comparison says of a kind of scores that is not
-        in it is meant for other sets.
-        """
-        scores, plain = self._config.scores, _about_kinds(ScoreChoice())
-        scopes = {source.identity.scope for source in sources}
-        found = _about_kinds(scores)
-        if Scope.PAIR not in scopes:
-            found |= {name: plain[name] for name in ("coverage", "min_pair_count")}
-        for name in ("transform", "context_words"):
-            own = getattr(chosen, name)
-            if Scope.PREFIX in scopes or own != found[name]:
-                found[name] = own
-            else:
-                found[name] = plain[name]
-        return found
-
-    def _tell_cost(self, chosen: ScoreSet, sources: list[ScoreSource]) -> None:
+    def _tell_cost(self, choice: ScoreChoice, sources: list[ScoreSource]) -> None:
         """What each paid source will take, before it is asked."""
-        scores = self._config.scores
         for source in sources:
             if source.local:
                 continue
-            if source.identity.scope is Scope.PREFIX:
-                plan = make_text_plan(
-                    source,
-                    self._corpus,
-                    block_size=self._block_size,
-                    context_words=chosen.context_words,
-                )
-            else:
-                plan = make_plan(
-                    source,
-                    self._corpus,
-                    block_size=self._block_size,
-                    coverage=scores.coverage,
-                    min_pair_count=scores.min_pair_count,
-                )
+            plan = make_plan(source, self._corpus, choice, block_size=self._block_size)
             usage, cost = plan.total.usage, plan.total.cost
             requests = f"{usage.requests:,} request{'s' * (usage.requests != 1)}"
             tokens = f"{usage.prompt_tokens + usage.completion_tokens:,} tokens"
@@ -189,20 +143,6 @@ class ScoreShelf:
             notify(f"{source.name}: {requests} to send, about {tokens}{price}")
 
 
-def _about_kinds(scores: ScoreChoice) -> dict[str, Any]:
-    """The options that are for one kind of scores, of pairs or in context."""
-    return {
-        "coverage": scores.coverage,
-        "min_pair_count": scores.min_pair_count,
-        "transform": scores.transform,
-        "context_words": scores.context_words,
-    }
-
-
-def _scored(source: ScoreSource, about_kinds: dict[str, Any]) -> Scored:
-    reading = reading_of(
-        source,
-        transform=about_kinds["transform"],
-        context_words=about_kinds["context_words"],
-    )
+def _scored(source: ScoreSource, choice: ScoreChoice) -> Scored:
+    reading = reading_of(source, transform=choice.transform, context_words=choice.context_words)
     return Scored(source.identity, reading.transform, reading.context_words)

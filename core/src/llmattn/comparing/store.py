@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from attrs import frozen
 
 from llmattn.errors import ConfigError
 from llmattn.notices import notify
+from llmattn.untrusted import WRONG_DATA, build, read_json
 
 __all__ = ["FinishedRun", "RunStore", "make_folder", "settings_key"]
 
@@ -78,16 +80,13 @@ class RunStore:
         """The finished run with exactly these settings, or None. A damaged file counts as none."""
         path = self.path(settings)
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            run = FinishedRun(
-                **{**data, "curve": tuple((int(s), t, float(v)) for s, t, v in data["curve"])}
-            )
+            return _checked(read_json(path, finite=False), settings)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            notify(f"{path} cannot be read ({type(error).__name__}); this run is made anew.")
+        except (OSError, *WRONG_DATA) as error:
+            reason = getattr(error, "strerror", None) or error
+            notify(f"{path} is damaged ({reason}); this run is made anew.")
             return None
-        return run if run.key == path.stem else None
 
     def keep(self, run: FinishedRun) -> None:
         """Write a run in one piece: a reader finds the whole file or none."""
@@ -95,10 +94,49 @@ class RunStore:
         # The process in the name: two that finish the same run do not write into one file.
         beside = path.with_suffix(f".{os.getpid()}.tmp")
         try:
-            beside.write_text(json.dumps(attrs.asdict(run), indent=1) + "\n", encoding="utf-8")
+            data = attrs.asdict(run)
+            text = json.dumps({**data, "checksum": _checksum(data)}, indent=1)
+            beside.write_text(text + "\n", encoding="utf-8")
             os.replace(beside, path)
         except OSError as error:
             raise ConfigError(
                 f"The finished run cannot be written to {path} ({error.strerror}): make room, or "
                 "name another folder with --out."
             ) from None
+
+
+def _checksum(data: Mapping[str, Any]) -> str:
+    """Of a run as JSON reads it back: an edited loss must not pass for one that was reached."""
+    return settings_key({name: value for name, value in data.items() if name != "checksum"})
+
+
+def _checked(data: Any, settings: Mapping[str, Any]) -> FinishedRun:
+    """The run with these settings. Raises ValueError, TypeError or LookupError for any other."""
+    if data["checksum"] != _checksum(data):
+        raise ValueError("it is not as it was written")
+    plain = {name: value for name, value in data.items() if name != "checksum"}
+    curve = tuple(_point(*point) for point in data["curve"])
+    run = build(FinishedRun, {**plain, "curve": curve}, finite=False)
+    if run.settings != settings:
+        raise ValueError("it is a run with other settings")
+    numbers = (run.parameters, run.tokens, run.seconds, run.best_step)
+    if not all(0 <= number < math.inf for number in numbers):
+        raise ValueError("a number of it is none")
+    if run.outcome == "diverged":
+        return run
+    steps = [step for step, _, _ in curve]
+    if run.best_step not in steps or steps != sorted({*steps}):
+        raise ValueError("its curve is none")
+    if not all(math.isfinite(loss) for loss in (run.test_loss, run.val_loss)):
+        raise ValueError("it has no loss")
+    return run
+
+
+def _point(step: Any, train_loss: Any, val_loss: Any) -> tuple[int, float | None, float]:
+    """A point of a curve. Raises ValueError or TypeError."""
+    losses = [val_loss] if train_loss is None else [train_loss, val_loss]
+    if type(step) is not int or not all(type(loss) is float for loss in losses):
+        raise TypeError("its curve is none")
+    if step < 0 or not all(map(math.isfinite, losses)):
+        raise ValueError("its curve is none")
+    return step, train_loss, val_loss

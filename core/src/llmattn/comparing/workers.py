@@ -37,14 +37,15 @@ class _Worker:
 
 
 class Workers:
-    """A context manager: ``config.jobs`` processes, which share out ``config.threads`` threads.
+    """A context manager: ``config.jobs`` processes, which share out the threads.
 
     They are new processes, not forks: neither torch's threads nor an open cache survives one.
     """
 
     def __init__(self, config: CompareConfig) -> None:
-        threads = config.threads or cores()
-        self._config = evolve(config, threads=max(1, threads // config.jobs))
+        threads = (config.experiment.threads or cores()) // config.jobs
+        own = evolve(config.experiment, threads=max(1, threads))
+        self._config = evolve(config, experiment=own)
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> Workers:

@@ -5,6 +5,7 @@ text, packed as the scores themselves are.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -37,7 +38,7 @@ def average_pairs(
     The files lie beside those of ``packed``, and are used again. Raises CacheError, or
     ConfigError if the sums would take too much memory.
     """
-    tokenizer = hashlib.sha256(corpus.tokenizer.to_json().encode()).hexdigest()
+    tokenizer = hashlib.sha256(json.dumps(corpus.tokenizer.to_dict()).encode()).hexdigest()
     train = packed[0]
     sums: _Sums | None = None
     found = []

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from llmattn.data.described import read_merges, read_words
 from llmattn.data.joining import EOL, PieceLine
 from llmattn.data.piece_words import PieceWords
 from llmattn.data.tokenizer import MARK, UNK, WORD, WordTokenizer
@@ -58,8 +59,14 @@ class BpeTokenizer:
     special_ids: tuple[int, ...] = (0, 1)
     tokens_are_words = False
 
-    def __init__(self, tokenizer: Tokenizer, words: WordTokenizer) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, merges: Sequence[tuple[str, str]], words: WordTokenizer) -> None:
+        """``merges``: pairs of pieces, each of which is a byte or what an earlier pair made."""
+        vocabulary = {token: index for index, token in enumerate((UNK, EOL, *_ALPHABET))}
+        for one, other in merges:
+            vocabulary.setdefault(one + other, len(vocabulary))
+        model = models.BPE(vocabulary, list(merges), end_of_word_suffix=_END)
+        self._tokenizer = tokenizer = _untrained(model)
+        self._merges = tuple(merges)
         self._words = words
         size = tokenizer.get_vocab_size()
         self.vocabulary: tuple[str, ...] = tuple(
@@ -108,14 +115,15 @@ class BpeTokenizer:
         )
         learner.train_from_iterator(map(str.strip, lines), trainer)
         # Made anew, with every byte and no special token that a text could contain.
-        vocabulary = {token: index for index, token in enumerate((UNK, EOL, *_ALPHABET))}
+        pieces = {UNK, EOL, *_ALPHABET}
         merges: list[tuple[str, str]] = []
-        for one, other in json.loads(learner.to_str())["model"]["merges"]:
-            if len(vocabulary) == vocab_size:
+        learned = json.loads(learner.to_str())  # noqa: TID251  (our own, however large)
+        for one, other in learned["model"]["merges"]:
+            if len(pieces) == vocab_size:
                 break
             merges.append((one, other))
-            vocabulary.setdefault(one + other, len(vocabulary))
-        return cls(_untrained(models.BPE(vocabulary, merges, end_of_word_suffix=_END)), words)
+            pieces.add(one + other)
+        return cls(merges, words)
 
     def encode(self, text: str) -> list[int]:
         """The ids of the pieces of ``text``, without ``<eol>`` at either end."""
@@ -167,37 +175,32 @@ class BpeTokenizer:
         """A line that begins with ``prompt`` and grows by pieces."""
         return PieceLine(prompt.strip(), self._bytes)
 
-    def to_json(self) -> str:
-        """The tokenizer as a string that :meth:`from_json` reads."""
-        return json.dumps(
-            {
-                "preset": self.preset,
-                "words": self._words.to_json(),
-                "tokenizer": self._tokenizer.to_str(),
-            }
-        )
+    def to_dict(self) -> dict[str, Any]:
+        """The tokenizer as plain data, which :meth:`from_dict` reads: its vocabulary follows from
+        the merges.
+        """
+        words = list(self._words.vocabulary)
+        return {"preset": self.preset, "merges": list(map(list, self._merges)), "words": words}
+
+    def library_json(self) -> str:
+        """The tokenizer as the ``tokenizers`` library writes it, for other programs."""
+        return str(self._tokenizer.to_str())
 
     @classmethod
-    def from_json(cls, text: str) -> BpeTokenizer:
-        """The tokenizer that :meth:`to_json` wrote. Raises CheckpointError for anything else."""
-        try:
-            data = json.loads(text)
-            words = WordTokenizer.from_json(data["words"])
-            built = cls(Tokenizer.from_str(data["tokenizer"]), words)
-        except CheckpointError:
-            raise
-        except Exception as error:  # the library raises plain Exception
-            raise CheckpointError(
-                f"The checkpoint's tokenizer cannot be read: {error!r}."
-            ) from None
-        if built.vocabulary[: 2 + len(_ALPHABET)] != (UNK, EOL, *_ALPHABET):
-            raise CheckpointError(
-                f"The checkpoint's tokenizer does not start with {UNK}, {EOL} and all bytes."
-            )
-        return built
+    def from_dict(cls, data: Mapping[str, Any]) -> BpeTokenizer:
+        """What :meth:`to_dict` described. Raises CheckpointError for anything else."""
+        merges = read_merges(data)
+        known = {*_ALPHABET}
+        for one, other in merges:
+            if one not in known or other not in known or one.endswith(_END):
+                raise CheckpointError(
+                    f"The tokenizer's merges join {one!r} and {other!r}, which are no pieces yet."
+                )
+            known.add(one + other)
+        return cls(merges, WordTokenizer.of(read_words(data, "words", (UNK, EOL))))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return BpeTokenizer.from_json, (self.to_json(),)
+        return BpeTokenizer.from_dict, (self.to_dict(),)
 
     def _word_of(self, spelled: bytes) -> int:
         """The id of the word that some pieces spell, 0 if scores are not asked for it."""

@@ -13,6 +13,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from llmattn.data.config import TextConfig
 from llmattn.data.long_words import LONG_WORDS, has_long_words
 from llmattn.data.parts import split_lines, text_lines
 from llmattn.data.text_tokenizer import TextTokenizer, train_tokenizer
@@ -212,33 +213,28 @@ def encode_lines(lines: Sequence[str], tokenizer: TextTokenizer, *, stream: bool
 
 def load_corpus(
     path: Path,
+    config: TextConfig = TextConfig(),
     *,
-    preset: str = "words",
-    min_count: int = 1,
-    vocab_size: int = 4096,
-    val_fraction: float = 0.1,
-    test_fraction: float = 0.0,
-    stream: bool = False,
     tokenizer: TextTokenizer | None = None,
     hint: bool = True,
 ) -> Corpus:
     """Read, split and encode a corpus; the vocabulary comes from the training lines alone.
 
-    ``vocab_size``: how many tokens ``bpe`` learns. ``stream``: windows run on over line ends. With
-    ``tokenizer`` (from a checkpoint) ``preset`` and the two after it are not used. ``hint``: tell
-    on stderr where another preset would find better words.
-    Raises CorpusError or ConfigError.
+    With ``tokenizer`` (from a checkpoint) none is made of ``config``. ``hint``: tell on stderr
+    where another tokenizer would find better words. Raises CorpusError or ConfigError.
     """
-    lines = read_lines(path, keep_blank=stream)
-    name = f"The corpus {path}"
-    parts = split_lines(lines, val_fraction, test_fraction, stream=stream, name=name)
+    lines = read_lines(path, keep_blank=config.stream)
+    parts = split_lines(lines, config, name=f"The corpus {path}")
     if tokenizer is None:
         tokenizer = train_tokenizer(
-            parts[0], preset=preset, min_count=min_count, vocab_size=vocab_size
+            parts[0],
+            preset=config.tokenizer,
+            min_count=config.min_count,
+            vocab_size=config.vocab_size,
         )
         if hint and isinstance(tokenizer, WordTokenizer) and has_long_words(parts[0], tokenizer):
             notify(LONG_WORDS)
-    splits = [encode_lines(part, tokenizer, stream=stream) for part in parts]
+    splits = [encode_lines(part, tokenizer, stream=config.stream) for part in parts]
     for part, split, name in zip(parts, splits, ("training", "validation", "test"), strict=True):
         if part and not len(split):
             raise CorpusError(

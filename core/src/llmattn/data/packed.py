@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmattn.errors import CacheError
+from llmattn.untrusted import MOST_BYTES, WRONG_DATA, from_json
 
 __all__ = ["PackedScores", "entries", "key_digest", "open_packed", "write_packed"]
 
@@ -86,11 +87,12 @@ def open_packed(path: Path, key: Mapping[str, Any]) -> PackedScores | None:
     """The file if it is there, whole, and made for ``key``; else None."""
     try:
         description = _description(path)
-        if description is None or description["key"] != json.loads(json.dumps(key)):
+        if description is None or description["key"] != from_json(json.dumps(key)):
             return None
         packed = _map(path, description)
-        return packed if _checksum(path, packed._data.nbytes) == description["crc"] else None
-    except (OSError, KeyError, TypeError, ValueError):
+        whole = _checksum(path, packed._data.nbytes) == description["crc"]
+        return packed if whole and _are_scores(packed._data) else None
+    except (OSError, *WRONG_DATA):
         return None
 
 
@@ -216,24 +218,40 @@ def _description(path: Path) -> dict[str, Any] | None:
             return None
         file.seek(size - _TAIL.size)
         length, checksum, magic = _TAIL.unpack(file.read(_TAIL.size))
-        if magic != _MAGIC or length > size - _TAIL.size:
+        if magic != _MAGIC or length > min(size - _TAIL.size, MOST_BYTES):
             return None
         file.seek(size - _TAIL.size - length)
         text = file.read(length)
     if zlib.crc32(text) != checksum:
         return None
-    found = json.loads(text)
+    found = from_json(text)
     return found if isinstance(found, dict) else None
 
 
 def _map(path: Path, description: Mapping[str, Any]) -> PackedScores:
-    """Raises ValueError if the file is shorter than it must be."""
-    runs = np.array(description["lengths"], np.int64).reshape(-1, 2)
+    """Raises ValueError if the file does not hold as many scores as it says."""
+    pieces = description["lengths"]
+    if not all(type(number) is int and number > 0 for run in pieces for number in run):
+        raise ValueError("its pieces have no lengths")
+    # In Python's numbers, and before anything is made of them: they may say anything.
+    count = sum(n * length * (length + 1) // 2 for length, n in pieces)
+    count *= len(description["channels"])
+    if description["dtype"] not in ("float16", "uint8"):
+        raise ValueError(f"its scores are {description['dtype']}")
+    if count * np.dtype(description["dtype"]).itemsize > path.stat().st_size:
+        raise ValueError("it is shorter than its pieces")
+    runs = np.array(pieces, np.int64).reshape(-1, 2)
     lengths = np.repeat(runs[:, 0], runs[:, 1])
-    count = int(entries(lengths).sum()) * len(description["channels"])
     # Copy on write, since torch warns of arrays that it could not write to.
     data = np.memmap(path, description["dtype"], mode="c", shape=(count,))
     return PackedScores(path, data, lengths, description)
+
+
+def _are_scores(data: NDArray[Any]) -> bool:
+    """Whether all lie in [0, 1]; as whole numbers, float16's bits of these are in order."""
+    if data.dtype == np.uint8 or not len(data):
+        return True
+    return int(data.view(np.uint16).max()) <= int(np.float16(1).view(np.uint16))
 
 
 def _reopen(path: Path) -> PackedScores:
@@ -242,7 +260,7 @@ def _reopen(path: Path) -> PackedScores:
         description = _description(path)
         if description is not None:
             return _map(path, description)
-    except (OSError, KeyError, TypeError, ValueError):
+    except (OSError, *WRONG_DATA):
         pass
     raise CacheError(
         f"The packed scores {path}, which another process has made, cannot be read here: give all "

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
+from llmattn.data.config import TextConfig
 from llmattn.data.tokenizer import written_words
-from llmattn.errors import ConfigError, CorpusError
+from llmattn.errors import CorpusError
 from llmattn.reading.plain import LONGEST_WORD
 
 __all__ = ["split_lines", "text_lines"]
@@ -34,33 +35,25 @@ def text_lines(text: str, *, keep_blank: bool = False) -> list[str]:
 
 
 def split_lines(
-    lines: Sequence[str],
-    val_fraction: float,
-    test_fraction: float = 0.0,
-    *,
-    stream: bool = False,
-    name: str = "The corpus",
+    lines: Sequence[str], config: TextConfig, *, name: str = "The corpus"
 ) -> tuple[list[str], list[str], list[str]]:
     """The first lines for training, then those for validation, the last for the test.
 
     Each part is contiguous, as in nanoGPT: a text's neighbouring lines resemble each other, and
-    drawing lines at random would let the model see half of each passage. A ``stream`` of so few
+    drawing lines at random would let the model see half of each passage. A stream of so few
     lines that a part would have none is cut between words. ``name``: what begins an error. Raises
-    ConfigError, or CorpusError if a part would be empty; that of the test may be if its fraction
-    is 0.
+    CorpusError if a part would be empty; that of the test may be if its fraction is 0.
     """
-    if not 0 < val_fraction < 1:
-        raise ConfigError(f"--val-fraction must lie between 0 and 1, not {val_fraction}.")
-    if not 0 <= test_fraction < 1:
-        raise ConfigError(f"--test-fraction must be 0 or more and below 1, not {test_fraction}.")
-    val, test = round(len(lines) * val_fraction), round(len(lines) * test_fraction)
+    val = round(len(lines) * config.val_fraction)
+    test = round(len(lines) * config.test_fraction)
     end = len(lines) - test
     parts = list(lines[: max(0, end - val)]), list(lines[max(0, end - val) : end]), lines[end:]
-    if stream and val_fraction + test_fraction < 1 and _empty_part(parts, test_fraction):
-        parts = _cut_between_words("\n".join(lines), val_fraction, test_fraction)
-    if empty := _empty_part(parts, test_fraction):
+    whole = config.val_fraction + config.test_fraction >= 1
+    if config.stream and not whole and _empty_part(parts, config.test_fraction):
+        parts = _cut_between_words("\n".join(lines), config.val_fraction, config.test_fraction)
+    if empty := _empty_part(parts, config.test_fraction):
         part, option = empty
-        hint = "" if stream else _HINT
+        hint = "" if config.stream else _HINT
         raise CorpusError(
             f"{name} has {len(lines)} line{'s' * (len(lines) != 1)}, too few to keep some for "
             f"{part}: add lines, or choose {option}.{hint}"

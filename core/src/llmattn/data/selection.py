@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from attrs import frozen
@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from llmattn.data.pairs import PairCounts
 from llmattn.errors import ConfigError
-from llmattn.rows import Scope
 
 __all__ = [
     "SHARES",
     "CoveragePoint",
-    "check_selection",
     "coverage_curve",
     "most_frequent",
     "select_pairs",
@@ -59,16 +57,6 @@ def coverage_curve(pairs: PairCounts, shares: Sequence[float] = SHARES) -> list[
         covered = float(counts[n - 1] / counts[-1]) if n else 0.0
         points.append(CoveragePoint(share, n, covered))
     return points
-
-
-def check_selection(scopes: Iterable[Scope], *, coverage: float, min_pair_count: int) -> None:
-    """Raise ConfigError for a choice of pairs where none of the scores are of pairs."""
-    if (coverage, min_pair_count) != (1.0, 1) and Scope.PAIR not in set(scopes):
-        raise ConfigError(
-            "--coverage and --min-pair-count choose among pairs of words, and these scores are in "
-            "context, where nothing comes twice: leave them out. --max-requests and --max-cost "
-            "also limit what is asked in context."
-        )
 
 
 def select_pairs(

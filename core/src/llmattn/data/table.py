@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from llmattn.errors import CacheError, CheckpointError
+from llmattn.untrusted import WRONG_DATA
 
 __all__ = ["KnownPairs", "ScoreTable", "TableKind", "join_channels"]
 
@@ -249,29 +250,50 @@ class ScoreTable:
 
     @classmethod
     def from_state(
-        cls, state: Mapping[str, Any], *, device: torch.device | str = "cpu"
+        cls,
+        state: Mapping[str, Any],
+        *,
+        vocab_size: int,
+        channels: int,
+        device: torch.device | str = "cpu",
     ) -> ScoreTable:
-        """The table that :meth:`state` described. Raises CheckpointError if it cannot be."""
+        """The table that :meth:`state` described, of so many words and channels.
+
+        Raises CheckpointError for any other.
+        """
         try:
-            size = int(state["vocab_size"])
-            query, key = state["query_ids"].numpy(), state["key_ids"].numpy()
-            known = KnownPairs(query, key, state["scores"].numpy())
-            codes = known.codes(size)
-            if len(codes) and (
-                min(query.min(), key.min()) < 0
-                or max(query.max(), key.max()) >= size
-                or (np.diff(codes) <= 0).any()
-            ):
-                raise ValueError("its pairs are not sorted ids of the vocabulary")
-            return cls(
-                known,
-                vocab_size=size,
-                channels=[str(name) for name in state["channels"]],
-                absent=[None if value is None else float(value) for value in state["absent"]],
-                device=device,
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            known = _checked_pairs(state, vocab_size, channels)
+            names, absent = state["channels"], state["absent"]
+            if not all(isinstance(name, str) for name in names) or len(absent) != channels:
+                raise ValueError("its channels have no names")
+            if not all(value is None or 0 <= value <= 1 for value in absent):
+                raise ValueError("what absent pairs are worth is no score")
+            return cls(known, vocab_size=vocab_size, channels=names, absent=absent, device=device)
+        except WRONG_DATA as error:
             raise CheckpointError(f"The checkpoint's score table is damaged: {error}.") from None
+
+
+def _checked_pairs(state: Mapping[str, Any], vocab_size: int, channels: int) -> KnownPairs:
+    """Raises LookupError, TypeError, ValueError or AttributeError unless they are what they should
+    be, so that nothing in them leads outside of a table.
+    """
+    parts = [state[name] for name in ("query_ids", "key_ids", "scores")]
+    if state["vocab_size"] != vocab_size:
+        raise ValueError(f"it has {state['vocab_size']} words, and not {vocab_size}")
+    if [part.dtype for part in parts] != [torch.int32, torch.int32, torch.float16]:
+        raise ValueError("its pairs and scores are numbers of another kind")
+    query, key, scores = (np.ascontiguousarray(part.numpy()) for part in parts)
+    count = query.size
+    if (query.shape, key.shape, scores.shape) != ((count,), (count,), (channels, count)):
+        raise ValueError("its pairs and scores are not of one length")
+    if count and (min(query.min(), key.min()) < 0 or max(query.max(), key.max()) >= vocab_size):
+        raise ValueError("its pairs are not of the vocabulary")
+    if ((scores < 0) | (scores > 1)).any():
+        raise ValueError("a score is not in [0, 1]")
+    known = KnownPairs(query, key, scores)
+    if (np.diff(known.codes(vocab_size)) <= 0).any():
+        raise ValueError("its pairs are not sorted, each once")
+    return known
 
 
 def _row_fill(
@@ -302,10 +324,13 @@ def _kind_for(scores: int, device: torch.device) -> TableKind:
 
 
 def _memory(device: torch.device) -> int:
-    """Bytes of memory of the device."""
+    """Bytes of memory of the device, as far as this process may take them."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not on Windows
+        found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        import resource
+    except (AttributeError, ImportError, ValueError, OSError):  # not on Windows
         return 8 * 2**30
+    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    return min([found, *(limit for limit in limits if limit != resource.RLIM_INFINITY)])

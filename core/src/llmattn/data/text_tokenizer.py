@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,8 +77,12 @@ class TextTokenizer(Protocol):
         """A line that begins with ``prompt`` and grows by tokens."""
         ...
 
-    def to_json(self) -> str:
-        """The tokenizer as a string that ``read_tokenizer`` reads."""
+    def to_dict(self) -> dict[str, Any]:
+        """The tokenizer as plain data, which ``read_tokenizer`` reads."""
+        ...
+
+    def library_json(self) -> str:
+        """The tokenizer as the ``tokenizers`` library writes it, for other programs."""
         ...
 
 
@@ -100,11 +103,8 @@ def train_tokenizer(
     return WordTokenizer.train(lines, preset=preset, min_count=min_count)
 
 
-def read_tokenizer(text: str) -> TextTokenizer:
-    """The tokenizer that its ``to_json`` wrote. Raises CheckpointError for anything else."""
-    try:
-        data = json.loads(text)
-        preset = data["preset"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f"The checkpoint's tokenizer cannot be read: {error}.") from None
-    return BpeTokenizer.from_json(text) if preset == BPE else WordTokenizer.from_json(text)
+def read_tokenizer(data: object) -> TextTokenizer:
+    """The tokenizer that its ``to_dict`` described. Raises CheckpointError for anything else."""
+    if not isinstance(data, dict):
+        raise CheckpointError("The tokenizer is not described by a preset and its words.")
+    return (BpeTokenizer if data.get("preset") == BPE else WordTokenizer).from_dict(data)

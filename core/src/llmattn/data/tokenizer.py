@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
+from llmattn.data.described import read_words
 from llmattn.data.joining import EOL, WordLine, join_tokens
 from llmattn.errors import CheckpointError, ConfigError, CorpusError
 from llmattn.reading.plain import plain_text
@@ -100,9 +101,8 @@ class WordTokenizer:
         )
         learner.train_from_iterator(lines, trainer)
         # Made anew from the words: the learner finds special tokens written out in a text.
-        words = models.WordLevel(learner.get_vocab(), unk_token=UNK)
-        tokenizer = _untrained(words, preset)
-        if tokenizer.get_vocab_size() <= len(cls.special_ids):
+        found = learner.get_vocab()
+        if len(found) <= len(cls.special_ids):
             if min_count > 1:
                 raise CorpusError(
                     f"No word of the training lines occurs {min_count} times or more: lower "
@@ -112,7 +112,7 @@ class WordTokenizer:
                 f"The training lines hold no token of the preset {preset!r}: choose another "
                 "--tokenizer, or add text."
             )
-        return cls(tokenizer, preset)
+        return cls.of(sorted(found, key=found.__getitem__), preset=preset)
 
     def encode(self, text: str) -> list[int]:
         """The ids of the words of ``text``, without ``<eol>`` at either end."""
@@ -162,21 +162,27 @@ class WordTokenizer:
         """A line that begins with ``prompt`` and grows by words."""
         return WordLine(self.words(prompt), self.vocabulary)
 
-    def to_json(self) -> str:
-        """The tokenizer as a string that :meth:`from_json` reads."""
-        return json.dumps({"preset": self.preset, "tokenizer": self._tokenizer.to_str()})
+    def to_dict(self) -> dict[str, Any]:
+        """The tokenizer as plain data, which :meth:`from_dict` reads."""
+        return {"preset": self.preset, "vocabulary": list(self.vocabulary)}
+
+    def library_json(self) -> str:
+        """The tokenizer as the ``tokenizers`` library writes it, for other programs."""
+        return str(self._tokenizer.to_str())
 
     @classmethod
-    def from_json(cls, text: str) -> WordTokenizer:
-        """The tokenizer that :meth:`to_json` wrote. Raises CheckpointError for anything else."""
-        try:
-            data = json.loads(text)
-            built = cls(Tokenizer.from_str(data["tokenizer"]), str(data["preset"]))
-        except Exception as error:  # the library raises plain Exception
-            raise CheckpointError(f"The checkpoint's tokenizer cannot be read: {error}.") from None
-        if built.vocabulary[:2] != (UNK, EOL):
-            raise CheckpointError(f"The checkpoint's tokenizer does not start with {UNK}, {EOL}.")
-        return built
+    def from_dict(cls, data: Mapping[str, Any]) -> WordTokenizer:
+        """What :meth:`to_dict` described. Raises CheckpointError for anything else."""
+        preset = data.get("preset")
+        if not isinstance(preset, str) or preset not in PRESETS:
+            raise CheckpointError(f"No tokenizer is called {preset!r}.")
+        return cls.of(read_words(data, "vocabulary", (UNK, EOL)), preset=preset)
+
+    @classmethod
+    def of(cls, vocabulary: Sequence[str], *, preset: str = "words") -> WordTokenizer:
+        """The tokenizer of these words, ``<unk>`` and ``<eol>`` first."""
+        words = {word: index for index, word in enumerate(vocabulary)}
+        return cls(_untrained(models.WordLevel(words, unk_token=UNK), preset), preset)
 
 
 def text_words(text: str) -> list[str]:
@@ -211,8 +217,7 @@ def count_words(lines: Sequence[str], preset: str = "words") -> list[int]:
 
 def _of_no_words(preset: str = "words") -> WordTokenizer:
     """A tokenizer for taking texts apart."""
-    model = models.WordLevel({UNK: 0, EOL: 1}, unk_token=UNK)
-    return WordTokenizer(_untrained(model, preset), preset)
+    return WordTokenizer.of((UNK, EOL), preset=preset)
 
 
 def _untrained(model: models.WordLevel, preset: str) -> Tokenizer:

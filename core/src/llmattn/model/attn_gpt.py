@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from llmattn.data.batches import IGNORED
-from llmattn.errors import ConfigError
+from llmattn.errors import CheckpointError, ConfigError
 from llmattn.model.attention import Given, KVCache, LLMAttention, mix_values, split_heads
 from llmattn.model.config import ModelConfig
+from llmattn.model.shapes import parameter_count
 
-__all__ = ["AttnGPT", "head_loss", "match_parameters"]
+__all__ = ["AttnGPT", "check_finite", "head_loss", "match_parameters"]
 
 _PIECE = {"cpu": 1 << 23}
 """Logits held at once, by kind of device: 32 MB of float32 on a CPU."""
@@ -71,8 +72,7 @@ class AttnGPT(nn.Module):
         self.attention = LLMAttention(config)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.norm = nn.LayerNorm(config.n_embd, bias=False)
-        if not self.token_embedding.weight.is_meta:
-            self._initialise(seed)
+        self._initialise(seed)
 
     @torch.no_grad()
     def _initialise(self, seed: int) -> None:
@@ -148,6 +148,15 @@ class AttnGPT(nn.Module):
         return None, head_loss(x, self.token_embedding.weight, wanted)
 
 
+def check_finite(numbers: Tensor) -> None:
+    """Raise CheckpointError unless what a model has computed are numbers."""
+    if not torch.isfinite(numbers).all():
+        raise CheckpointError(
+            "What the model computes is too large for a number: its weights were damaged, or its "
+            "training went wrong. Take another checkpoint, or train again with a smaller --lr."
+        )
+
+
 def _random_numbers(shape: torch.Size, name: str) -> Tensor:
     """Standard normal, by ``name``. A row or column more leaves the others as they are, so that
     an MLP has the units of a narrower one, and W_V is the same beside queries and keys.
@@ -165,9 +174,8 @@ def match_parameters(config: ModelConfig, reference: ModelConfig) -> ModelConfig
     The width is a multiple of 8 if one will do: others make products up to 40% slower. Raises
     ConfigError if no width does.
     """
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        wanted = AttnGPT(reference).parameter_count()
-        least = AttnGPT(attrs.evolve(config, mlp_width=1)).parameter_count()
+    wanted = parameter_count(reference)
+    least = parameter_count(attrs.evolve(config, mlp_width=1))
     a_unit = 2 * config.n_embd * config.n_layer
     exact = 1 + (wanted - least) / a_unit
     for width in (8 * round(exact / 8), round(exact)):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from llmattn.errors import ConfigError
+from llmattn.options import MODEL, option
 
 __all__ = ["ATTENTION", "ModelConfig", "Variant", "variants_with"]
 
@@ -51,6 +53,17 @@ def variants_with(part: str) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
+_MOST = {
+    "vocab_size": 1 << 24,
+    "block_size": 1 << 20,
+    "n_layer": 1 << 10,
+    "n_head": 1 << 12,
+    "n_embd": 1 << 16,
+    "mlp_width": 1 << 20,
+}
+"""Beyond what anybody trains here: a slip, or a file that wants to take all memory."""
+
+
 def _names(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(values)
 
@@ -67,32 +80,62 @@ class ModelConfig:
     """
 
     vocab_size: int
-    block_size: int = 64
-    n_layer: int = 3
-    n_head: int = 4
-    n_embd: int = 128
-    dropout: float = 0.2
-    attention: str = "external"
-    distance_bias: bool = False
+    block_size: int = option(
+        64,
+        help="How many tokens the model looks back on at most.",
+        panel=MODEL,
+        at_least=1,
+        at_most=_MOST["block_size"],
+    )
+    n_layer: int = option(3, help="Layers.", panel=MODEL, at_least=1, at_most=_MOST["n_layer"])
+    n_head: int = option(
+        4, help="Heads in each layer.", panel=MODEL, at_least=1, at_most=_MOST["n_head"]
+    )
+    n_embd: int = option(
+        128,
+        help="Width, a multiple of the heads.",
+        panel=MODEL,
+        at_least=1,
+        at_most=_MOST["n_embd"],
+    )
+    dropout: float = option(
+        0.2, help="Share of values left out in training.", panel=MODEL, at_least=0, below=1
+    )
+    attention: str = option(
+        "external",
+        help="Where the weights come from: "
+        + ", ".join(f"{name} ({variant.meaning})" for name, variant in ATTENTION.items())
+        + ".",
+        panel=MODEL,
+        choices=tuple(ATTENTION),
+    )
+    distance_bias: bool = option(
+        False,
+        help="Let `learned` know the distance, too.",
+        panel=MODEL,
+    )
     mlp_width: int = 0
     channels: tuple[str, ...] = field(default=(), converter=_names)
-    per_layer: bool = False
+    per_layer: bool = option(
+        False,
+        help="Each layer has its own scale of the scores and distance bias.",
+        panel=MODEL,
+    )
     no_distance: bool = False
 
     def __attrs_post_init__(self) -> None:
-        if self.attention not in ATTENTION:
-            known = ", ".join(ATTENTION)
-            raise ConfigError(f"--attention must be one of {known}; not {self.attention!r}.")
-        for name in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd"):
-            if getattr(self, name) < 1:
-                option = name.replace("_", "-")
-                raise ConfigError(f"--{option} must be at least 1, not {getattr(self, name)}.")
+        if not 1 <= self.vocab_size <= _MOST["vocab_size"]:
+            raise ConfigError(
+                f"--vocab-size must be 1 to {_MOST['vocab_size']:,}, not {self.vocab_size}."
+            )
+        if not 0 <= self.mlp_width <= _MOST["mlp_width"]:
+            raise ConfigError(
+                f"--mlp-width must be 0 to {_MOST['mlp_width']:,}, not {self.mlp_width}."
+            )
         if self.n_embd % self.n_head:
             raise ConfigError(
                 f"--n-embd {self.n_embd} cannot be shared out evenly among --n-head {self.n_head}."
             )
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"--dropout must be at least 0 and below 1, not {self.dropout}.")
         if self.uses_scores and not self.channels:
             raise ConfigError(f"--attention {self.attention} needs scores of at least one channel.")
         if self.no_distance and not self._variant.drops_distance:
@@ -107,6 +150,17 @@ class ModelConfig:
                 f"{variants_with('distance')}, or {variants_with('adds_distance')} with "
                 "--distance-bias."
             )
+
+    @classmethod
+    def from_options(cls, **shape: Any) -> ModelConfig:
+        """A model for a text and scores that are not known yet; :meth:`fitted` makes it one for
+        those that are. Everything else is checked.
+        """
+        return cls(vocab_size=2, channels=("any",), **shape)
+
+    def fitted(self, vocab_size: int, channels: Iterable[str], **changes: Any) -> ModelConfig:
+        """The model for a text of so many tokens, and for these channels of scores."""
+        return evolve(self, vocab_size=vocab_size, channels=channels, **changes)
 
     @property
     def _variant(self) -> Variant:

@@ -12,11 +12,12 @@ from llmattn.data.corpus import Corpus
 from llmattn.data.corpus_pairs import corpus_pairs
 from llmattn.data.pairs import PairCounts
 from llmattn.data.selection import coverage_curve, most_frequent, select_pairs, tiers
+from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.plan import expected_usage
 from llmattn.scoring.source import ScoreSource
 from llmattn.usage import Usage
 
-__all__ = ["Plan", "PlanPoint", "make_plan"]
+__all__ = ["Plan", "PlanPoint", "make_pair_plan"]
 
 _NAMES = {
     "pair": ("rows (distinct queries)", "pairs (query, key)"),
@@ -112,17 +113,12 @@ class Plan:
         return f"${self.price_in:g} in, ${self.price_out:g} out"
 
 
-def make_plan(
-    source: ScoreSource,
-    corpus: Corpus,
-    *,
-    block_size: int,
-    coverage: float = 1.0,
-    min_pair_count: int = 1,
+def make_pair_plan(
+    source: ScoreSource, corpus: Corpus, choice: ScoreChoice, *, block_size: int
 ) -> Plan:
-    """Plan the scoring of ``corpus`` with ``source``. Nothing is sent."""
+    """Plan the scoring of ``corpus`` with a source of PAIR scope. Nothing is sent."""
     _, everything = corpus_pairs(corpus, block_size)
-    pairs = select_pairs(everything, coverage=coverage, min_pair_count=min_pair_count)
+    pairs = select_pairs(everything, coverage=choice.coverage, min_pair_count=choice.min_pair_count)
     vocabulary = corpus.words
     price = None if source.local else source.price
     share_of_all = pairs.counts.sum() / max(1, everything.counts.sum())
@@ -130,7 +126,7 @@ def make_plan(
     for point in coverage_curve(pairs):
         rows = most_frequent(pairs, point.pairs).rows(vocabulary)
         missing = source.missing(rows)
-        usage = expected_usage(source.provider, missing)
+        usage = expected_usage(source.provider, source.unbatched(missing))
         points.append(
             PlanPoint(
                 share=point.share,
@@ -143,7 +139,8 @@ def make_plan(
         )
     staged = Usage()
     for stage in tiers(pairs):
-        staged += expected_usage(source.provider, source.missing(stage.rows(vocabulary)))
+        missing = source.missing(stage.rows(vocabulary))
+        staged += expected_usage(source.provider, source.unbatched(missing))
     details = dict(source.identity.details)
     return Plan(
         provider=source.name,

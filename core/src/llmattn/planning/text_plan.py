@@ -13,6 +13,7 @@ from llmattn.data.selection import SHARES
 from llmattn.data.text_fill import row_portions
 from llmattn.planning.plan import Plan, PlanPoint
 from llmattn.rows import Row
+from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.plan import expected_usage
 from llmattn.scoring.planner import merge_rows
 from llmattn.scoring.source import ScoreSource
@@ -25,7 +26,7 @@ _AT_ONCE = 20_000
 
 
 def make_text_plan(
-    source: ScoreSource, corpus: Corpus, *, block_size: int, context_words: int = 0
+    source: ScoreSource, corpus: Corpus, choice: ScoreChoice, *, block_size: int
 ) -> Plan:
     """Plan the scoring of ``corpus`` with a source of PREFIX scope. Nothing is sent.
 
@@ -41,7 +42,7 @@ def make_text_plan(
     known: set[int] = set()
     done = _Lacking()
     pairs = passed = number = 0
-    for windows in _portions(source, corpus, block_size, context_words):
+    for windows in _portions(source, corpus, block_size, choice.context_words):
         lacking: list[Row] = []
         waiting: list[Row] = []
         seen: set[int] = set()
@@ -103,7 +104,8 @@ class _Lacking:
 def _lacking(source: ScoreSource, rows: Sequence[Row]) -> _Lacking:
     """Of rows that are asked for together."""
     rows = merge_rows(rows)
-    return _Lacking(sum(len(row.keys) for row in rows), expected_usage(source.provider, rows))
+    usage = expected_usage(source.provider, source.unbatched(rows))
+    return _Lacking(sum(len(row.keys) for row in rows), usage)
 
 
 def _portions(

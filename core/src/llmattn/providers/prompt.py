@@ -14,6 +14,7 @@ from attrs import frozen
 from llmattn.providers.criteria import Criterion
 from llmattn.providers.text_prompt import TEXT_SYSTEM, numbered, read_numbered
 from llmattn.rows import Row, Scope
+from llmattn.untrusted import from_json
 
 __all__ = ["LAYOUT", "REPLY_FORMS", "Prompt", "build_prompt", "read_rows", "system_text"]
 
@@ -126,7 +127,7 @@ def read_rows(user: str) -> list[tuple[str, tuple[str, ...]]]:
 
     In context the keys are the numbered words, and the query is the text so far.
     """
-    document = json.loads(user)
+    document = from_json(user)
     if "texts" in document:
         return [(text, read_numbered(text)) for text in document["texts"]]
     return [

@@ -7,6 +7,8 @@ import re
 from contextlib import suppress
 from typing import Any
 
+from llmattn.untrusted import from_json
+
 __all__ = ["JsonObject", "find_answer", "last_object", "split_thoughts"]
 
 _MAX_OBJECTS = 1000  # places in a reply where an object may begin; more is no reply of ours
@@ -60,8 +62,8 @@ def find_answer(
         return None
     whole = _FENCE.sub("", text.strip()).strip()
     value: Any = None
-    with suppress(ValueError, RecursionError):
-        value = json.loads(whole)
+    with suppress(ValueError):
+        value = from_json(whole, finite=False)
     if isinstance(value, list):
         return value
     if isinstance(value, str):

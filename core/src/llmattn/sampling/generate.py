@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from llmattn.model.attention import KVCache
-from llmattn.model.attn_gpt import AttnGPT
+from llmattn.model.attn_gpt import AttnGPT, check_finite
 from llmattn.sampling.options import SampleOptions
 
 __all__ = ["Decoder", "RowScores", "draw", "generate"]
@@ -52,7 +52,10 @@ class Decoder:
 
     @torch.no_grad()
     def push(self, ids: Tensor) -> Tensor:
-        """Append ``ids`` ``(B, n)``; returns the logits of what follows, ``(B, V)``."""
+        """Append ``ids`` ``(B, n)``; returns the logits of what follows, ``(B, V)``.
+
+        Raises CheckpointError if these are no numbers.
+        """
         new = ids.to(self._text.device)
         self._text = torch.cat([self._text.expand(len(new), -1), new], dim=1)
         start = _window_start(self._text.shape[1], self._block_size)
@@ -68,7 +71,9 @@ class Decoder:
             new = self.window
         scores = self._scores.rows(self._text, new.shape[1], start)
         hidden = self._model.hidden(new, scores, self._cache)
-        return self._model.logits(hidden[:, -1])
+        logits = self._model.logits(hidden[:, -1])
+        check_finite(logits)
+        return logits
 
 
 def _window_start(length: int, block_size: int) -> int:

@@ -1,10 +1,11 @@
-"""How to draw from a model. Light: imports no torch."""
+"""How to draw from a model. Imports nothing heavy."""
 
 from __future__ import annotations
 
 from attrs import frozen
 
-from llmattn.errors import CheckpointError, ConfigError
+from llmattn.errors import CheckpointError
+from llmattn.options import option
 from llmattn.training.config import TrainConfig
 
 __all__ = ["SampleOptions"]
@@ -17,20 +18,21 @@ class SampleOptions:
     prompt. Raises ConfigError.
     """
 
-    max_new: int = 100
-    temperature: float = 0.8
-    top_k: int = 50
-    top_p: float = 1.0
-    num: int = 1
-    lines: int = 1
-
-    def __attrs_post_init__(self) -> None:
-        self._need("max_new", self.max_new >= 1, "at least 1")
-        self._need("temperature", self.temperature >= 0, "0 or more")
-        self._need("top_k", self.top_k >= 0, "0 (all words) or more")
-        self._need("top_p", 0 < self.top_p <= 1, "above 0 and at most 1")
-        self._need("num", self.num >= 1, "at least 1")
-        self._need("lines", self.lines >= 1, "at least 1")
+    max_new: int = option(100, help="Most tokens to add.", at_least=1)
+    temperature: float = option(
+        0.8, help="Higher is wilder; 0 takes the likeliest word.", at_least=0
+    )
+    top_k: int = option(50, help="Only the k likeliest words; 0 for all.", at_least=0)
+    top_p: float = option(
+        1.0, help="Only the likeliest words that make up this share.", above=0, at_most=1
+    )
+    num: int = option(1, help="How many samples.", at_least=1)
+    lines: int = option(
+        1,
+        help="Most lines of a sample, that of the prompt included; above 1 only for a model "
+        "trained with --stream.",
+        at_least=1,
+    )
 
     def check_training(self, config: TrainConfig) -> None:
         """Raise CheckpointError for lines that a model trained so cannot go on with."""
@@ -40,8 +42,3 @@ class SampleOptions:
                 "single lines and has never seen what follows a line end: train with --stream, or "
                 f"choose --num {self.lines} for as many lines that each stand alone."
             )
-
-    def _need(self, name: str, holds: bool, what: str) -> None:
-        if not holds:
-            option = name.replace("_", "-")
-            raise ConfigError(f"--{option} must be {what}, not {getattr(self, name)}.")

@@ -15,8 +15,8 @@ from llmattn.sampling.lines import GrowingLines
 from llmattn.sampling.options import SampleOptions
 from llmattn.sampling.scores import JoinedRows, NoRows, TableRows, open_askers
 from llmattn.sampling.texts import TextRows, open_text_rows
+from llmattn.scoring.options import ScoreChoice
 from llmattn.training.checkpoint import Checkpoint
-from llmattn.training.choice import ScoreChoice
 
 __all__ = ["Sampler"]
 

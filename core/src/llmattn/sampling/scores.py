@@ -18,9 +18,9 @@ from llmattn.errors import ConfigError, LlmattnError, UnknownPlugin
 from llmattn.notices import notify
 from llmattn.rows import Row
 from llmattn.sampling.texts import TextRows
+from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource
 from llmattn.training.checkpoint import Checkpoint
-from llmattn.training.choice import ScoreChoice
 from llmattn.training.reopen import is_local, reopen_source, with_owners
 
 __all__ = ["Asker", "JoinedRows", "NoRows", "TableRows", "open_askers"]

@@ -17,9 +17,9 @@ from llmattn.data.transform import transformed
 from llmattn.data.written import WrittenText
 from llmattn.errors import ConfigError, LlmattnError
 from llmattn.rows import Row, Scope, Scores
+from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource
 from llmattn.training.checkpoint import Checkpoint, Scored
-from llmattn.training.choice import ScoreChoice
 from llmattn.training.reopen import is_local, reopen_source, with_owners
 from llmattn.training.scores import reading_of
 

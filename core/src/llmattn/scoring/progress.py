@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from llmattn.console import make_console
 from llmattn.notices import notify
+from llmattn.printable import printable
 from llmattn.scoring.report import FillReport
 
 __all__ = ["ScoringProgress", "describe"]
@@ -23,11 +24,11 @@ class ScoringProgress:
         self._name = name
         self._priced = priced
         self._quiet = quiet
-        console = Console(stderr=True)
+        console = make_console(stderr=True)
         self._live = console.is_terminal and not quiet
         self._next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%  {task.fields[counts]}"),
             TimeElapsedColumn(),
@@ -36,7 +37,7 @@ class ScoringProgress:
             console=console,
             disable=not self._live,
         )
-        self._task = self._bar.add_task(f"scoring with {name}", total=None, counts="")
+        self._task = self._bar.add_task(printable(f"scoring with {name}"), total=None, counts="")
 
     def __enter__(self) -> ScoringProgress:
         self._bar.start()

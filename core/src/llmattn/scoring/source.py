@@ -9,41 +9,56 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+import attrs
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from llmattn.cache.open import open_cache
+from llmattn.cache.open import cache_folder, open_cache
 from llmattn.cache.protocol import ScoreCache
 from llmattn.errors import BadReply, ConfigError, LlmattnError, PluginError
 from llmattn.identity import Identity
 from llmattn.notices import notify, notify_once
-from llmattn.plugins import load_plugins
+from llmattn.options import options_of
+from llmattn.plugins import Plugins, load_plugins
 from llmattn.providers.prices import Price, price_of
-from llmattn.providers.protocol import AttentionProvider, Estimator, LocalProvider, NeedsText
+from llmattn.providers.protocol import (
+    AttentionProvider,
+    BatchProvider,
+    Estimator,
+    LocalProvider,
+    NeedsText,
+)
 from llmattn.rows import Row, Scores
+from llmattn.scoring.batch_files import BatchFolder
 from llmattn.scoring.budget import Budget
-from llmattn.scoring.choose import (
+from llmattn.scoring.find_provider import (
+    assign_options,
     build_provider,
-    check_owners,
     choose_provider,
-    options_of,
-    settle_options,
+    settings_of,
 )
 from llmattn.scoring.limiter import AdaptiveLimiter
-from llmattn.scoring.options import ScoringOptions
+from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.planner import merge_rows
 from llmattn.scoring.progress import ScoringProgress, describe
 from llmattn.scoring.quality import Trial
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.scorer import Scorer
+from llmattn.scoring.under_way import UnderWay, handed_over
 from llmattn.scoring.unknown import missing_rows
 from llmattn.settings import environment
 
-__all__ = ["NOT_ASKED", "ScoreSource", "give_back", "open_source", "open_sources"]
+__all__ = ["NOT_ASKED", "ScoreSource", "check_kinds", "give_back", "open_source", "open_sources"]
 
 T = TypeVar("T")
 
 NOT_ASKED = "nobody was asked; --ask (train --resume: --provider NAME) has"
 """Beginning of what is said of scores that are lacking and may not be asked for."""
+
+_PAIRS, _TEXTS = "of pairs of words", "in context"
+_KINDS = (
+    ("pair", _PAIRS, _TEXTS, " --max-requests and --max-cost limit those, too."),
+    ("prefix", _TEXTS, _PAIRS, ""),
+)
 
 _GRACE = 5.0
 """Seconds that answers under way are awaited after Ctrl-C."""
@@ -55,7 +70,8 @@ class ScoreSource:
     ``addresses``: those that the provider asks and that are not its own defaults, each with where
     it comes from; they are told before the first request.
     The provider lives on one event loop of its own for as long as the source is open, so its
-    connections are reused by every call.
+    connections are reused by every call. ``batches``: the folder in which batches of all
+    namespaces are remembered; what one of them will answer is not asked for meanwhile.
     """
 
     def __init__(
@@ -65,6 +81,7 @@ class ScoreSource:
         cache: ScoreCache,
         options: ScoringOptions = ScoringOptions(),
         addresses: Sequence[tuple[str, str]] = (),
+        batches: Path | None = None,
     ) -> None:
         self.name = name
         self._addresses = tuple(addresses)
@@ -75,6 +92,11 @@ class ScoreSource:
         self.local = isinstance(provider, LocalProvider) and provider.local
         self.absent_score = provider.absent_score if isinstance(provider, LocalProvider) else None
         self.price = self._find_price()
+        self.batches: BatchFolder | None = None
+        if batches is not None and isinstance(provider, BatchProvider):
+            self.batches = BatchFolder(batches / self.identity.namespace)
+        self._under_way = UnderWay(self.batches) if self.batches else None
+        self._told: set[str] = set()
         self._closed = False
         self._starting = threading.Lock()
         self._portal_manager: Any = None
@@ -87,6 +109,23 @@ class ScoreSource:
         """What the cache lacks of ``rows``; asks nothing."""
         return missing_rows(self.cache, self.provider, rows)
 
+    def unbatched(self, missing: Sequence[Row]) -> list[Row]:
+        """Of rows that the cache lacks, what no batch under way will answer, unless the options
+        say to ask all the same. Such a batch is told, once.
+        """
+        if self.options.ask_batched or not self._under_way:
+            return list(missing)
+        free, holders = self._under_way.apart(missing)
+        for pending in holders:
+            if pending.mark not in self._told and self.options.max_requests != 0:
+                self._told.add(pending.mark)
+                notify(
+                    f"{self.name}: {pending.pairs:,} pairs are with {handed_over(pending)}; they "
+                    "are not asked, and paid, a second time. `llmattn score --batch` collects its "
+                    "answers; --ask-batched asks for them all the same."
+                )
+        return free
+
     def fill(self, rows: Sequence[Row], beside: FillReport | None = None) -> FillReport:
         """Ask for what the cache lacks, in the order of ``rows``, and keep it; or only tell what
         it lacks, if the options say not to ask.
@@ -98,6 +137,10 @@ class ScoreSource:
         """
         if not self.options.ask:
             return self._only_read(rows)
+        rows, batched = self._without_batched(rows)
+        if batched.batched and not rows:
+            return batched
+        beside = beside + batched if beside else batched
         portal, scorer = self._start()
         report = FillReport()
         priced = self.price is not None and not self.local
@@ -110,12 +153,31 @@ class ScoreSource:
                 notify("Stopping: answers under way are awaited for 5 seconds.")
                 portal.call(scorer.stop, "interrupted", _GRACE)
                 future.result()
-                self._tell_end(beside + report if beside else report)
+                self._tell_end(beside + report)
                 raise
             except LlmattnError:
-                self._tell_end(beside + report if beside else report)
+                self._tell_end(beside + report)
                 raise
-        return report
+        return report + batched
+
+    def _without_batched(self, rows: Sequence[Row]) -> tuple[Sequence[Row], FillReport]:
+        """What is to be asked, where batches under way will answer some of ``rows``, and a report
+        of the others.
+        """
+        if self.options.ask_batched or not self._under_way:
+            return rows, FillReport()
+        wanted = merge_rows(rows)
+        missing = self.missing(wanted)
+        free = self.unbatched(missing)
+        pairs, lacking, left = (sum(len(row.keys) for row in r) for r in (wanted, missing, free))
+        if left == lacking:
+            return rows, FillReport()
+        return free, FillReport(
+            rows=len(wanted) - len(free),
+            pairs=pairs - left,
+            cached=pairs - lacking,
+            batched=lacking - left,
+        )
 
     def _only_read(self, rows: Sequence[Row]) -> FillReport:
         """What a fill that asks nobody comes to."""
@@ -162,6 +224,8 @@ class ScoreSource:
         """One line on what a run did and cost."""
         text = f"{self.name}: {report.pairs:,} pairs, {report.cached:,} cached, "
         text += f"{report.scored:,} scored now"
+        if report.batched:
+            text += f", {report.batched:,} with a batch under way"
         if report.left:
             text += f", {report.left:,} left"
         if report.usage.requests and not self.local:
@@ -264,84 +328,94 @@ def give_back(provider: AttentionProvider) -> None:
 
 def open_source(
     provider: str | None = None,
+    choice: ScoreChoice = ScoreChoice(),
     *,
-    options: Mapping[str, str] | None = None,
-    model: str | None = None,
-    cache: str = "lmdb",
-    cache_dir: Path | None = None,
     text: Sequence[Sequence[str]] | None = None,
-    scoring: ScoringOptions = ScoringOptions(),
 ) -> ScoreSource:
-    """Open a provider (None: the one that the environment names) with its cache.
-
-    ``options``: settings of provider and cache as text, ``{"window": "5"}`` or
-    ``{"cooccurrence.window": "5", "lmdb.sync": "false"}``; they win over the environment.
-    ``text``: the training lines as tokens, for providers that count in them.
-    Raises ConfigError, PluginError or CacheError.
-    """
-    options = options or {}
-    environ = environment()
-    plugins = load_plugins()
-    if provider is None:
-        provider, fallback = choose_provider(plugins, environ)
-        if fallback:
-            notify(
-                f"No LLM provider is set up (LLM_PROVIDER, or a key): using {provider!r}, "
-                "which works offline."
-            )
-    registered = plugins.provider(provider)
-    built = build_provider(
-        registered,
-        options=options_of(provider, options, default_owner=True),
-        model=model,
-        environ=environ,
-    )
-    if isinstance(built.provider, NeedsText):
-        if text is None:
-            raise ConfigError(f"The provider {provider!r} counts words in a text; give it one.")
-        built.provider.read_text(text)
-    store = open_cache(
-        cache,
-        cache_dir=cache_dir,
-        options=options_of(cache, options, default_owner=False),
-        plugins=plugins,
-    )
-    try:
-        return ScoreSource(provider, built.provider, store, scoring, built.addresses)
-    except BaseException:
-        store.close()
-        raise
+    """Open one provider with its cache: :func:`open_sources` of a ``choice`` of this one."""
+    names = () if provider is None else (provider,)
+    (source,) = open_sources(attrs.evolve(choice, providers=names), text=text)
+    return source
 
 
 def open_sources(
-    providers: Sequence[str] = (),
-    *,
-    options: Mapping[str, str] | None = None,
-    cache: str = "lmdb",
-    **rest: Any,
+    choice: ScoreChoice = ScoreChoice(), *, text: Sequence[Sequence[str]] | None = None
 ) -> list[ScoreSource]:
-    """Open several providers (none named: the one that the environment names).
+    """Open the providers of ``choice``, each with the cache.
 
-    As :func:`open_source`; their channels stand side by side in the model. An option without
-    an owner is for those of several that have it. One whose owner is not among them, or that
-    none has, is an error.
+    Their channels stand side by side in the model. A setting without an owner is for those of
+    several that have it. ``text``: the training lines as tokens, for providers that count in
+    them. Raises ConfigError, also for a setting that none of them would read, PluginError or
+    CacheError.
     """
-    if len(set(providers)) < len(providers):
-        raise ConfigError(f"A provider is named twice: {', '.join(providers)}.")
-    if len(providers) > 1:
-        plugins = load_plugins()
-        options = settle_options(options or {}, [plugins.provider(name) for name in providers])
+    plugins, environ = load_plugins(), environment()
+    names = choice.providers or (_named_by(environ, plugins),)
+    if len(set(names)) < len(names):
+        raise ConfigError(f"A provider is named twice: {', '.join(names)}.")
+    registered = [plugins.provider(name) for name in names]
+    settings = assign_options(choice.settings, registered, [choice.cache])
     sources: list[ScoreSource] = []
     try:
-        names: list[str | None] = [*providers] or [None]
-        sources.extend(open_source(name, options=options, cache=cache, **rest) for name in names)
-        check_owners(options or {}, [*(source.name for source in sources), cache])
+        for each in registered:
+            built = build_provider(
+                each,
+                options=settings_of(each.name, settings),
+                model=choice.model,
+                environ=environ,
+            )
+            if isinstance(built.provider, NeedsText):
+                if text is None:
+                    raise ConfigError(
+                        f"The provider {each.name!r} counts words in a text; give it one."
+                    )
+                built.provider.read_text(text)
+            store = open_cache(
+                choice.cache,
+                cache_dir=choice.cache_dir,
+                options=settings_of(choice.cache, settings),
+                plugins=plugins,
+            )
+            try:
+                batches = cache_folder(store, cache_dir=choice.cache_dir) / "batches"
+                source = ScoreSource(
+                    each.name, built.provider, store, choice.scoring, built.addresses, batches
+                )
+                sources.append(source)
+            except BaseException:
+                store.close()
+                raise
         _check_one_budget(sources)
     except BaseException:
         for source in sources:
             source.close()
         raise
     return sources
+
+
+def check_kinds(sources: Sequence[ScoreSource], choice: ScoreChoice) -> None:
+    """Raise ConfigError for an option of ``choice`` about a kind of scores, of pairs or in
+    context, that none of ``sources`` has.
+    """
+    scopes = {source.identity.scope.value for source in sources}
+    names = ", ".join(dict.fromkeys(source.name for source in sources))
+    for scope, kind, other, instead in _KINDS:
+        if scope not in scopes and choice.says_of(scope) and sources:
+            flags = " and ".join(said.flag for _, said in options_of(ScoreChoice, scope=scope))
+            raise ConfigError(
+                f"{flags} are for scores {kind}, and those of {names} are {other}: leave them "
+                f"out.{instead}"
+            )
+
+
+def _named_by(environ: Mapping[str, str], plugins: Plugins) -> str:
+    """The provider that the environment names; the user is told if it names none."""
+    name, fallback = choose_provider(plugins, environ)
+    if fallback:
+        notify(
+            f"No LLM provider is set up (LLM_PROVIDER, or a key): using {name!r}, "
+            "which works offline."
+        )
+    return name
 
 
 def _identity(name: str, provider: AttentionProvider) -> Identity:

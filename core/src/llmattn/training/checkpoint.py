@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import pickle
 import tempfile
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,10 @@ from llmattn.model.attn_gpt import AttnGPT
 from llmattn.model.config import ModelConfig
 from llmattn.rows import Scope
 from llmattn.training.config import TrainConfig
+from llmattn.training.fitting import check_weights
 from llmattn.training.folder import read_folder, write_folder
+from llmattn.training.torch_file import read_torch_file
+from llmattn.untrusted import WRONG_DATA, build
 
 __all__ = [
     "Checkpoint",
@@ -62,11 +63,8 @@ class Scored:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Scored:
         """Raises KeyError, TypeError or ValueError if ``data`` is no such description."""
-        return cls(
-            identity=Identity.from_dict(data["identity"]),
-            transform=str(data.get("transform", "identity")),
-            context_words=int(data.get("context_words", 0)),
-        )
+        read = {name: data[name] for name in ("transform", "context_words")}
+        return build(cls, {**read, "identity": Identity.from_dict(data["identity"])})
 
 
 def reads_texts(scored: Sequence[Scored]) -> bool:
@@ -175,7 +173,7 @@ def export_checkpoint(folder: Path, checkpoint: Checkpoint) -> list[Path]:
     The folder, whose files are returned, can be read by :func:`load_checkpoint` too. Raises
     CheckpointError.
     """
-    return write_folder(folder, _pack(checkpoint))
+    return write_folder(folder, _pack(checkpoint), checkpoint.tokenizer.library_json())
 
 
 def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
@@ -183,8 +181,8 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkp
 
     Raises CheckpointError if the file is missing, damaged, foreign, or of a newer format.
     """
-    data = read_folder(path) if path.is_dir() else _read(path)
-    if data.get("format") != FORMAT:
+    data = read_folder(path) if path.is_dir() else read_torch_file(path)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise CheckpointError(
             f"{path} is no checkpoint of llmattn; make one with: python -m llmattn.train"
         )
@@ -194,54 +192,71 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkp
             f"{VERSION}: use the llmattn that wrote it, or train again."
         )
     try:
-        config = dict(data["model_config"])
-        return Checkpoint(
-            model_config=ModelConfig(**config),
-            train_config=TrainConfig(**data["train_config"]),
-            tokenizer=read_tokenizer(data["tokenizer"]),
-            weights=data["weights"],
-            best=data["best"],
-            last=data["last"],
-            table=ScoreTable.from_state(data["table"], device=device) if data["table"] else None,
-            scored=tuple(map(Scored.from_dict, data["scored"])),
-            coverage=float(data["coverage"]),
-            corpus=str(data["corpus"]),
-            corpus_digest=str(data["corpus_digest"]),
-            control=str(data.get("control", "")),
-        )
+        return _checked(data, device)
     except LlmattnError as error:
         raise CheckpointError(f"{path} is damaged: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except WRONG_DATA as error:
         raise CheckpointError(
             f"{path} is damaged or incomplete ({type(error).__name__}: {error}); train again."
         ) from None
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The file's content: tensors and plain values, by torch's restricted unpickler."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch remarks on foreign files before it refuses
-            data = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(
-            f"There is no checkpoint at {path}: make one with `python -m llmattn.train`, or "
-            "name one with --checkpoint FILE."
-        ) from None
-    except pickle.UnpicklingError:
-        raise CheckpointError(
-            f"{path} holds more than tensors and plain values, so it is not loaded: such a file "
-            "can run any program. llmattn's own checkpoints never do."
-        ) from None
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
-            f"{path} is truncated or no checkpoint ({reason.split('. ')[0]}): take a whole "
-            "copy, or train again."
-        ) from None
-    return data if isinstance(data, dict) else {}
+def _checked(data: Mapping[str, Any], device: torch.device | str) -> Checkpoint:
+    """The parts of a file, each of which is checked before it is used, and against the others."""
+    config = build(ModelConfig, data["model_config"])
+    check_weights(config, data["weights"])
+    if not isinstance(data["last"], dict):
+        raise TypeError("its state of training is no table")
+    tokenizer = read_tokenizer(data["tokenizer"])
+    if len(tokenizer) != config.vocab_size:
+        raise ValueError(f"{len(tokenizer)} tokens, and a model of {config.vocab_size}")
+    scored = tuple(map(Scored.from_dict, data["scored"]))
+    channels = sum(len(each.identity.channels) for each in scored)
+    if channels != len(config.channels):
+        raise ValueError(f"{channels} channels of scores, and a model of {len(config.channels)}")
+    table = None
+    if data["table"] is not None:
+        in_pairs = [s.identity.channels for s in scored if s.identity.scope is Scope.PAIR]
+        table = ScoreTable.from_state(
+            data["table"],
+            vocab_size=len(tokenizer.scored_words),
+            channels=sum(map(len, in_pairs)),
+            device=device,
+        )
+    return Checkpoint(
+        model_config=config,
+        train_config=build(TrainConfig, data["train_config"]),
+        tokenizer=tokenizer,
+        weights=data["weights"],
+        best=_best(data["best"]),
+        last=data["last"],
+        table=table,
+        scored=scored,
+        coverage=_share(data["coverage"]),
+        corpus=_text(data["corpus"]),
+        corpus_digest=_text(data["corpus_digest"]),
+        control=_text(data["control"]),
+    )
+
+
+def _best(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Raises ValueError unless it is a loss and a step."""
+    loss, step = data["loss"], data["step"]
+    if type(loss) is not float or type(step) is not int or loss != loss or step < 0:
+        raise ValueError("its best loss and step are no numbers")
+    return {"loss": loss, "step": step}
+
+
+def _share(value: object) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= 1:  # type: ignore[operator]
+        raise ValueError("its coverage is no share")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("a name in it is no text")
+    return value
 
 
 def _pack(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -251,7 +266,7 @@ def _pack(checkpoint: Checkpoint) -> dict[str, Any]:
         "version": VERSION,
         "model_config": _plain(checkpoint.model_config),
         "train_config": _plain(checkpoint.train_config),
-        "tokenizer": checkpoint.tokenizer.to_json(),
+        "tokenizer": checkpoint.tokenizer.to_dict(),
         "weights": dict(checkpoint.weights),
         "best": dict(checkpoint.best),
         "last": dict(checkpoint.last),

@@ -1,67 +1,138 @@
-"""The settings of a training run. Light: imports no torch."""
+"""The settings of a training run. Imports nothing heavy."""
 
 from __future__ import annotations
 
-import attrs
+import os
+from pathlib import Path
+
 from attrs import frozen
 
+from llmattn.data.config import TextConfig
 from llmattn.errors import ConfigError
+from llmattn.options import COURSE, MODEL, RUN, option
 
-__all__ = ["PRECISIONS", "TrainConfig"]
+__all__ = ["Machine", "RunOptions", "TrainConfig"]
 
-PRECISIONS = ("float32", "bfloat16")
+_MOST = 10**12
+_MOST_PARTS = 1 << 20
+"""Of a batch: each is a pass of its own."""
 
 
 @frozen
-class TrainConfig:
-    """What decides the course of a run; a resumed run keeps it.
+class TrainConfig(TextConfig):
+    """What decides the course of a run, its text included; a resumed run keeps it.
 
-    ``batch_size``: lines a step (times ``grad_accum``). ``lr`` is reached after
-    ``warmup`` steps and falls along a cosine to ``min_lr_share`` of itself. ``patience``:
-    evaluations without a new best before the run stops; 0 for never. ``vocab_size``: how many
-    tokens the tokenizer ``bpe`` has. Raises ConfigError.
+    ``lr`` is reached after ``warmup`` steps and falls along a cosine to ``min_lr_share`` of
+    itself. Raises ConfigError.
     """
 
-    steps: int = 2000
-    batch_size: int = 128
-    grad_accum: int = 1
-    lr: float = 3e-3
+    steps: int = option(2000, help="Steps of training.", panel=COURSE, at_least=1, at_most=_MOST)
+    batch_size: int = option(
+        128,
+        help="Lines (with --stream: windows) in a batch, of all processes together.",
+        panel=COURSE,
+        at_least=1,
+        at_most=_MOST,
+    )
+    grad_accum: int = option(
+        1,
+        help="Batches whose gradients make up a step.",
+        panel=COURSE,
+        at_least=1,
+        at_most=_MOST_PARTS,
+    )
+    lr: float = option(3e-3, help="Learning rate.", panel=COURSE, above=0)
     min_lr_share: float = 0.1
-    warmup: int = 50
-    weight_decay: float = 0.1
-    grad_clip: float = 1.0
-    seed: int = 0
-    eval_every: int = 50
-    patience: int = 0
-    precision: str = "float32"
-    val_fraction: float = 0.1
-    test_fraction: float = 0.0
-    stream: bool = False
-    min_count: int = 1
-    tokenizer: str = "words"
-    vocab_size: int = 4096
+    warmup: int = option(
+        50, help="Steps until the full learning rate.", panel=COURSE, at_least=0, at_most=_MOST
+    )
+    weight_decay: float = option(0.1, help="Decay of the matrices.", panel=COURSE, at_least=0)
+    grad_clip: float = option(
+        1.0, help="A longer gradient is cut to this length.", panel=COURSE, above=0
+    )
+    eval_every: int = option(
+        50, help="Steps between evaluations.", panel=COURSE, at_least=1, at_most=_MOST
+    )
+    patience: int = option(
+        0,
+        help="Stop after so many evaluations without a new best; 0 never.",
+        panel=COURSE,
+        at_least=0,
+        at_most=_MOST,
+    )
+    seed: int = option(
+        0, help="The same seed trains the same model.", panel=COURSE, at_least=0, below=1 << 63
+    )
+    precision: str = option(
+        "float32",
+        help="One of: float32, bfloat16.",
+        panel=COURSE,
+        choices=("float32", "bfloat16"),
+    )
 
     def __attrs_post_init__(self) -> None:
-        for name in ("steps", "batch_size", "grad_accum", "eval_every", "min_count", "vocab_size"):
-            self._need(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("warmup", "weight_decay", "seed", "patience"):
-            self._need(name, getattr(self, name) >= 0, "0 or more")
-        for name in ("lr", "grad_clip"):
-            self._need(name, getattr(self, name) > 0, "above 0")
-        self._need("min_lr_share", 0 <= self.min_lr_share <= 1, "between 0 and 1")
-        self._need("test_fraction", 0 <= self.test_fraction < 1, "at least 0 and below 1")
-        self._need("val_fraction", 0 < self.val_fraction < 1, "between 0 and 1")
-        self._need("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
+        if not 0 <= self.min_lr_share <= 1:
+            raise ConfigError(f"min_lr_share must be between 0 and 1, not {self.min_lr_share}.")
 
-    def _need(self, name: str, holds: bool, what: str) -> None:
-        if not holds:
-            option = name.replace("_", "-")
-            raise ConfigError(f"--{option} must be {what}, not {getattr(self, name)}.")
 
-    def contradictions(self, other: TrainConfig) -> list[str]:
-        """Names of the settings in which ``other`` differs."""
-        return [
-            field.name
-            for field in attrs.fields(TrainConfig)
-            if getattr(self, field.name) != getattr(other, field.name)
-        ]
+@frozen
+class Machine:
+    """What a command computes on."""
+
+    device: str = option("auto", help="auto, cpu, cuda, cuda:1, mps.", panel=RUN)
+    threads: int | None = option(None, help="Threads of the processor.", panel=RUN, at_least=1)
+
+    def use_threads(self) -> None:
+        """Let torch use so many; None leaves their number alone. Call it before torch is imported:
+        idle threads then sleep instead of spinning.
+
+        Spinning threads starve each other once anything else wants a processor: beside another
+        busy process, two threads trained at 900 tokens a second spinning, at 8,000 sleeping.
+        """
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        if self.threads is not None:
+            import torch
+
+            torch.set_num_threads(self.threads)
+
+
+@frozen
+class RunOptions(Machine):
+    """What a run does beside training: it may be another one when it goes on. ``max_time``:
+    minutes; ``save_every``: seconds. Raises ConfigError.
+    """
+
+    match_params: bool = option(
+        False,
+        help="Widen the MLP until there are as many parameters as `learned` has.",
+        panel=MODEL,
+        remembered=True,
+    )
+    max_time: float | None = option(
+        None, help="Stop after so many minutes of training.", panel=COURSE, above=0
+    )
+    out: Path = option(Path("checkpoint.pt"), help="The checkpoint to write.", panel=RUN)
+    resume: bool = option(False, help="Go on with the run in --out.", panel=RUN)
+    save_every: float = option(
+        30.0,
+        help="Seconds between checkpoints, which follow evaluations.",
+        panel=RUN,
+        at_least=0,
+    )
+    log: Path | None = option(
+        None,
+        help="Write evaluations to FILE.csv or FILE.jsonl.",
+        panel=RUN,
+        alias="--log-file",  # torchrun takes --log for one of its own options
+    )
+    tensorboard: Path | None = option(
+        None, help="Write curves for TensorBoard to this folder.", panel=RUN, metavar="DIR"
+    )
+    compile: bool = option(
+        False, help="Compile the model (takes minutes; for long runs and GPUs).", panel=RUN
+    )
+    shard: bool = option(
+        False,
+        help="Split the model among torchrun's processes; for one too large for a GPU.",
+        panel=RUN,
+    )

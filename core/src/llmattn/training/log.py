@@ -11,6 +11,7 @@ import attrs
 
 from llmattn.errors import ConfigError
 from llmattn.training.loop import Report
+from llmattn.untrusted import WRONG_DATA, from_json
 
 __all__ = ["TrainingLog"]
 
@@ -52,10 +53,10 @@ class TrainingLog:
             lines = self._path.read_text(encoding="utf-8").splitlines()
             if self._csv:
                 return [line for line in lines[1:] if int(line.split(",")[0]) <= after]
-            return [line for line in lines if json.loads(line)["step"] <= after]
+            return [line for line in lines if from_json(line)["step"] <= after]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, *WRONG_DATA) as error:
             raise ConfigError(
                 f"--log {self._path} is no log of this run ({error}): name another file."
             ) from None

@@ -119,8 +119,7 @@ class Trainer:
         self.step = int(state["step"])
         self.tokens = int(state["tokens"])
         self.seconds = float(state["seconds"])
-        # A state written before the two were told apart has only the one.
-        self.train_seconds = float(state.get("train_seconds", self.seconds))
+        self.train_seconds = float(state["train_seconds"])
         self._waited = int(state["waited"])
         self._loss_sum.fill_(float(state["loss_sum"]) if self.team.is_first else 0.0)
         self._loss_tokens = int(state["loss_tokens"])

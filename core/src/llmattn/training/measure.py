@@ -15,8 +15,9 @@ from llmattn.data.corpus import Corpus, encode_lines, read_lines, text_digest
 from llmattn.data.corpus_pairs import corpus_pairs
 from llmattn.data.parts import split_lines
 from llmattn.errors import ConfigError, CorpusError
+from llmattn.model.attn_gpt import check_finite
+from llmattn.scoring.options import ScoreChoice
 from llmattn.training.checkpoint import Checkpoint
-from llmattn.training.choice import ScoreChoice
 from llmattn.training.evaluate import split_loss
 from llmattn.training.left_out import left_out_bits
 from llmattn.training.reopen import reopen_feeds
@@ -108,6 +109,7 @@ def measure(
         coverage = feeds.coverage
     model = checkpoint.model(device)
     loss = split_loss(model, feeds.train, split, pad_id=corpus.tokenizer.eol_id)
+    check_finite(torch.tensor(loss))
 
     pieces = split.pieces(config.block_size)
     places = np.concatenate(
@@ -142,13 +144,7 @@ def _corpus(checkpoint: Checkpoint, lines: list[str], path: Path, part: str) -> 
             "--test-fraction, or choose --split val."
         )
     if part != "all":
-        parts = split_lines(
-            lines,
-            settings.val_fraction,
-            settings.test_fraction,
-            stream=settings.stream,
-            name=f"The corpus {path}",
-        )
+        parts = split_lines(lines, settings, name=f"The corpus {path}")
         lines = parts[PARTS.index(part)]
     split = encode_lines(lines, tokenizer, stream=settings.stream)
     if not split.targets:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.training.config import TrainConfig
 
-__all__ = ["build_optimizer", "lr_at", "set_lr"]
+__all__ = ["build_optimizer", "lr_at", "parameter_groups", "set_lr"]
 
 ATTENTION_LR = 10.0
 """tau and the distance bias start from 0, are few, and have far to go."""
@@ -32,19 +34,27 @@ def build_optimizer(model: AttnGPT, config: TrainConfig) -> AdamW:
     """Three groups: matrices with weight decay; gains without; tau and distance bias without,
     at ten times the learning rate.
     """
-    named = list(model.named_parameters())
-    shared = [p for name, p in named if name.startswith("attention.")]
-    others = [p for name, p in named if not name.startswith("attention.")]
-    groups = [
-        {
-            "params": [p for p in others if p.dim() >= 2],
-            "weight_decay": config.weight_decay,
-            "lr_scale": 1.0,
-        },
-        {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0, "lr_scale": 1.0},
-        {"params": shared, "weight_decay": 0.0, "lr_scale": ATTENTION_LR},
+    named = dict(model.named_parameters())
+    names = parameter_groups({name: parameter.shape for name, parameter in named.items()})
+    settings = [
+        {"weight_decay": config.weight_decay, "lr_scale": 1.0},
+        {"weight_decay": 0.0, "lr_scale": 1.0},
+        {"weight_decay": 0.0, "lr_scale": ATTENTION_LR},
     ]
-    return AdamW([g for g in groups if g["params"]], lr=config.lr, betas=(0.9, 0.99))
+    groups: list[dict[str, Any]] = [
+        {"params": [named[name] for name in group], **own}
+        for group, own in zip(names, settings, strict=True)
+        if group
+    ]
+    return AdamW(groups, lr=config.lr, betas=(0.9, 0.99))
+
+
+def parameter_groups(shapes: Mapping[str, Sequence[int]]) -> list[list[str]]:
+    """The names of a model's matrices, of its gains, and of tau and distance bias."""
+    shared = [name for name in shapes if name.startswith("attention.")]
+    others = [name for name in shapes if not name.startswith("attention.")]
+    matrices = [name for name in others if len(shapes[name]) >= 2]
+    return [matrices, [name for name in others if len(shapes[name]) < 2], shared]
 
 
 def lr_at(step: int, config: TrainConfig) -> float:

@@ -14,12 +14,17 @@ from llmattn.data.feed import Feeds
 from llmattn.errors import ConfigError, LlmattnError
 from llmattn.plugins import load_plugins
 from llmattn.rows import Scope
-from llmattn.scoring.choose import choose_provider, options_of, settle_options, with_model
+from llmattn.scoring.find_provider import (
+    assign_options,
+    choose_provider,
+    settings_of,
+    with_model,
+)
+from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource, open_source
 from llmattn.settings import environment
 from llmattn.training.agreement import UserSetup
 from llmattn.training.checkpoint import Checkpoint, Scored
-from llmattn.training.choice import ScoreChoice
 from llmattn.training.scores import join_feeds, reading_of
 
 __all__ = [
@@ -98,16 +103,16 @@ def with_users_provider(choice: ScoreChoice) -> ScoreChoice:
 
 
 def with_owners(choice: ScoreChoice, checkpoint: Checkpoint) -> ScoreChoice:
-    """``choice`` with each option that names no provider given to those of the checkpoint's that
-    have it. Raises ConfigError if there are several, and none has it.
+    """``choice`` with each setting that names no provider given to those of the checkpoint's that
+    have it. Raises ConfigError if none has it.
     """
     plugins = load_plugins()
     installed = plugins.providers.names()
     names = [scored.identity.provider for scored in checkpoint.scored]
     known = [plugins.provider(name) for name in names if name in installed]
-    if len(known) < 2:
+    if not known:
         return choice
-    return attrs.evolve(choice, options=settle_options(choice.options, known))
+    return choice.with_settings(assign_options(choice.settings, known, [*names, choice.cache]))
 
 
 def reopen_source(scored: Scored, choice: ScoreChoice) -> ScoreSource:
@@ -119,18 +124,15 @@ def reopen_source(scored: Scored, choice: ScoreChoice) -> ScoreSource:
     """
     wanted = scored.identity
     registered = load_plugins().provider(wanted.provider)
-    options = options_of(wanted.provider, choice.options, default_owner=True)
-    options = with_model(registered, options, choice.model)
+    owners = (wanted.provider, choice.cache)
+    own = {k: v for k, v in choice.settings.items() if k.rpartition(".")[0] in owners}
+    options = with_model(registered, settings_of(wanted.provider, own), choice.model)
     setup = UserSetup(registered, options, environment())
+    choice = choice.with_settings(own)
+    if choice.cache == "memory":
+        choice = attrs.evolve(choice, cache_dir=None)
     try:
-        source = open_source(
-            wanted.provider,
-            options=choice.options,
-            model=choice.model,
-            cache=choice.cache,
-            cache_dir=None if choice.cache == "memory" else choice.cache_dir,
-            scoring=choice.scoring,
-        )
+        source = open_source(wanted.provider, choice)
     except ConfigError as error:
         remedy = setup.remedy(wanted)
         if not remedy:

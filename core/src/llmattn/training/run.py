@@ -19,6 +19,7 @@ from llmattn.errors import CheckpointError, CorpusError
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
+from llmattn.scoring.options import SETTINGS, ScoreChoice
 from llmattn.scoring.source import open_sources
 from llmattn.training.checkpoint import (
     Checkpoint,
@@ -28,10 +29,10 @@ from llmattn.training.checkpoint import (
     reads_texts,
     save_checkpoint,
 )
-from llmattn.training.choice import SETTINGS, ScoreChoice
-from llmattn.training.config import TrainConfig
+from llmattn.training.config import RunOptions, TrainConfig
 from llmattn.training.distributed import ALONE, Launch, Team
 from llmattn.training.evaluate import split_loss
+from llmattn.training.fitting import check_state
 from llmattn.training.loop import Trainer
 from llmattn.training.own_text import own_text
 from llmattn.training.reopen import reopen_feeds, settings_in_context, with_users_provider
@@ -110,37 +111,31 @@ class Run:
 
 def begin(
     corpus_path: Path,
-    out: Path,
     config: TrainConfig,
-    shape: Mapping[str, Any],
+    shape: ModelConfig,
+    scores: ScoreChoice = ScoreChoice(),
+    options: RunOptions = RunOptions(),
     *,
-    scores: ScoreChoice | None = None,
-    device: str = "auto",
-    match_params: bool = False,
-    compiled: bool = False,
     team: Team = ALONE,
 ) -> Run:
     """A new run. What can be wrong with the settings is found before a score is asked for.
 
-    ``shape``: fields of ModelConfig, but for ``vocab_size`` and ``channels``.
-    ``match_params``: give the model as many parameters as ``learned`` attention would have.
-    ``compiled``: run its steps through torch.compile. Of a ``team``, the first process reads the
-    corpus, fills the cache and loads the scores.
+    ``shape``: a model for any text, see ``ModelConfig.from_options``. Of a ``team``, the first
+    process reads the corpus, fills the cache and loads the scores.
     """
-    chosen = choose_device(device)
+    chosen = choose_device(options.device)
 
     def prepare() -> _Material:
-        check_writable(out)
-        return _prepare(
-            corpus_path, config, shape, scores or ScoreChoice(), chosen, match_params=match_params
-        )
+        check_writable(options.out)
+        return _prepare(corpus_path, config, shape, scores, options.match_params, chosen)
 
     material = _from_first(team, prepare, lambda made: made.feeds)
     torch.manual_seed(config.seed)
     model = place(AttnGPT(material.model_config), chosen, team)
-    trainer = _trainer(model, material.corpus, config, material.feeds, compiled, team)
-    asked = {"match_params": match_params, **(scores or ScoreChoice()).asked}
-    return Run(trainer, out, str(corpus_path), material.feeds, material.scored, asked)
+    trainer = _trainer(model, material.corpus, config, material.feeds, options.compile, team)
+    asked = {"match_params": options.match_params, **scores.remembered}
+    out, path = options.out, str(corpus_path)
+    return Run(trainer, out, path, material.feeds, material.scored, asked)
 
 
 @frozen(eq=False)
@@ -156,43 +151,22 @@ class _Material:
 def _prepare(
     corpus_path: Path,
     config: TrainConfig,
-    shape: Mapping[str, Any],
+    shape: ModelConfig,
     scores: ScoreChoice,
-    chosen: torch.device,
-    *,
     match_params: bool,
+    chosen: torch.device,
 ) -> _Material:
     """Read the corpus, decide the model's shape, and get its scores."""
-    # A placeholder vocabulary and channel: every other setting is checked here.
-    wanted = ModelConfig(vocab_size=2, channels=("any",), **shape)
-    uses_scores = wanted.uses_scores
-    corpus = load_corpus(
-        corpus_path,
-        preset=config.tokenizer,
-        min_count=config.min_count,
-        vocab_size=config.vocab_size,
-        val_fraction=config.val_fraction,
-        test_fraction=config.test_fraction,
-        stream=config.stream,
-    )
+    corpus = load_corpus(corpus_path, config)
+    size = len(corpus.tokenizer)
     feeds = Feeds(NoScores(), NoScores(), NoScores())
     scored: tuple[Scored, ...] = ()
     channels: tuple[str, ...] = ()
     with ExitStack() as stack:
         sources = []
-        if uses_scores:
-            opened = [
-                stack.enter_context(source)
-                for source in open_sources(
-                    scores.providers,
-                    options=scores.options,
-                    model=scores.model,
-                    cache=scores.cache,
-                    cache_dir=scores.cache_dir,
-                    scoring=scores.scoring,
-                    text=corpus.train_words(wanted.block_size),
-                )
-            ]
+        if shape.uses_scores:
+            words = corpus.train_words(shape.block_size)
+            opened = [stack.enter_context(s) for s in open_sources(scores, text=words)]
             sources = in_order(opened)
             readings = [
                 reading_of(s, transform=scores.transform, context_words=scores.context_words)
@@ -203,7 +177,7 @@ def _prepare(
                 for s, reading in zip(sources, readings, strict=True)
             )
             channels = channel_names(sources)
-        model_config = ModelConfig(vocab_size=len(corpus.tokenizer), channels=channels, **shape)
+        model_config = shape.fitted(size, channels)
         if match_params:
             learned = attrs.evolve(
                 model_config,
@@ -213,48 +187,38 @@ def _prepare(
                 no_distance=False,
             )
             model_config = match_parameters(model_config, learned)
-        if uses_scores:
-            feeds = open_feeds(
-                sources,
-                corpus,
-                block_size=model_config.block_size,
-                coverage=scores.coverage,
-                min_pair_count=scores.min_pair_count,
-                transform=scores.transform,
-                context_words=scores.context_words,
-                device=chosen,
-            )
+        if shape.uses_scores:
+            feeds = open_feeds(sources, corpus, scores, block_size=shape.block_size, device=chosen)
     return _Material(corpus, model_config, feeds, scored)
 
 
 def resume(
-    out: Path,
+    options: RunOptions,
     *,
     corpus_path: Path | None = None,
     given: Mapping[str, Any] | None = None,
-    scores: ScoreChoice | None = None,
-    device: str = "auto",
-    compiled: bool = False,
+    scores: ScoreChoice = ScoreChoice(),
     team: Team = ALONE,
 ) -> Run:
-    """Take up the run whose checkpoint is ``out``; its further course is that of an unbroken run.
+    """Take up the run whose checkpoint is ``options.out``; its further course is that of an
+    unbroken run.
 
-    ``given``: settings that the user states again, by the names of TrainConfig, ModelConfig and
-    ``Run.asked``; only ``steps`` may differ. ``scores``: the cache and settings of providers
-    whose scores are not in the checkpoint, since they score words in context
-    (``Run.reads_texts``). The checkpoint sets none of them, and the path of the text that it names
-    is read only where ``own_text`` lets it. Raises CheckpointError if another setting differs, or
-    the corpus has changed.
+    ``given``: settings that the user states again, by the names of the command's options; only
+    ``steps`` may differ. ``scores``: the cache and settings of providers whose scores are not in
+    the checkpoint, since they score words in context (``Run.reads_texts``). The checkpoint sets
+    none of them, and the path of the text that it names is read only where ``own_text`` lets it.
+    Raises CheckpointError if another setting differs, or the corpus has changed.
     """
-    chosen = choose_device(device)
+    out, chosen = options.out, choose_device(options.device)
 
     def reload() -> _Reloaded:
         check_writable(out)
         checkpoint = load_checkpoint(out, device=chosen)
+        _check_state(out, checkpoint)
         config = _agreed(checkpoint, given or {})
         path = corpus_path or own_text(out, checkpoint)
         corpus = _same_corpus(out, checkpoint, path)
-        choice = scores or ScoreChoice()
+        choice = scores
         if reads_texts(checkpoint.scored):
             choice = with_users_provider(choice)
         feeds = reopen_feeds(checkpoint, corpus, choice)
@@ -269,17 +233,17 @@ def resume(
         team, reload, lambda made: made[3], without_state if team.sharded else None
     )
     model = place(AttnGPT(checkpoint.model_config), chosen, team)
-    trainer = _trainer(model, corpus, config, feeds, compiled, team)
-    try:
-        trainer.load_state(
-            checkpoint.last, {**checkpoint.best, "weights": dict(checkpoint.weights)}
-        )
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{out} does not hold a whole training state ({type(error).__name__}: {error}); "
-            "train anew without --resume."
-        ) from None
+    trainer = _trainer(model, corpus, config, feeds, options.compile, team)
+    trainer.load_state(checkpoint.last, {**checkpoint.best, "weights": dict(checkpoint.weights)})
     return Run(trainer, out, path, feeds, checkpoint.scored, checkpoint.last.get("asked", {}))
+
+
+def _check_state(out: Path, checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError unless the training of ``out`` can be taken up again."""
+    try:
+        check_state(checkpoint.model_config, checkpoint.last)
+    except CheckpointError as error:
+        raise CheckpointError(f"{out}: {error}; train anew without --resume.") from None
 
 
 def _from_first(
@@ -309,7 +273,9 @@ def is_of_this_launch(out: Path) -> bool:
     if not launch.name or not out.exists():
         return False
     try:
-        return launch.goes_on(load_checkpoint(out).last.get("launch", {}))
+        checkpoint = load_checkpoint(out)
+        _check_state(out, checkpoint)
+        return launch.goes_on(checkpoint.last["launch"])
     except CheckpointError:
         return False
 
@@ -317,13 +283,7 @@ def is_of_this_launch(out: Path) -> bool:
 def _same_corpus(out: Path, checkpoint: Checkpoint, path: Path) -> Corpus:
     """The corpus that ``out`` was trained on. Raises CheckpointError if it has changed."""
     try:
-        corpus = load_corpus(
-            path,
-            val_fraction=checkpoint.train_config.val_fraction,
-            test_fraction=checkpoint.train_config.test_fraction,
-            stream=checkpoint.train_config.stream,
-            tokenizer=checkpoint.tokenizer,
-        )
+        corpus = load_corpus(path, checkpoint.train_config, tokenizer=checkpoint.tokenizer)
     except CorpusError as error:
         raise CheckpointError(f"{out} was trained on {checkpoint.corpus!r}. {error}") from None
     if corpus.digest != checkpoint.corpus_digest:
@@ -388,4 +348,4 @@ def _agreed(checkpoint: Checkpoint, given: Mapping[str, Any]) -> TrainConfig:
 def _shown(value: Any) -> str:
     if value is None:
         return "the default"
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -20,17 +20,18 @@ from llmattn.data.feed import Feeds, NoScores, ScoreFeed, TableFeed, joined
 from llmattn.data.fill import fill_pairs
 from llmattn.data.packed_feed import PackedFeed
 from llmattn.data.packed_fill import Reading, pack_split
-from llmattn.data.selection import check_selection, select_pairs
+from llmattn.data.selection import select_pairs
 from llmattn.data.table import KnownPairs, ScoreTable, join_channels
 from llmattn.data.transform import choose_transform
 from llmattn.errors import ConfigError, LlmattnError, PluginError, ProviderError
 from llmattn.notices import notify
 from llmattn.providers.protocol import MapProvider
 from llmattn.rows import Scope
+from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.report import FillReport
-from llmattn.scoring.source import NOT_ASKED, ScoreSource
+from llmattn.scoring.source import NOT_ASKED, ScoreSource, check_kinds
 
-__all__ = ["channel_names", "check_kinds", "in_order", "join_feeds", "open_feeds", "reading_of"]
+__all__ = ["channel_names", "in_order", "join_feeds", "open_feeds", "reading_of"]
 
 
 def in_order(sources: Sequence[ScoreSource]) -> list[ScoreSource]:
@@ -66,73 +67,39 @@ def reading_of(
                 f"scores add up to 1, and has {channels}. That is a fault of its plugin."
             )
         normalised = normalised[0] if len({*normalised}) == 1 else normalised
-    if context_words < 0:
-        raise ConfigError(f"--context-words must be 0 or more, not {context_words}.")
     chosen = choose_transform(stated, transform, channels, provider=source.name)
     return Reading(chosen, context_words, normalised)
-
-
-def check_kinds(
-    sources: Sequence[ScoreSource],
-    *,
-    coverage: float,
-    min_pair_count: int,
-    transform: str,
-    context_words: int,
-) -> None:
-    """Raise ConfigError for an option about a kind of scores that none of the sources has."""
-    if not sources:
-        return
-    scopes = {source.identity.scope for source in sources}
-    check_selection(scopes, coverage=coverage, min_pair_count=min_pair_count)
-    if Scope.PREFIX not in scopes and (transform != "auto" or context_words):
-        names = dict.fromkeys(source.name for source in sources)
-        raise ConfigError(
-            "--score-transform and --context-words are for scores in context; the scores of "
-            f"{', '.join(names)} belong to pairs of words: leave them out."
-        )
 
 
 def open_feeds(
     sources: Sequence[ScoreSource],
     corpus: Corpus,
+    choice: ScoreChoice = ScoreChoice(),
     *,
     block_size: int,
-    coverage: float = 1.0,
-    min_pair_count: int = 1,
-    transform: str = "auto",
-    context_words: int = 0,
     device: torch.device | str = "cpu",
 ) -> Feeds:
     """Ask for what the caches lack, and open the scores of all splits of ``corpus``.
 
-    Scores of pairs come from one table; ``coverage`` and ``min_pair_count`` leave out rare
-    pairs (``select_pairs``). Scores in context come from files of packed triangles beside the
-    cache, read through ``transform`` (``auto``: what the provider states); the provider sees
-    ``context_words`` tokens before each window. Raises ProviderError for a source without a
-    single score, ConfigError, CacheError, and what ``ScoreSource.fill`` raises.
+    Scores of pairs come from one table; of rare pairs ``choice`` may leave some out
+    (``select_pairs``). Scores in context come from files of packed triangles beside the cache,
+    read through ``choice.transform`` (``auto``: what the provider states); the provider sees
+    ``choice.context_words`` tokens before each window. Raises ProviderError for a source without
+    a single score, ConfigError, CacheError, and what ``ScoreSource.fill`` raises.
     """
     ordered = in_order(sources)
     names = channel_names(ordered)
     pairs = [s for s in ordered if s.identity.scope is Scope.PAIR]
     readings = [
-        (source, reading_of(source, transform=transform, context_words=context_words))
+        (source, reading_of(source, transform=choice.transform, context_words=choice.context_words))
         for source in ordered[len(pairs) :]
     ]
-    check_kinds(
-        sources,
-        coverage=coverage,
-        min_pair_count=min_pair_count,
-        transform=transform,
-        context_words=context_words,
-    )
+    check_kinds(sources, choice)
     table: ScoreTable | None = None
     known = 1.0
     if pairs:
         count = sum(len(source.identity.channels) for source in pairs)
-        table, known = _table(
-            pairs, names[:count], corpus, block_size, coverage, min_pair_count, device
-        )
+        table, known = _table(pairs, names[:count], corpus, choice, block_size, device)
     return join_feeds(table, known, readings, corpus, block_size=block_size, channels=names)
 
 
@@ -182,19 +149,22 @@ def _table(
     sources: Sequence[ScoreSource],
     names: Sequence[str],
     corpus: Corpus,
+    choice: ScoreChoice,
     block_size: int,
-    coverage: float,
-    min_pair_count: int,
     device: torch.device | str,
 ) -> tuple[ScoreTable, float]:
     """The table of the corpus's vocabulary, and how much of the training lines it covers."""
     vocabulary = corpus.words
     train, everything = corpus_pairs(corpus, block_size)
-    wanted = select_pairs(everything, coverage=coverage, min_pair_count=min_pair_count)
+    wanted = select_pairs(
+        everything, coverage=choice.coverage, min_pair_count=choice.min_pair_count
+    )
     parts: list[KnownPairs] = []
     absent: list[float | None] = []
     for source in sources:
-        notify(source.summary(fill_pairs(source, wanted, vocabulary)))
+        report = fill_pairs(source, wanted, vocabulary)
+        notify(source.summary(report))
+        _check_batched(source, report)
         query_ids, key_ids, scores = load_pairs(source.cache, source.identity, vocabulary)
         if not len(query_ids) and len(wanted):
             raise _nothing(source, "pair")
@@ -228,6 +198,7 @@ def _packed(
             source, split, block_size=block_size, reading=reading, folder=folder
         )
         total += report
+        _check_batched(source, total)
         return PackedFeed(packed, names)
 
     train = feed(corpus.train)
@@ -237,6 +208,16 @@ def _packed(
     test = None if corpus.test is None else feed(corpus.test)
     notify(source.summary(total))
     return _Part(train, val, test, train.packed.coverage)
+
+
+def _check_batched(source: ScoreSource, report: FillReport) -> None:
+    """Raise ProviderError where a batch has scores that a model would be trained without."""
+    if report.batched and source.options.max_requests != 0:
+        raise ProviderError(
+            f"{report.batched:,} of the scores of {source.name} for this text are with a batch "
+            "under way: collect it first (llmattn score --batch). --ask-batched asks for them all "
+            "the same, and pays twice; --max-requests 0 goes on with what there is."
+        )
 
 
 def _nothing(source: ScoreSource, what: str) -> LlmattnError:

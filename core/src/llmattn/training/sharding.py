@@ -69,11 +69,13 @@ def load_whole_weights(model: AttnGPT, weights: Mapping[str, Tensor], team: Team
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, team: Team) -> dict[str, Any]:
-    """``optimizer.state_dict()``; of a split model as :func:`whole_weights`."""
-    found = optimizer.state_dict()
+    """What it remembers of each parameter, under ``state``; its settings follow from those of the
+    training. Of a split model as :func:`whole_weights`.
+    """
+    found = optimizer.state_dict()["state"]
     if team.sharded:
-        found["state"] = {n: _gathered(values, team) for n, values in found["state"].items()}
-    return found
+        found = {number: _gathered(values, team) for number, values in found.items()}
+    return {"state": found}
 
 
 def load_optimizer_state(
@@ -84,16 +86,16 @@ def load_optimizer_state(
     Raises CheckpointError, KeyError or ValueError if it does not fit.
     """
     if not team.sharded:
-        optimizer.load_state_dict(dict(state))
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state["state"]})
         return
-    outline = team.from_first(lambda: {**state, "state": _counters(state["state"])})
+    outline = team.from_first(lambda: {"state": _counters(state["state"])})
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for number, counters in outline["state"].items():
         for name, value in counters.items():
             if value is None:
                 given = state["state"][number][name] if team.is_first else None
                 counters[name] = _part(given, parameters[number], team)
-    optimizer.load_state_dict(outline)
+    optimizer.load_state_dict({**optimizer.state_dict(), **outline})
 
 
 def _counters(state: Mapping[int, Mapping[str, Tensor]]) -> dict[int, dict[str, Tensor | None]]:

@@ -12,10 +12,10 @@ from llmattn.data.batches import IGNORED, collate, sorted_batches
 from llmattn.data.corpus import Corpus, encode_lines
 from llmattn.data.feed import window_words
 from llmattn.errors import ConfigError
-from llmattn.model.attn_gpt import AttnGPT
+from llmattn.model.attn_gpt import AttnGPT, check_finite
 from llmattn.reading.plain import plain_line
+from llmattn.scoring.options import ScoreChoice
 from llmattn.training.checkpoint import Checkpoint
-from llmattn.training.choice import ScoreChoice
 from llmattn.training.reopen import reopen_feeds
 from llmattn.view.weights import layer_weights, shown_layers
 
@@ -170,6 +170,7 @@ class _Sums:
     def means(self) -> Measured:
         if not self._rows:
             raise ConfigError("No validation line has two tokens, so there is nothing to measure.")
+        check_finite(torch.cat([self._entropy.flatten(), self._distance.flatten()]))
         return Measured(
             tokens=self._rows,
             entropy=(self._entropy / self._rows).float().numpy(),
@@ -198,6 +199,8 @@ def text_weights(
     pieces = split.pieces(model.config.block_size)
     batch = collate(split, pieces, np.zeros(1, np.int64), pad_id=tokenizer.eol_id)
     found = [each[0] for each in layer_weights(model, batch.ids, feed.scores(batch))]
+    for weights in found:
+        check_finite(weights)
     ids = batch.ids[0].numpy()
     return TextWeights(
         tokens=split.written[: len(ids)],

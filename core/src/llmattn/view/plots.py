@@ -12,6 +12,7 @@ import numpy as np
 
 from llmattn.drawing import need_drawing
 from llmattn.errors import ConfigError
+from llmattn.printable import printable
 from llmattn.view.heads import Heads, TextWeights
 from llmattn.view.scores import TextScores
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_heads", "draw_scores", "draw_weights", "head_name", "printable"]
+__all__ = ["draw_heads", "draw_scores", "draw_weights", "head_name", "token_label"]
 
 _MOST_LABELS = 48
 """Tokens or channels up to which each is named at the axes."""
@@ -88,7 +89,7 @@ def _channel_labels(heads: Heads) -> list[str]:
     names = []
     for name in heads.channels:
         owner, _, channel = name.partition(".")
-        name = channel if owner == channel else name
+        name = printable(channel if owner == channel else name, keep="")
         names.append(name if len(name) <= 26 else f"…{name[-25:]}")
     return names
 
@@ -165,10 +166,10 @@ def draw_weights(found: TextWeights, path: Path) -> None:
 
 def draw_scores(found: TextScores, chosen: Sequence[int], path: Path) -> None:
     """The scores of the ``chosen`` channels, a panel each. Raises ConfigError as above."""
-    titles = [found.channels[channel] for channel in chosen]
+    titles = [printable(found.channels[channel]) for channel in chosen]
     columns = min(len(chosen), 4)
-    label = f"score of {found.provider}"
-    _draw_matrices(found.scores[list(chosen)], titles, found.tokens, columns, label, path)
+    what = f"score of {printable(found.provider)}"
+    _draw_matrices(found.scores[list(chosen)], titles, found.tokens, columns, what, path)
 
 
 def _draw_matrices(
@@ -193,7 +194,7 @@ def _draw_matrices(
     from matplotlib.colors import PowerNorm
 
     norm = PowerNorm(0.5, 0, most or 1.0)
-    labels = [printable(token) for token in tokens]
+    labels = [token_label(token) for token in tokens]
     image: Any = None
     for number, axes in enumerate(grid.ravel()):
         if number >= len(matrices):
@@ -224,9 +225,9 @@ def head_name(layers: int, layer: int, head: int) -> str:
     return f"head {head + 1}" if layers == 1 else f"layer {layer + 1}, head {head + 1}"
 
 
-def printable(token: str) -> str:
+def token_label(token: str) -> str:
     """A token as an axis can show it: line ends as a sign, without spaces around."""
-    shown = token.replace("<eol>", "⏎").replace("\n", "⏎").strip() or "␣"
+    shown = printable(token.replace("<eol>", "⏎").replace("\n", "⏎").strip(), keep="") or "␣"
     return shown if len(shown) <= 16 else shown[:15] + "…"
 
 

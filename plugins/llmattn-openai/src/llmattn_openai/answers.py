@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from llmattn.causes import Cause
 from llmattn.errors import BadReply
 from llmattn.providers.protocol import RateHint
 from llmattn.providers.reply import bad_reply, excerpt
+from llmattn.untrusted import from_json
 
 from llmattn_openai.rate import rate_hint
 from llmattn_openai.refusal import Refused, error_in
@@ -35,8 +35,8 @@ def read_answer(name: str, answer: HttpAnswer, requests: int) -> Answered:
     tells of an error.
     """
     try:
-        data = json.loads(answer.body)
-    except (ValueError, RecursionError):
+        data = from_json(answer.body, finite=False)
+    except ValueError:
         data = None
     if isinstance(data, list) and len(data) == 1:
         data = data[0]  # some wrap an error, or all they say, in a list

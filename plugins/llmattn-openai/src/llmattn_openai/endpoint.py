@@ -23,6 +23,7 @@ from llmattn.errors import (
 from llmattn.providers.prompt import Prompt
 from llmattn.providers.reply import bad_reply, excerpt
 from llmattn.secrets import Secret, redact
+from llmattn.untrusted import from_json
 
 from llmattn_openai.address import Address
 from llmattn_openai.answers import Answered, read_answer
@@ -270,9 +271,9 @@ class Endpoint:
             if self._useful or self._has_tries:
                 self._fruitless += 1
                 try:
-                    listed = json.loads((await self._send("GET", "/models")).body)
+                    listed = from_json((await self._send("GET", "/models")).body)
                     self._models = sorted(str(model["id"]) for model in listed["data"])
-                except (ProviderError, Refused, ValueError, LookupError, TypeError, RecursionError):
+                except (ProviderError, Refused, ValueError, LookupError, TypeError):
                     return None
         return self._meaning.unknown_model(self.model, self._models)
 

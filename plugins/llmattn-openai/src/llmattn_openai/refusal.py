@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import openai
+from llmattn.untrusted import from_json
 
 __all__ = ["Refused", "error_in"]
 
@@ -73,8 +73,8 @@ class Refused(Exception):
     def of_body(cls, status: int, headers: Mapping[str, str], text: str, url: str) -> Refused:
         """From an answer as it came."""
         try:
-            body = json.loads(text)
-        except (ValueError, RecursionError):
+            body = from_json(text)
+        except ValueError:
             body = None
         return cls(status, headers, body, text, url)
 

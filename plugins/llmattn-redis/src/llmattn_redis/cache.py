@@ -16,6 +16,7 @@ from llmattn.errors import CacheError
 from llmattn.identity import Identity
 from llmattn.rows import Row, Scores
 from llmattn.secrets import strip_credentials
+from llmattn.untrusted import from_json
 from llmattn.usage import Usage
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -125,7 +126,7 @@ class RedisCache:
         about = self._ask(lambda client: client.hget(space_key(namespace), "identity"))
         if about is None:
             return
-        channels = len(json.loads(about)["channels"])
+        channels = len(from_json(about)["channels"])
         for names in self._names(namespace):
             found = self._pipelined("hgetall", [key_of(namespace, name) for name in names])
             for name, fields in zip(names, found, strict=True):
@@ -205,7 +206,7 @@ class RedisCache:
             size += sum(n or 0 for n in self._pipelined("memory_usage", keys))
         return NamespaceInfo(
             namespace,
-            Identity.from_dict(json.loads(about[b"identity"])),
+            Identity.from_dict(from_json(about[b"identity"])),
             rows,
             pairs,
             size,

@@ -16,6 +16,7 @@ from hashlib import blake2b
 
 from llmattn.cache.protocol import Numbers
 from llmattn.rows import Row
+from llmattn.untrusted import from_json
 
 __all__ = [
     "SPACES",
@@ -85,5 +86,5 @@ def decode(word: bytes) -> str:
 
 def text_of(words: bytes) -> Sequence[str]:
     """The tokens of a PREFIX row."""
-    tokens: list[str] = json.loads(words)
+    tokens: list[str] = from_json(words)
     return tokens

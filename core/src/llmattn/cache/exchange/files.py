@@ -21,6 +21,7 @@ from llmattn.cache.exchange.portions import (
 )
 from llmattn.errors import CacheError
 from llmattn.rows import Row, Scores
+from llmattn.untrusted import WRONG_DATA, from_json, lines_of
 
 __all__ = ["read", "write"]
 
@@ -105,8 +106,8 @@ class _Lines:
     def advance(self) -> None:
         try:
             self.number, text = next(self._lines, (self.number, ""))
-            self.next = json.loads(text) if text else None
-        except ValueError as error:
+            self.next = from_json(text) if text else None
+        except (OSError, ValueError) as error:
             raise self.wrong(error) from None
         if self.next is not None and not isinstance(self.next, dict):
             raise self.wrong("it is not a JSON object")
@@ -117,7 +118,7 @@ class _Lines:
 
 def _read_lines(path: Path) -> Iterator[Portion]:
     with open(path, encoding="utf-8") as file:
-        lines = _Lines(path, file)
+        lines = _Lines(path, lines_of(file))
         try:
             check_head(lines.next)
         except ValueError as error:
@@ -126,7 +127,7 @@ def _read_lines(path: Path) -> Iterator[Portion]:
         while lines.next is not None:
             try:
                 identity, usage = read_description(lines.next)
-            except (KeyError, TypeError, ValueError) as error:
+            except WRONG_DATA as error:
                 raise lines.wrong(f"no namespace can be read here ({error})") from None
             lines.advance()
             yield Portion(identity, usage, _read_rows(lines))
@@ -136,9 +137,10 @@ def _read_rows(lines: _Lines) -> Iterator[tuple[Row, Scores]]:
     while lines.next is not None and "query" in lines.next:
         data = lines.next
         try:
-            scores = np.array(_numbers(data["scores"]), np.float32)
+            # Doubles, so that a number too large for a float is told as what it is.
+            scores = np.array(_numbers(data["scores"]), np.float64)
             yield make_row(data["query"], data["keys"], data.get("context", []), scores)
-        except (KeyError, TypeError, ValueError) as error:
+        except WRONG_DATA as error:
             raise lines.wrong(error) from None
         lines.advance()
 

@@ -22,11 +22,20 @@ from llmattn.cache.exchange.portions import (
 )
 from llmattn.errors import CacheError
 from llmattn.rows import Row, Scores
+from llmattn.untrusted import WRONG_DATA, from_json
 
 __all__ = ["read", "write"]
 
 _METADATA = b"llmattn"
 _ROWS = 2048
+_VALUES = 1 << 22
+"""About so many are taken out of a file at once."""
+_MOST_VALUES = 1 << 27
+"""Of a row group: few bytes can stand for any number of equal ones."""
+_MOST_NAMESPACES = 4096
+"""For each the file is read once."""
+_DAMAGE = (pa.ArrowException, OSError, *WRONG_DATA)
+"""What a file that is not as it should be makes arrow raise, and us."""
 _FIELDS = [
     ("namespace", pa.string()),
     ("query", pa.string()),
@@ -73,27 +82,42 @@ def read(path: Path) -> Iterator[Portion]:
     try:
         with pq.ParquetFile(path) as file:
             metadata = file.schema_arrow.metadata or {}
-            head = json.loads(metadata.get(_METADATA, b"null"))
+            head = from_json(metadata.get(_METADATA, b"null"))
             check_head(head)
+            if len(head["namespaces"]) > _MOST_NAMESPACES:
+                raise ValueError(f"it holds more than {_MOST_NAMESPACES:,} namespaces")
             described = [read_description(entry) for entry in head["namespaces"]]
             for identity, usage in described:
                 yield Portion(identity, usage, _rows(path, file, identity.namespace))
-    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+    except _DAMAGE as error:
         raise _wrong(path, error) from None
 
 
 def _rows(path: Path, file: pq.ParquetFile, namespace: str) -> Iterator[tuple[Row, Scores]]:
     try:
-        for batch in file.iter_batches(_ROWS, columns=[name for name, _ in _FIELDS]):
-            for record in batch.to_pylist():
-                if record["namespace"] == namespace:
-                    yield _row(record)
-    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        for group in range(file.num_row_groups):
+            size = _batch_size(file.metadata.row_group(group))
+            names = [name for name, _ in _FIELDS]
+            for batch in file.iter_batches(size, row_groups=[group], columns=names):
+                for record in batch.to_pylist():
+                    if record["namespace"] == namespace:
+                        yield _row(record)
+    except _DAMAGE as error:
         raise _wrong(path, error) from None
 
 
+def _batch_size(group: Any) -> int:
+    """How many rows of a row group to take at once. Raises ValueError for too many values."""
+    columns = [group.column(number) for number in range(group.num_columns)]
+    values: int = max([1, *(column.num_values for column in columns)])
+    if values > _MOST_VALUES:
+        raise ValueError(f"it has {values:,} values in one group of rows: write smaller groups")
+    rows: int = group.num_rows
+    return max(1, min(_ROWS, _VALUES * rows // values))
+
+
 def _row(record: dict[str, Any]) -> tuple[Row, Scores]:
-    scores = np.array(record["scores"], np.float32).T
+    scores = np.array(record["scores"], np.float64).T
     return make_row(record["query"], record["keys"], record["context"], scores)
 
 

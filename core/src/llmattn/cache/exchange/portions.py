@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from attrs import asdict, frozen
+from numpy.typing import NDArray
 
 from llmattn.identity import Identity
 from llmattn.rows import Row, Scores
+from llmattn.untrusted import build
 from llmattn.usage import Usage
 
 __all__ = ["HEAD", "Portion", "check_head", "describe_portion", "make_row", "read_description"]
@@ -45,9 +48,9 @@ def read_description(data: Mapping[str, Any]) -> tuple[Identity, Usage]:
     identity = Identity.from_dict(data["identity"])
     if identity.namespace != data["namespace"]:
         raise ValueError(f"namespace {data['namespace']} does not belong to its identity")
-    usage = Usage(**data["usage"])
-    if not all(isinstance(v, (int, float)) and v >= 0 for v in asdict(usage).values()):
-        raise ValueError("the usage is not made of numbers")
+    usage = build(Usage, data["usage"])
+    if min(asdict(usage).values()) < 0:
+        raise ValueError("the usage is less than nothing")
     return identity, usage
 
 
@@ -62,7 +65,9 @@ def check_head(data: object) -> None:
         )
 
 
-def make_row(query: object, keys: object, context: object, scores: Scores) -> tuple[Row, Scores]:
+def make_row(
+    query: object, keys: object, context: object, scores: NDArray[np.floating[Any]]
+) -> tuple[Row, Scores]:
     """A row from what a file says, with scores ``(C, n)``; raises ValueError if it is none."""
     if not isinstance(query, str) or not isinstance(keys, list) or not isinstance(context, list):
         raise ValueError("a row needs a query, a list of keys and a list as context")
@@ -74,4 +79,4 @@ def make_row(query: object, keys: object, context: object, scores: Scores) -> tu
     outside = (scores < 0) | (scores > 1)
     if outside.any():
         raise ValueError(f"the row of {query!r} has the score {scores[outside][0]}, not in [0, 1]")
-    return row, scores
+    return row, scores.astype(np.float32)

@@ -81,9 +81,13 @@ def _copy(
     report: TransferReport,
 ) -> None:
     rows = [row for row, _ in batch]
+    try:
+        found = cache.get(identity, rows)
+    except ValueError as error:
+        raise CacheError(f"These are no rows to keep: {error}") from None
     put_rows: list[Row] = []
     put_scores: list[Scores] = []
-    for (row, scores), old in zip(batch, cache.get(identity, rows), strict=True):
+    for (row, scores), old in zip(batch, found, strict=True):
         if scores.shape != old.shape:
             raise CacheError(
                 f"The row of {row.query!r} has scores of shape {scores.shape}, not {old.shape}."

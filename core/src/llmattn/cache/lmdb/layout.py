@@ -23,6 +23,7 @@ from hashlib import blake2b
 from attrs import asdict, frozen
 
 from llmattn.identity import Identity
+from llmattn.untrusted import build, from_json
 from llmattn.usage import Usage
 
 __all__ = [
@@ -97,7 +98,7 @@ def pack_words(words: Sequence[str]) -> bytes:
 
 def unpack_words(value: bytes) -> list[str]:
     """The words of a sealed value."""
-    words: list[str] = json.loads(value[SEALED:])
+    words: list[str] = from_json(value[SEALED:])
     return words
 
 
@@ -120,9 +121,9 @@ class Space:
     @lru_cache(maxsize=64)  # a read of one row would spend a tenth of its time here
     def from_json(cls, value: bytes) -> Space:
         """What :meth:`to_json` wrote; raises KeyError, TypeError or ValueError for else."""
-        data = json.loads(value)
-        identity, usage = Identity.from_dict(data["identity"]), Usage(**data["usage"])
-        return cls(data["id"], identity, data["created"], data["updated"], usage)
+        data = from_json(value)
+        identity = Identity.from_dict(data["identity"])
+        return build(cls, {**data, "identity": identity, "usage": build(Usage, data["usage"])})
 
     def to_json(self) -> bytes:
         """Readable without llmattn."""

@@ -13,14 +13,14 @@ import attrs
 from attrs import frozen
 
 from llmattn.comparing.arms import Arm, default_arms, parse_arms
-from llmattn.comparing.choices import ScoreSet, default_providers, score_sets
+from llmattn.comparing.score_sets import ScoreSet, arm_readers, score_sets
 from llmattn.plugins import load_plugins
 from llmattn.providers.protocol import AttentionProvider
 from llmattn.rows import Scope
-from llmattn.scoring.choose import build_provider, options_of, settle_options
+from llmattn.scoring.find_provider import assign_options, build_provider, settings_of
+from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import give_back
 from llmattn.settings import environment
-from llmattn.training.choice import ScoreChoice
 
 __all__ = ["choose_arms"]
 
@@ -34,16 +34,16 @@ class _Kind:
 
 
 def choose_arms(
-    names: Sequence[str] | None, tables: Mapping[str, Any], scores: ScoreChoice
+    names: Sequence[str], tables: Mapping[str, Any], scores: ScoreChoice
 ) -> tuple[Arm, ...]:
-    """The arms of these names; None: the default ones.
+    """The arms of these names; none named: the default ones.
 
     ``tables``: the arms of a configuration file. ``scores``: those of arms that name no provider.
     Builds a provider at most once, and only where its scope or its channels matter. Raises
     ConfigError or PluginError.
     """
     kind_of = cache(_kind_of)
-    if names is None:
+    if not names:
         in_context = False
         if not tables:
             (chosen,) = score_sets(parse_arms(["external"], {}), scores).values()
@@ -61,9 +61,10 @@ def _like_the_scores(
         return tuple(arms)
     kind = kind_of(score_sets(real, scores)[real[0].name])
     wanted = {"scope": kind.scope.value, "channels": str(kind.channels)}
-    said = {name.removeprefix("random.") for name in scores.options if name.startswith("random.")}
-    if default_providers(arms, scores) == ("random",):
-        said |= {*scores.options}  # what names no provider is said of random, too
+    settings = scores.settings
+    said = {name.removeprefix("random.") for name in settings if name.startswith("random.")}
+    if all(each.default == ("random",) for each in arm_readers(arms, scores)):
+        said |= {*settings}  # what names no provider is said of random, too
 
     def like_them(arm: Arm) -> Arm:
         more = {
@@ -77,18 +78,16 @@ def _like_the_scores(
 
 
 def _kind_of(chosen: ScoreSet) -> _Kind:
-    plugins, environ = load_plugins(), environment()
-    registered = [plugins.provider(name) for name in chosen.providers]
-    options = dict(chosen.options)
-    if len(registered) > 1:
-        options = settle_options(options, registered)
+    plugins, environ, choice = load_plugins(), environment(), chosen.choice
+    registered = [plugins.provider(name) for name in choice.providers]
+    settings = assign_options(choice.settings, registered, [choice.cache])
     built: list[AttentionProvider] = []
     with ExitStack() as stack:
         for found in registered:
             provider = build_provider(
                 found,
-                options=options_of(found.name, options, default_owner=True),
-                model=chosen.model,
+                options=settings_of(found.name, settings),
+                model=choice.model,
                 environ=environ,
             ).provider
             stack.callback(give_back, provider)

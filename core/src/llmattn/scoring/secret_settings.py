@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import attrs
 
-from llmattn.cli.parsing import parse_options
 from llmattn.errors import UnknownPlugin
 from llmattn.notices import notify
 from llmattn.plugins import Plugins, load_plugins
 from llmattn.registry import Registered
-from llmattn.scoring.choose import choose_provider
+from llmattn.scoring.find_provider import choose_provider
+from llmattn.scoring.options import key_values
 from llmattn.secrets import redact
 from llmattn.settings import environment, secret_settings, settings_help
 
@@ -30,7 +30,7 @@ def without_secrets(options: Sequence[str], providers: Sequence[str]) -> list[st
     everybody = [each.settings for each in (*plugins.providers, *plugins.caches)]
     kept = []
     for text in options:
-        ((name, _),) = parse_options([text]).items()
+        ((name, _),) = key_values([text]).items()
         owner, _, key = name.rpartition(".")
         owners = [owner] if owner else providers or [choose_provider(plugins, environment())[0]]
         settings = [_registered(plugins, each).settings for each in owners]

@@ -16,11 +16,10 @@ from llmattn.settings import addresses, origin_of, resolve, stated
 __all__ = [
     "OFFLINE",
     "Built",
+    "assign_options",
     "build_provider",
-    "check_owners",
     "choose_provider",
-    "options_of",
-    "settle_options",
+    "settings_of",
     "with_model",
 ]
 
@@ -29,45 +28,41 @@ AUTOMATIC = ("cerebras", "openai", "custom")
 OFFLINE = "cooccurrence"
 
 
-def options_of(owner: str, options: Mapping[str, str], *, default_owner: bool) -> dict[str, str]:
-    """The options ``owner.key`` without their owner; bare keys too if ``default_owner``."""
-    mine = {}
-    for name, value in options.items():
-        prefix, dot, key = name.rpartition(".")
-        if prefix == owner or (default_owner and not dot):
-            mine[key] = value
-    return mine
+def settings_of(owner: str, settings: Mapping[str, str]) -> dict[str, str]:
+    """The settings ``owner.KEY``, by their KEY."""
+    named = (name.rpartition(".") for name in settings)
+    return {key: settings[f"{owner}.{key}"] for each, dot, key in named if dot and each == owner}
 
 
-def settle_options(options: Mapping[str, str], providers: Sequence[Registered]) -> dict[str, str]:
-    """``options``, of which each without an owner is for every provider that has such a setting;
-    ``owner.key`` wins over it. Raises ConfigError for one that none of ``providers`` has.
+def assign_options(
+    settings: Mapping[str, str], providers: Sequence[Registered], others: Sequence[str] = ()
+) -> dict[str, str]:
+    """``settings`` as ``NAME.KEY``: one without a NAME is for every provider that has such a
+    setting, where ``NAME.KEY`` does not say otherwise.
+
+    ``others``: what else is in use, such as the cache. Raises ConfigError for one that nothing in
+    use would read: none is ignored.
     """
-    settled = {name: value for name, value in options.items() if "." in name}
-    names = {p.name: [field.name for field in attrs.fields(p.settings)] for p in providers}
-    for key, value in options.items():
-        if "." in key:
-            continue
-        owners = [owner for owner, known in names.items() if key in known]
-        if not owners:
-            known = "; ".join(f"{owner}: {', '.join(k) or 'none'}" for owner, k in names.items())
-            raise ConfigError(
-                f"No provider in use has the option {key!r}; their options are: {known}."
-            )
-        for owner in owners:
-            settled.setdefault(f"{owner}.{key}", value)
-    return settled
-
-
-def check_owners(options: Mapping[str, str], owners: Sequence[str]) -> None:
-    """Raise ConfigError for an option whose owner is not in use: no option is ignored."""
-    for name in options:
-        owner, dot, _ = name.rpartition(".")
-        if dot and owner not in owners:
+    known = {p.name: [field.name for field in attrs.fields(p.settings)] for p in providers}
+    assigned: dict[str, str] = {}
+    for name in sorted(settings, key=lambda name: "." not in name):
+        owner, dot, key = name.rpartition(".")
+        if dot and owner not in (*known, *others):
             raise ConfigError(
                 f"The option {name!r} is for {owner!r}, which is not in use; in use are: "
-                f"{', '.join(owners)}."
+                f"{', '.join((*known, *others))}."
             )
+        # Of one alone, its settings tell that it has no such one.
+        having = [each for each, keys in known.items() if key in keys or len(known) == 1]
+        owners = [owner] if dot else having
+        if not owners:
+            there = "; ".join(f"{each}: {', '.join(k) or 'none'}" for each, k in known.items())
+            raise ConfigError(
+                f"No provider in use has the option {key!r}; their options are: {there}."
+            )
+        for each in owners:
+            assigned.setdefault(f"{each}.{key}", settings[name])
+    return assigned
 
 
 def choose_provider(plugins: Plugins, environ: Mapping[str, str]) -> tuple[str, bool]:

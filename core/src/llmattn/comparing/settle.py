@@ -1,0 +1,56 @@
+"""A comparison as it will be made, of what a user says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from llmattn.comparing.arms import Arm
+from llmattn.comparing.choose_arms import choose_arms
+from llmattn.comparing.config import BASELINES, CompareConfig, Experiment
+from llmattn.model.config import ModelConfig
+from llmattn.scoring.options import ScoreChoice
+from llmattn.training.config import TrainConfig
+
+__all__ = ["settle"]
+
+
+def settle(
+    corpus: Path,
+    experiment: Experiment,
+    train: TrainConfig,
+    model: ModelConfig,
+    scores: ScoreChoice,
+    tables: Mapping[str, Any],
+) -> CompareConfig:
+    """``tables``: the arms of a configuration file. Raises ConfigError or PluginError."""
+    arms = choose_arms(experiment.arms, tables, scores)
+    against = experiment.against
+    if against is None:
+        names = [arm.name for arm in arms]
+        against = tuple(name for name in BASELINES if name in names)
+    return CompareConfig(
+        corpus=corpus,
+        arms=arms,
+        train=train,
+        model=model,
+        scores=scores,
+        experiment=experiment,
+        against=against,
+        jobs=experiment.jobs or _jobs(experiment, arms, model, scores),
+    )
+
+
+def _jobs(
+    experiment: Experiment, arms: Sequence[Arm], model: ModelConfig, scores: ScoreChoice
+) -> int:
+    """How many runs at once are fastest: products of a small model do not fill two threads."""
+    widest = max(arm.shape.get("n_embd", model.n_embd) for arm in arms)
+    if widest > 128 or scores.cache == "memory":
+        return 1
+    from llmattn.devices import choose_device, cores
+
+    if choose_device(experiment.device).type != "cpu":
+        return 1
+    return min(experiment.threads or cores(), 4)

@@ -1,0 +1,1 @@
+"""Altered files, opened as a user would open them: ``PYTHONPATH=tests python -m fuzz --help``."""

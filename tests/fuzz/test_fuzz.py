@@ -1,0 +1,30 @@
+"""500 altered files of each kind end in success or in one of our errors, within 20 s and 1 GB."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fuzz.kinds import KINDS
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", [*KINDS])
+def test_altered_files_end_in_success_or_in_an_error_of_ours(
+    kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "fuzz", kind, "--cases", "500", "--jobs", "1"],
+        env={"PATH": os.defpath, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+    )
+    with capsys.disabled():
+        sys.stdout.write(f"\n{done.stdout}")
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert ": 500 cases: " in done.stdout
