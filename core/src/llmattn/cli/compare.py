@@ -13,6 +13,8 @@ from llmattn.cli.common import Corpus, Json
 from llmattn.cli.given import Given
 from llmattn.comparing.config import SHARED, Experiment
 from llmattn.comparing.score_sets import why_unread
+from llmattn.comparing.store import make_folder
+from llmattn.held import hold
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
 from llmattn.options import COURSE, MODEL
@@ -81,7 +83,9 @@ def compare(
     # A scheduler's SIGTERM ends a comparison as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        run_and_show(config, command=given.command(without=["as_json"]), json=as_json)
+        make_folder(experiment.out)
+        with hold(experiment.out, "--out"):
+            run_and_show(config, command=given.command(without=["as_json"]), json=as_json)
     except KeyboardInterrupt:
         notify(
             f"Interrupted: finished runs are kept in {experiment.out}. The same command makes the "
