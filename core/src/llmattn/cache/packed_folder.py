@@ -5,13 +5,17 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from llmattn.cache.protocol import FileCache, ScoreCache
+from llmattn.cache.protocol import FileCache, MaybeReadOnly, ScoreCache
 
 __all__ = ["forget_packed", "packed_folder"]
 
 
 def packed_folder(cache: ScoreCache) -> Path | None:
-    """The folder of packed scores beside a cache that is a file; None for any other."""
+    """The folder of packed scores beside a cache that is a file; None for any other, and beside
+    one that cannot be written.
+    """
+    if isinstance(cache, MaybeReadOnly) and cache.read_only:
+        return None
     return cache.path.parent / "packed" if isinstance(cache, FileCache) else None
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "BulkCache",
     "Claims",
     "FileCache",
+    "MaybeReadOnly",
     "NamespaceInfo",
     "Numbers",
     "Pairs",
@@ -179,6 +180,16 @@ class SharedCache(Protocol):
 
     def claims(self) -> Claims:
         """Claims of one more asker, to be closed. Raises CacheError."""
+        ...
+
+
+@runtime_checkable
+class MaybeReadOnly(Protocol):
+    """A cache that may be found where its user can read it, and not write."""
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be put."""
         ...
 
 

@@ -13,8 +13,8 @@ import attrs
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from llmattn.cache.open import cache_folder, open_cache
-from llmattn.cache.protocol import ScoreCache
-from llmattn.errors import BadReply, ConfigError, LlmattnError, PluginError
+from llmattn.cache.protocol import FileCache, MaybeReadOnly, ScoreCache
+from llmattn.errors import BadReply, CacheError, ConfigError, LlmattnError, PluginError
 from llmattn.identity import Identity
 from llmattn.notices import notify, notify_once
 from llmattn.options import options_of
@@ -140,6 +140,8 @@ class ScoreSource:
         rows, batched = self._without_batched(rows)
         if batched.batched and not rows:
             return batched
+        if self._is_read_only:
+            return self._only_stored(rows) + batched
         beside = beside + batched if beside else batched
         portal, scorer = self._start()
         report = FillReport()
@@ -159,6 +161,30 @@ class ScoreSource:
                 self._tell_end(beside + report)
                 raise
         return report + batched
+
+    @property
+    def _is_read_only(self) -> bool:
+        return isinstance(self.cache, MaybeReadOnly) and self.cache.read_only
+
+    def _only_stored(self, rows: Sequence[Row]) -> FillReport:
+        """What a fill comes to whose cache nothing can be put into. Raises CacheError if it lacks
+        something: nobody is asked for what cannot be kept.
+        """
+        report = self._only_read(rows)
+        if report.left:
+            raise CacheError(
+                f"{self.name}: {report.left:,} of {report.pairs:,} pairs are not in the cache, "
+                f"and could not be stored: {self._cannot_store}"
+            )
+        return report
+
+    @property
+    def _cannot_store(self) -> str:
+        where = self.cache.path if isinstance(self.cache, FileCache) else "it"
+        return (
+            f"{where} can be read, but not written. Nothing was asked. Copy its folder to one of "
+            "your own (cp -r), and name that with --cache-dir or LLMATTN_CACHE_DIR."
+        )
 
     def _without_batched(self, rows: Sequence[Row]) -> tuple[Sequence[Row], FillReport]:
         """What is to be asked, where batches under way will answer some of ``rows``, and a report
@@ -215,7 +241,12 @@ class ScoreSource:
         return self.cache.get(self.identity, rows)
 
     def call(self, function: Callable[..., Awaitable[T]], *arguments: object) -> T:
-        """Await ``function(*arguments)`` on the provider's event loop."""
+        """Await ``function(*arguments)`` on the provider's event loop.
+
+        Raises CacheError if what is answered could not be stored.
+        """
+        if self._is_read_only:
+            raise CacheError(f"{self.name}: no answer could be stored: {self._cannot_store}")
         portal, _ = self._start()
         self._tell_addresses()
         return portal.call(function, *arguments)

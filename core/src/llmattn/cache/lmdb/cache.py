@@ -58,6 +58,11 @@ class LmdbCache:
         """See ``FileCache.path``."""
         return self._path
 
+    @property
+    def read_only(self) -> bool:
+        """See ``MaybeReadOnly.read_only``."""
+        return self._current().read_only
+
     def get(self, identity: Identity, rows: Sequence[Row]) -> list[Scores]:
         """See ``ScoreCache.get``."""
         texts = where_positions(identity, rows).tolist()
