@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 import attrs
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from llmattn.cache.memory import MemoryCache
 from llmattn.cache.open import cache_folder, open_cache
 from llmattn.cache.protocol import FileCache, MaybeReadOnly, ScoreCache
+from llmattn.cache.settings import MemorySettings
 from llmattn.errors import BadReply, CacheError, ConfigError, LlmattnError, PluginError
 from llmattn.identity import Identity
 from llmattn.notices import notify, notify_once
@@ -25,6 +27,7 @@ from llmattn.providers.protocol import (
     BatchProvider,
     Estimator,
     LocalProvider,
+    NamedServer,
     NeedsText,
 )
 from llmattn.rows import Row, Scores
@@ -42,6 +45,7 @@ from llmattn.scoring.planner import merge_rows
 from llmattn.scoring.progress import ScoringProgress, describe
 from llmattn.scoring.quality import Trial
 from llmattn.scoring.report import FillReport
+from llmattn.scoring.same_server import SameServer
 from llmattn.scoring.scorer import Scorer
 from llmattn.scoring.under_way import UnderWay, handed_over
 from llmattn.scoring.unknown import missing_rows
@@ -92,6 +96,16 @@ class ScoreSource:
         self.local = isinstance(provider, LocalProvider) and provider.local
         self.absent_score = provider.absent_score if isinstance(provider, LocalProvider) else None
         self.price = self._find_price()
+        most = options.requests_at_once or provider.limits.requests_at_once
+        self._limiter = AdaptiveLimiter(most, rpm=options.rpm, tpm=options.tpm)
+        self._budget = Budget(
+            self.price, max_cost=options.max_cost, max_requests=options.max_requests
+        )
+        stand_in = provider.stand_in if isinstance(provider, NamedServer) else None
+        self._same_server: SameServer | None = None
+        if stand_in and batches is not None:
+            servers = batches.parent / "servers"
+            self._same_server = SameServer(servers, name, self.identity, stand_in)
         self.batches: BatchFolder | None = None
         if batches is not None and isinstance(provider, BatchProvider):
             self.batches = BatchFolder(batches / self.identity.namespace)
@@ -144,6 +158,9 @@ class ScoreSource:
             return self._only_stored(rows) + batched
         beside = beside + batched if beside else batched
         portal, scorer = self._start()
+        if self._same_server and self.missing(rows):
+            self._same_server.check(self.cache, self._ask_again)
+            self._same_server = None
         report = FillReport()
         priced = self.price is not None and not self.local
         with ScoringProgress(self.name, quiet=self.options.quiet, priced=priced) as progress:
@@ -161,6 +178,15 @@ class ScoreSource:
                 self._tell_end(beside + report)
                 raise
         return report + batched
+
+    def _ask_again(self, rows: Sequence[Row]) -> list[Scores]:
+        """What the provider says now of rows that the cache may have; only the cost is kept."""
+        portal, _ = self._start()
+        once, report = MemoryCache(MemorySettings()), FillReport()
+        scorer = portal.call(self._new_scorer, once, False)
+        portal.call(scorer.fill, rows, report)
+        self.cache.put(self.identity, [], [], report.usage)
+        return once.get(self.identity, rows)
 
     @property
     def _is_read_only(self) -> bool:
@@ -298,19 +324,18 @@ class ScoreSource:
             if self._portal is None or self._scorer is None:
                 self._portal_manager = start_blocking_portal("asyncio")
                 self._portal = self._portal_manager.__enter__()
-                self._scorer = self._portal.call(self._new_scorer)
+                self._scorer = self._portal.call(self._new_scorer, self.cache)
             return self._portal, self._scorer
 
-    def _new_scorer(self) -> Scorer:
-        options = self.options
-        most = options.requests_at_once or self.provider.limits.requests_at_once
+    def _new_scorer(self, cache: ScoreCache, judged: bool = True) -> Scorer:
+        """One of those of this source, which spend from one budget at one speed."""
         return Scorer(
             self.provider,
-            self.cache,
-            budget=Budget(self.price, max_cost=options.max_cost, max_requests=options.max_requests),
-            limiter=AdaptiveLimiter(most, rpm=options.rpm, tpm=options.tpm),
-            trial=None if self.local else Trial(options.max_degenerate),
-            max_wait=options.max_wait,
+            cache,
+            budget=self._budget,
+            limiter=self._limiter,
+            trial=Trial(self.options.max_degenerate) if judged and not self.local else None,
+            max_wait=self.options.max_wait,
             on_progress=self._show,
             before_asking=self._tell_addresses,
             notify=notify,
