@@ -11,7 +11,7 @@ from pathlib import Path
 
 from attrs import frozen
 from llmattn.testing.server import ScoreServer
-from support_cli import LLMATTN, start_process
+from support_cli import LLMATTN, run_cli, start_process
 
 __all__ = ["SCORE", "TRAIN", "Counted", "count", "write_text"]
 
@@ -67,7 +67,9 @@ def count(
     """
     write_text(folder / "corpus.txt")
     with ScoreServer(latency=latency) as server:
-        _run(folder, server, commands[:1], "alone", options, program)
+        alone = [*_arguments(commands[0], "alone", 0, options)]
+        done = run_cli(folder, *alone, CUSTOM_BASE_URL=server.url)
+        assert done.returncode == 0, done.stderr
         needed = len(server.log.requests)
         server.reset()
         forget()
@@ -82,19 +84,6 @@ def count(
     return Counted(needed, sent, repeated, codes, "\n".join(said))
 
 
-def _run(
-    folder: Path,
-    server: ScoreServer,
-    commands: Sequence[Sequence[str]],
-    name: str,
-    options: Sequence[str],
-    program: Sequence[str],
-) -> None:
-    for run in _start(folder, server, commands, name, options, program, 0.0):
-        _, errors = run.communicate(timeout=120)
-        assert run.returncode == 0, errors
-
-
 def _start(
     folder: Path,
     server: ScoreServer,
@@ -106,17 +95,11 @@ def _start(
 ) -> list[subprocess.Popen[str]]:
     runs = []
     for number, command in enumerate(commands):
-        out = ("--out", f"{name}{number}.pt") if command[0] == "train" else ()
-        own = f"{name}{number}" if "--cache" in options else name
+        arguments = _arguments(command, name, number, options)
         runs.append(
             start_process(
                 folder,
-                *command,
-                *_PROVIDER,
-                *_ROWS,
-                *options,
-                *("--cache-dir", own),
-                *out,
+                *arguments,
                 program=program,
                 stdout=subprocess.DEVNULL,
                 CUSTOM_BASE_URL=server.url,
@@ -124,6 +107,14 @@ def _start(
         )
         time.sleep(apart)
     return runs
+
+
+def _arguments(
+    command: Sequence[str], name: str, number: int, options: Sequence[str]
+) -> tuple[str, ...]:
+    out = ("--out", f"{name}{number}.pt") if command[0] == "train" else ()
+    own = f"{name}{number}" if "--cache" in options else name
+    return (*command, *_PROVIDER, *_ROWS, *options, "--cache-dir", own, *out)
 
 
 def _wait_for(server: ScoreServer, requests: int) -> None:
