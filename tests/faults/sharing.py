@@ -6,10 +6,11 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from attrs import frozen
+from faults.table import Outcome
 from llmattn.testing.server import ScoreServer
 from support_cli import LLMATTN, run_cli, start_process
 
@@ -82,6 +83,28 @@ def count(
         repeated = sum(n > 1 for n in server.log.answered.values())
     codes = tuple(run.returncode for run in runs)
     return Counted(needed, sent, repeated, codes, "\n".join(said))
+
+
+def sharing(folder: Path, tries: int) -> Iterator[Outcome]:
+    """Several commands at once on one cache; one of them is killed."""
+    kinds: dict[str, Callable[[Path], Counted]] = {
+        "four `score` at once": lambda place: count(place, [SCORE] * 4),
+        "four `score` at once, one killed": lambda place: count(place, [SCORE] * 4, kill_after=60),
+        "four `score` in context, one killed": lambda place: count(
+            place, [SCORE] * 4, "--scope", "prefix", "--block-size", "16", kill_after=60
+        ),
+        "`score` beside `train`": lambda place: count(place, [SCORE, TRAIN]),
+    }
+    for name, met in kinds.items():
+        needed = sent = 0
+        times = max(1, tries // 5)
+        for number in range(times):
+            place = folder / f"{name.replace('`', '')} {number}"
+            place.mkdir()
+            counted = met(place)
+            needed, sent = needed + counted.needed, sent + counted.sent
+        note = f"{sent:,} requests where {needed:,} are needed"
+        yield Outcome(name, times, 0, max(0, sent - needed), unit="requests", note=note)
 
 
 def _start(
