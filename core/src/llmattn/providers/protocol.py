@@ -94,7 +94,8 @@ class AttentionProvider(Protocol):
         ...
 
     async def score(self, rows: Sequence[Row]) -> Reply:
-        """Ask ONE request.
+        """Ask ONE request. Where finding out what a server takes needs another,
+        ``llmattn.allowance.one_more`` is called before that.
 
         Raises RateLimited, ProviderUnavailable, ProviderRejected or BadReply
         (``llmattn.errors``).

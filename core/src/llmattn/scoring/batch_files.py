@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from llmattn.locks import OwnedLock
 from llmattn.notices import notify
 from llmattn.rows import Row
 from llmattn.untrusted import WRONG_DATA, read_json
+from llmattn.whole_files import replacing
 
 __all__ = ["BatchFolder", "Pending"]
 
@@ -123,14 +123,9 @@ class BatchFolder:
                 for request in pending.requests
             ],
         }
-        path = self.path(pending)
-        temporary = path.with_suffix(".tmp")
         try:
-            with temporary.open("w", encoding="utf-8") as file:
+            with replacing(self.path(pending)) as new, new.open("w", encoding="utf-8") as file:
                 json.dump(data, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
         except OSError as error:
             raise self._unwritable(error) from None
         return pending
