@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from llmattn.cache.protocol import FileCache, MaybeReadOnly, ScoreCache
+from llmattn.cache.protocol import FileCache, ScoreCache
+from llmattn.cache.read_only import is_read_only
 
 __all__ = ["forget_packed", "packed_folder"]
 
@@ -14,7 +15,7 @@ def packed_folder(cache: ScoreCache) -> Path | None:
     """The folder of packed scores beside a cache that is a file; None for any other, and beside
     one that cannot be written.
     """
-    if isinstance(cache, MaybeReadOnly) and cache.read_only:
+    if is_read_only(cache):
         return None
     return cache.path.parent / "packed" if isinstance(cache, FileCache) else None
 

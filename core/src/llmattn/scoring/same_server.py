@@ -19,11 +19,13 @@ from llmattn.providers.protocol import StandIn
 from llmattn.rows import Row, Scores
 from llmattn.secrets import redact
 from llmattn.untrusted import from_json
+from llmattn.whole_files import open_file
 
 __all__ = ["SameServer", "tell_moved"]
 
 _ROWS, _KEYS = 4, 8
 """So many are asked again, at most; a row with context goes whole."""
+_LARGEST = 1 << 16  # bytes of a list of addresses
 _SAME = 0.1
 """A difference up to this is none: a digit of a reply is 0.11."""
 
@@ -70,7 +72,8 @@ class SameServer:
 
     def _known(self) -> list[str]:
         try:
-            found = from_json(self._path.read_bytes())
+            with open_file(self._path) as file:
+                found = from_json(file.read(_LARGEST))
         except (OSError, ValueError):
             return []
         return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []

@@ -14,9 +14,10 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from llmattn.cache.memory import MemoryCache
 from llmattn.cache.open import cache_folder, open_cache
-from llmattn.cache.protocol import FileCache, MaybeReadOnly, ScoreCache
+from llmattn.cache.protocol import ScoreCache
+from llmattn.cache.read_only import is_read_only
 from llmattn.cache.settings import MemorySettings
-from llmattn.errors import BadReply, CacheError, ConfigError, LlmattnError, PluginError
+from llmattn.errors import BadReply, ConfigError, LlmattnError, PluginError
 from llmattn.identity import Identity
 from llmattn.notices import notify, notify_once
 from llmattn.options import options_of
@@ -44,6 +45,7 @@ from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.planner import merge_rows
 from llmattn.scoring.progress import ScoringProgress, describe
 from llmattn.scoring.quality import Trial
+from llmattn.scoring.read_only import check_nothing_lacks, not_stored
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.same_server import SameServer
 from llmattn.scoring.scorer import Scorer
@@ -154,8 +156,10 @@ class ScoreSource:
         rows, batched = self._without_batched(rows)
         if batched.batched and not rows:
             return batched
-        if self._is_read_only:
-            return self._only_stored(rows) + batched
+        if is_read_only(self.cache):
+            report = self._only_read(rows)
+            check_nothing_lacks(self.name, self.cache, report)
+            return report + batched
         beside = beside + batched if beside else batched
         portal, scorer = self._start()
         if self._same_server and self.missing(rows):
@@ -187,30 +191,6 @@ class ScoreSource:
         portal.call(scorer.fill, rows, report)
         self.cache.put(self.identity, [], [], report.usage)
         return once.get(self.identity, rows)
-
-    @property
-    def _is_read_only(self) -> bool:
-        return isinstance(self.cache, MaybeReadOnly) and self.cache.read_only
-
-    def _only_stored(self, rows: Sequence[Row]) -> FillReport:
-        """What a fill comes to whose cache nothing can be put into. Raises CacheError if it lacks
-        something: nobody is asked for what cannot be kept.
-        """
-        report = self._only_read(rows)
-        if report.left:
-            raise CacheError(
-                f"{self.name}: {report.left:,} of {report.pairs:,} pairs are not in the cache, "
-                f"and could not be stored: {self._cannot_store}"
-            )
-        return report
-
-    @property
-    def _cannot_store(self) -> str:
-        where = self.cache.path if isinstance(self.cache, FileCache) else "it"
-        return (
-            f"{where} can be read, but not written. Nothing was asked. Copy its folder to one of "
-            "your own (cp -r), and name that with --cache-dir or LLMATTN_CACHE_DIR."
-        )
 
     def _without_batched(self, rows: Sequence[Row]) -> tuple[Sequence[Row], FillReport]:
         """What is to be asked, where batches under way will answer some of ``rows``, and a report
@@ -271,8 +251,8 @@ class ScoreSource:
 
         Raises CacheError if what is answered could not be stored.
         """
-        if self._is_read_only:
-            raise CacheError(f"{self.name}: no answer could be stored: {self._cannot_store}")
+        if is_read_only(self.cache):
+            raise not_stored(self.name, self.cache, "No answer")
         portal, _ = self._start()
         self._tell_addresses()
         return portal.call(function, *arguments)
