@@ -99,7 +99,7 @@ def test_a_claim_is_of_one_until_it_is_given_back(tmp_path: Path) -> None:
     assert not two.taken(numbers).numbers.any()
     one.close()
     two.close()
-    assert [path.name for path in tmp_path.iterdir()] == ["turn.lock"]
+    assert not list(tmp_path.iterdir())
 
 
 def test_claims_of_the_dead_count_no_more_and_leave_nothing(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_claims_of_the_dead_count_no_more_and_leave_nothing(tmp_path: Path) -> N
     os.waitpid(child, 0)
     assert not mine.claim({0: numbers})[0].numbers.any()
     mine.close()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["ready", "turn.lock"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ready"]
 
 
 @pytest.fixture

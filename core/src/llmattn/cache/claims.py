@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from llmattn.cache.protocol import Numbers, Taken
 from llmattn.errors import CacheError
+from llmattn.locks import folder_lock
 
 __all__ = ["FolderClaims", "this_process"]
 
@@ -28,8 +29,6 @@ _HEAD = 256
 """Bytes before the numbers: who claims them, in words."""
 _SILENT = 60.0
 """Seconds after which an asker that is there, but renews nothing (a stopped process), is passed."""
-_PATIENCE = 10.0
-"""Seconds to wait for the folder; it is held for less than a millisecond."""
 
 
 def this_process() -> str:
@@ -60,9 +59,8 @@ class FolderClaims:
         self._file: int | None = None
         with self._translated():
             folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-            self._turn: Any = FileLock(folder / "turn.lock", poll_interval=0.001)
             self._life: Any = FileLock(_life(self._path), thread_local=False)
-            with self._alone():
+            with folder_lock(self._folder, alone=True):
                 self._life.acquire(timeout=0)
                 self._file = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
                 self._write()
@@ -76,7 +74,7 @@ class FolderClaims:
 
     def claim(self, wanted: Mapping[int, Numbers]) -> dict[int, Taken]:
         """See ``Claims.claim``."""
-        with self._translated(), self._alone():
+        with self._translated(), folder_lock(self._folder, alone=True):
             found = self._taken(wanted)
             for ticket, taken in found.items():
                 if not taken.numbers.any():
@@ -86,7 +84,7 @@ class FolderClaims:
 
     def taken(self, numbers: Numbers) -> Taken:
         """See ``Claims.taken``."""
-        with self._translated(), self._alone():
+        with self._translated(), folder_lock(self._folder, alone=True):
             return self._taken({0: numbers})[0]
 
     def release(self, ticket: int, kept: Numbers | None = None) -> None:
@@ -100,7 +98,7 @@ class FolderClaims:
         """See ``Claims.renew``."""
         with self._translated():
             if self._dirty:
-                with self._alone():
+                with folder_lock(self._folder, alone=True):
                     self._write()
             else:
                 os.utime(self._path)
@@ -167,19 +165,13 @@ class FolderClaims:
         self._dirty = False
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Have the folder for a moment."""
-        with self._turn.acquire(timeout=_PATIENCE):
-            yield
-
-    @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:  # a timeout of the lock is one
-            reason = error.strerror or f"nobody else lets go of it for {_PATIENCE:g} s"
+        except OSError as error:
             raise CacheError(
-                f"What is being asked for cannot be told to others in {self._folder} ({reason})"
+                f"What is being asked for cannot be told to others in {self._folder} "
+                f"({error.strerror or error})"
             ) from None
 
 
