@@ -174,14 +174,14 @@ def test_a_look_at_the_list_of_models_is_within_the_requests_allowed(tmp_path: P
     assert server.log.received == 1
 
 
-def test_what_ended_a_run_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_ended_a_run_is_told_once(tmp_path: Path, told: Callable[[], str]) -> None:
     with (
         ScoreServer(script=lambda number, body: CAUSES["a web page"](body)) as server,
         custom_source(server, tmp_path) as source,
         pytest.raises(BadReply, match="web page"),
     ):
         source.fill(some_rows(4, 4))
-    assert "web page" not in capsys.readouterr().err
+    assert "web page" not in told()
 
 
 @pytest.mark.parametrize(
