@@ -1,5 +1,6 @@
 """How scores lie in Redis, version 2. Hashes merge by themselves, so writers need no locks.
 
+<<<<<<< HEAD
 ``llmattn:2:spaces``            set of namespaces
 ``llmattn:2:NAMESPACE``         hash: identity (JSON), created, updated, what it has cost
 ``llmattn:2:NAMESPACE:rows``    set of the names of its rows
@@ -8,6 +9,14 @@
 
 A checksum is the CRC-32 of the hash's name, the field, and what follows: so no score is taken for
 that of other words.
+=======
+``llmattn:1:spaces``            set of namespaces
+``llmattn:1:NAMESPACE``         hash: identity (JSON), created, updated, what it has cost
+``llmattn:1:NAMESPACE:rows``    set of the names of its rows
+``llmattn:1:NAMESPACE:q:WORD``  hash of a PAIR row: key -> C float16
+``llmattn:1:claim:NUMBER``       who is asking for a pair or a text just now; it expires
+``llmattn:1:NAMESPACE:t:HASH``  hash of a PREFIX row: position -> C float16; text -> JSON
+>>>>>>> sharing
 """
 
 from __future__ import annotations
@@ -18,12 +27,14 @@ import zlib
 from collections.abc import Sequence
 from hashlib import blake2b
 
+from llmattn.cache.protocol import Numbers
 from llmattn.rows import Row
 from llmattn.untrusted import from_json
 
 __all__ = [
     "SPACES",
     "TEXT",
+    "claim_keys",
     "decode",
     "encode",
     "fields_of",
@@ -55,6 +66,11 @@ def rows_of(namespace: str) -> str:
 def key_of(namespace: str, name: bytes) -> bytes:
     """The hash of a row."""
     return f"{_ROOT}:{namespace}:".encode() + name
+
+
+def claim_keys(numbers: Numbers) -> list[str]:
+    """The keys that claim what ``numbers`` stand for."""
+    return [f"{_ROOT}:claim:{number:016x}" for number in numbers.tolist()]
 
 
 def name_of(row: Row, text: bool) -> bytes:
