@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from attrs import frozen
+from faults.table import Outcome
 from llmattn.testing.server import ScoreServer
 from support_cli import LLMATTN, run_cli, start_process
-
-from faults.table import Outcome
 
 __all__ = ["SCORE", "TRAIN", "Counted", "count", "write_text"]
 
