@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Annotated
 
 import typer
@@ -13,13 +12,14 @@ from llmattn.cli.common import Corpus, Json
 from llmattn.cli.given import Given
 from llmattn.comparing.config import SHARED, Experiment
 from llmattn.comparing.score_sets import why_unread
-from llmattn.comparing.store import make_folder
 from llmattn.held import hold
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
 from llmattn.options import COURSE, MODEL
 from llmattn.scoring.options import ScoreChoice
+from llmattn.signals import exit_code
 from llmattn.training.config import TrainConfig
+from llmattn.writing import make_folder
 
 __all__ = ["compare"]
 
@@ -80,8 +80,6 @@ def compare(
 
     from llmattn.cli.compare_show import run_and_show
 
-    # A scheduler's SIGTERM ends a comparison as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         make_folder(experiment.out)
         with hold(experiment.out, "--out"):
@@ -91,4 +89,4 @@ def compare(
             f"Interrupted: finished runs are kept in {experiment.out}. The same command makes the "
             "others."
         )
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_code()) from None

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from llmattn.cli.build import Uses, command
+from llmattn.cli.build import Uses, Written, command
 from llmattn.cli.common import Corpus, Json
 from llmattn.cli.output import echo, echo_json
 from llmattn.data.config import TextConfig
-from llmattn.drawing import need_drawing
+from llmattn.drawing import check_picture
 from llmattn.model.config import ModelConfig
 from llmattn.options import MODEL, TEXT
 from llmattn.scoring.options import ScoreChoice
@@ -46,11 +46,12 @@ def plan(
     plot: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(metavar="FILE.png", help="Draw the coverage curve."),
+        Written(),
     ] = None,
 ) -> None:
     """Show what scoring CORPUS would take: pairs, requests, tokens, dollars. Sends nothing."""
     if plot:
-        need_drawing()
+        check_picture(plot, "--plot")
 
     from llmattn.data.corpus import load_corpus
     from llmattn.planning import make_plan, plot_plan
