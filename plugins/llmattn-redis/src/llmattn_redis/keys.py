@@ -1,22 +1,14 @@
 """How scores lie in Redis, version 2. Hashes merge by themselves, so writers need no locks.
 
-<<<<<<< HEAD
 ``llmattn:2:spaces``            set of namespaces
 ``llmattn:2:NAMESPACE``         hash: identity (JSON), created, updated, what it has cost
 ``llmattn:2:NAMESPACE:rows``    set of the names of its rows
 ``llmattn:2:NAMESPACE:q:WORD``  hash of a PAIR row: key -> checksum, C float16
+``llmattn:2:claim:NUMBER``       who is asking for a pair or a text just now; it expires
 ``llmattn:2:NAMESPACE:t:HASH``  hash of a PREFIX row: position -> the same; text -> checksum, JSON
 
 A checksum is the CRC-32 of the hash's name, the field, and what follows: so no score is taken for
 that of other words.
-=======
-``llmattn:1:spaces``            set of namespaces
-``llmattn:1:NAMESPACE``         hash: identity (JSON), created, updated, what it has cost
-``llmattn:1:NAMESPACE:rows``    set of the names of its rows
-``llmattn:1:NAMESPACE:q:WORD``  hash of a PAIR row: key -> C float16
-``llmattn:1:claim:NUMBER``       who is asking for a pair or a text just now; it expires
-``llmattn:1:NAMESPACE:t:HASH``  hash of a PREFIX row: position -> C float16; text -> JSON
->>>>>>> sharing
 """
 
 from __future__ import annotations

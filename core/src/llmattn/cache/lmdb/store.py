@@ -186,6 +186,8 @@ class Store:
         """Raise CacheError if the file is not at its path any more, and nobody has moved its
         records to another one: what was stored since it was opened is lost.
         """
+        if self.read_only:
+            return
         if self._removed is None and not (self.closed or self.is_current()):
             self._removed = "" if self._was_moved() else self._what_happened()
         if self._removed:
