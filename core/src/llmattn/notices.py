@@ -7,7 +7,7 @@ import sys
 from llmattn.printable import printable
 from llmattn.secrets import redact
 
-__all__ = ["forget_told", "notify", "notify_once"]
+__all__ = ["confirm", "forget_told", "notify", "notify_once", "person_is_there"]
 
 _told: set[str] = set()
 
@@ -23,6 +23,18 @@ def notify_once(message: str) -> None:
     if message not in _told:
         _told.add(message)
         notify(message)
+
+
+def person_is_there() -> bool:
+    """Whether somebody at a terminal could read a question and answer it."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+
+
+def confirm(question: str) -> bool:
+    """Ask a person on stderr; anything but a yes is a no."""
+    sys.stderr.write(f"{printable(redact(question))} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def forget_told() -> None:

@@ -35,6 +35,7 @@ def plan(
                 "score_transform",
                 "max_cost",
                 "max_requests",
+                "yes",
                 "tpm",
                 "requests_at_once",
                 "max_degenerate",

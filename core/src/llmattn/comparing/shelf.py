@@ -15,8 +15,6 @@ from llmattn.comparing.score_sets import ScoreSet
 from llmattn.data.corpus import Corpus
 from llmattn.data.feed import Feeds
 from llmattn.errors import ConfigError
-from llmattn.notices import notify
-from llmattn.planning import make_plan
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.source import ScoreSource, check_kinds, open_sources
 from llmattn.training.checkpoint import Scored
@@ -75,7 +73,7 @@ class ScoreShelf:
         ``sets``: those of all arms, by the arm's name.
         """
         scores = self._config.scores
-        limited = (scores.scoring.max_cost, scores.scoring.max_requests) != (None, None)
+        limited = scores.scoring.is_limited
         needs_all = limited or scores.says_of("pair") or scores.says_of("prefix")
         sources: list[ScoreSource] = []
         for chosen in dict.fromkeys(sets.values()):
@@ -115,8 +113,6 @@ class ScoreShelf:
             # What the comparison says of scores of another kind is meant for other sets.
             for scope in {"pair", "prefix"} - {s.identity.scope.value for s in sources}:
                 choice = choice.without(scope, self._config.scores)
-            if self._may_ask(chosen):
-                self._tell_cost(choice, sources)
             feeds = open_feeds(
                 sources, self._corpus, choice, block_size=self._block_size, device=self._device
             )
@@ -129,18 +125,6 @@ class ScoreShelf:
         while len(self._feeds) >= _KEPT and choice.cache != "memory":
             del self._feeds[next(iter(self._feeds))]
         self._feeds[chosen] = feeds
-
-    def _tell_cost(self, choice: ScoreChoice, sources: list[ScoreSource]) -> None:
-        """What each paid source will take, before it is asked."""
-        for source in sources:
-            if source.local:
-                continue
-            plan = make_plan(source, self._corpus, choice, block_size=self._block_size)
-            usage, cost = plan.total.usage, plan.total.cost
-            requests = f"{usage.requests:,} request{'s' * (usage.requests != 1)}"
-            tokens = f"{usage.prompt_tokens + usage.completion_tokens:,} tokens"
-            price = "" if cost is None else f", ${cost:,.2f}"
-            notify(f"{source.name}: {requests} to send, about {tokens}{price}")
 
 
 def _scored(source: ScoreSource, choice: ScoreChoice) -> Scored:

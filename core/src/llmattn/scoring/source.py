@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -13,13 +13,19 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from llmattn.cache.open import open_cache
 from llmattn.cache.protocol import ScoreCache
-from llmattn.errors import BadReply, ConfigError, LlmattnError, PluginError
+from llmattn.errors import BadReply, BudgetExceeded, ConfigError, LlmattnError, PluginError
 from llmattn.identity import Identity
 from llmattn.notices import notify, notify_once
 from llmattn.options import options_of
 from llmattn.plugins import Plugins, load_plugins
 from llmattn.providers.prices import Price, price_of
-from llmattn.providers.protocol import AttentionProvider, Estimator, LocalProvider, NeedsText
+from llmattn.providers.protocol import (
+    AttentionProvider,
+    Estimator,
+    LocalProvider,
+    NeedsText,
+    OwnServer,
+)
 from llmattn.rows import Row, Scores
 from llmattn.scoring.budget import Budget
 from llmattn.scoring.find_provider import (
@@ -30,12 +36,13 @@ from llmattn.scoring.find_provider import (
 )
 from llmattn.scoring.limiter import AdaptiveLimiter
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
-from llmattn.scoring.planner import merge_rows
+from llmattn.scoring.permission import Permission
 from llmattn.scoring.progress import ScoringProgress, describe
 from llmattn.scoring.quality import Trial
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.scorer import Scorer
 from llmattn.scoring.unknown import missing_rows
+from llmattn.scoring.work import Work, work_of
 from llmattn.settings import environment
 
 __all__ = ["NOT_ASKED", "ScoreSource", "check_kinds", "give_back", "open_source", "open_sources"]
@@ -81,34 +88,45 @@ class ScoreSource:
         self.local = isinstance(provider, LocalProvider) and provider.local
         self.absent_score = provider.absent_score if isinstance(provider, LocalProvider) else None
         self.price = self._find_price()
+        self.budget = self._make_budget()
+        self.permission = self._make_permission()
         self._closed = False
         self._starting = threading.Lock()
         self._portal_manager: Any = None
         self._portal: BlockingPortal | None = None
         self._scorer: Scorer | None = None
         self._progress: ScoringProgress | None = None
+        self._beside = FillReport()
         self._given_up = False
 
     def missing(self, rows: Sequence[Row]) -> list[Row]:
         """What the cache lacks of ``rows``; asks nothing."""
         return missing_rows(self.cache, self.provider, rows)
 
-    def fill(self, rows: Sequence[Row], beside: FillReport | None = None) -> FillReport:
+    def work(self, rows: Sequence[Row]) -> Work:
+        """How much ``rows`` are, and what the cache lacks of them; asks nothing."""
+        return work_of(self.provider, self.cache, rows)
+
+    def fill(
+        self, rows: Sequence[Row], beside: FillReport | None = None, *, planned: int = 0
+    ) -> FillReport:
         """Ask for what the cache lacks, in the order of ``rows``, and keep it; or only tell what
         it lacks, if the options say not to ask.
 
-        ``beside``: the rest of a larger run, for the summary if it ends here.
-        Raises ProviderError, PluginError or CacheError when going on is useless. Ctrl-C:
+        ``beside``: the rest of a larger run (``llmattn.scoring.stages``), which is shown with
+        this part of it, of so many ``planned`` requests, and may be asked already. Else
+        ``permission`` is asked. Raises BudgetExceeded at a limit that the user has not set
+        for this run; ProviderError, PluginError or CacheError when going on is useless. Ctrl-C:
         answers under way are awaited for 5 seconds and kept, a summary is printed, and
         KeyboardInterrupt is raised.
         """
         if not self.options.ask:
-            return self._only_read(rows)
+            return self.unasked(self.work(rows))
+        if beside is None and not self.permission.free:
+            self.permission.ask(self.work(rows))
         portal, scorer = self._start()
-        report = FillReport()
-        priced = self.price is not None and not self.local
-        with ScoringProgress(self.name, quiet=self.options.quiet, priced=priced) as progress:
-            self._progress = progress
+        report = FillReport(requests_planned=planned)
+        with self.showing(beside):
             future = portal.start_task_soon(scorer.fill, rows, report)
             try:
                 future.result()
@@ -121,16 +139,32 @@ class ScoreSource:
             except LlmattnError:
                 self._tell_end(beside + report if beside else report)
                 raise
+        if report.stopped and not self.permission.is_users:
+            self._tell_end(beside + report if beside else report)
+            raise BudgetExceeded(f"{self.name}: {report.stopped}")
         return report
 
-    def _only_read(self, rows: Sequence[Row]) -> FillReport:
-        """What a fill that asks nobody comes to."""
-        wanted = merge_rows(rows)
-        pairs, lacking = (
-            sum(len(row.keys) for row in each) for each in (wanted, self.missing(wanted))
-        )
-        report = FillReport(rows=len(wanted), pairs=pairs, cached=pairs - lacking)
-        if lacking:
+    @contextmanager
+    def showing(self, beside: FillReport | None = None) -> Iterator[None]:
+        """Show what is asked meanwhile: one bar for all fills inside of it. ``beside``: the rest
+        of the run, which stays as it is.
+        """
+        self._beside = beside or FillReport()
+        if self._progress is not None:
+            yield
+            return
+        priced = self.price is not None and not self.local
+        with ScoringProgress(self.name, quiet=self.options.quiet, priced=priced) as progress:
+            self._progress = progress
+            try:
+                yield
+            finally:
+                self._progress = None
+
+    def unasked(self, work: Work) -> FillReport:
+        """What a fill of ``work`` comes to if the options say not to ask."""
+        report = FillReport(rows=work.rows, pairs=work.pairs, cached=work.cached)
+        if work.lacking:
             report.stopped = f"{NOT_ASKED} {self.name} score them, which may cost money."
         return report
 
@@ -151,6 +185,8 @@ class ScoreSource:
         never given usable scores is named once, and asked no more.
         """
         if not self._given_up:
+            if not self.permission.free and self.missing(rows):
+                self.permission.ask(None)
             try:
                 return self.scores(rows)
             except BadReply as error:
@@ -218,7 +254,7 @@ class ScoreSource:
         return Scorer(
             self.provider,
             self.cache,
-            budget=Budget(self.price, max_cost=options.max_cost, max_requests=options.max_requests),
+            budget=self.budget,
             limiter=AdaptiveLimiter(most, rpm=options.rpm, tpm=options.tpm),
             trial=None if self.local else Trial(options.max_degenerate),
             max_wait=options.max_wait,
@@ -234,14 +270,37 @@ class ScoreSource:
 
     def _show(self, report: FillReport) -> None:
         if self._progress is not None:
-            self._progress.update(report)
+            self._progress.update(self._beside + report)
+
+    def _make_budget(self) -> Budget:
+        """The user's own limits. Where no request has a known cost, none is sent for $0."""
+        options, known = self.options, self.price is not None
+        cost, requests = options.max_cost, options.max_requests
+        if cost == 0 and not (known and (self.local or isinstance(self.provider, Estimator))):
+            cost, requests = None, 0
+        return Budget(self.price, max_cost=cost, max_requests=requests)
+
+    def _make_permission(self) -> Permission:
+        free = self.local or self.price == Price(0.0, 0.0)
+        if self.price is None:
+            free = isinstance(self.provider, OwnServer) and self.provider.on_this_machine
+        asks = self.options.ask and not free
+        model = dict(self.identity.details).get("model")
+        return Permission(
+            self.name if model is None else f"{self.name} {model}",
+            self.budget,
+            self.options,
+            environment() if asks else {},
+            free=free,
+            in_dollars=self.price is not None and isinstance(self.provider, Estimator),
+        )
 
     def _find_price(self) -> Price | None:
         """What the user says, else what the table says; None if neither knows."""
         options = self.options
         if self.local:
             return Price(0.0, 0.0)
-        if options.max_cost is not None and not isinstance(self.provider, Estimator):
+        if options.max_cost and not isinstance(self.provider, Estimator):
             raise ConfigError(
                 f"The provider {self.name!r} does not say what a request can cost, so --max-cost "
                 "cannot be kept: use --max-requests."
@@ -253,7 +312,7 @@ class ScoreSource:
             prompt = known.prompt if prompt is None else prompt
             completion = known.completion if completion is None else completion
         if prompt is None or completion is None:
-            if options.max_cost is not None:
+            if options.max_cost:
                 raise ConfigError(
                     f"The price of {self.name} {model} is not known, so --max-cost cannot be "
                     "kept: pass --price-in and --price-out (US dollars a million tokens)."
@@ -375,8 +434,7 @@ def _identity(name: str, provider: AttentionProvider) -> Identity:
 def _check_one_budget(sources: Sequence[ScoreSource]) -> None:
     """A limit is kept by each source for itself, so it can stand for one paid source only."""
     paid = [source for source in sources if not source.local]
-    limits = [(source.options.max_cost, source.options.max_requests) for source in paid]
-    if len(paid) > 1 and any(limit != (None, None) for limit in limits):
+    if len(paid) > 1 and any(source.options.is_limited for source in paid):
         names = ", ".join(source.name for source in paid)
         raise ConfigError(
             f"--max-cost and --max-requests limit one provider; {names} are {len(paid)}. Score "

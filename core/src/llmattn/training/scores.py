@@ -14,12 +14,12 @@ from attrs import frozen
 
 from llmattn.cache.bulk import load_pairs
 from llmattn.cache.packed_folder import packed_folder
-from llmattn.data.corpus import Corpus, Split
+from llmattn.data.corpus import Corpus
 from llmattn.data.corpus_pairs import corpus_pairs
 from llmattn.data.feed import Feeds, NoScores, ScoreFeed, TableFeed, joined
 from llmattn.data.fill import fill_pairs
 from llmattn.data.packed_feed import PackedFeed
-from llmattn.data.packed_fill import Reading, pack_split
+from llmattn.data.packed_fill import Reading, pack_splits
 from llmattn.data.selection import select_pairs
 from llmattn.data.table import KnownPairs, ScoreTable, join_channels
 from llmattn.data.transform import choose_transform
@@ -28,7 +28,6 @@ from llmattn.notices import notify
 from llmattn.providers.protocol import MapProvider
 from llmattn.rows import Scope
 from llmattn.scoring.options import ScoreChoice
-from llmattn.scoring.report import FillReport
 from llmattn.scoring.source import NOT_ASKED, ScoreSource, check_kinds
 
 __all__ = ["channel_names", "in_order", "join_feeds", "open_feeds", "reading_of"]
@@ -188,23 +187,14 @@ def _packed(
 ) -> _Part:
     """The scores in context of all splits, from one source."""
     folder = packed_folder(source.cache) or _own_folder()
-    total = FillReport()
-
-    def feed(split: Split) -> PackedFeed:
-        nonlocal total
-        packed, report = pack_split(
-            source, split, block_size=block_size, reading=reading, folder=folder
-        )
-        total += report
-        return PackedFeed(packed, names)
-
-    train = feed(corpus.train)
-    if not train.packed.coverage:
+    packed, report = pack_splits(
+        source, corpus.splits, block_size=block_size, reading=reading, folder=folder
+    )
+    if not packed[0].coverage:
         raise _nothing(source, "window")
-    val = feed(corpus.val)
-    test = None if corpus.test is None else feed(corpus.test)
-    notify(source.summary(total))
-    return _Part(train, val, test, train.packed.coverage)
+    notify(source.summary(report))
+    train, val, *test = (PackedFeed(scores, names) for scores in packed)
+    return _Part(train, val, test[0] if test else None, packed[0].coverage)
 
 
 def _nothing(source: ScoreSource, what: str) -> LlmattnError:
