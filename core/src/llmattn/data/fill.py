@@ -9,8 +9,8 @@ from llmattn.data.selection import tiers
 from llmattn.rows import Row
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.shard import Shard
-from llmattn.scoring.stages import fill_stages
 from llmattn.scoring.source import ScoreSource
+from llmattn.scoring.stages import fill_stages
 
 __all__ = ["fill_pairs", "stages_of"]
 

@@ -12,8 +12,8 @@ from llmattn.data.texts import window_rows
 from llmattn.rows import Row
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.shard import Shard
-from llmattn.scoring.stages import fill_stages
 from llmattn.scoring.source import ScoreSource
+from llmattn.scoring.stages import fill_stages
 
 __all__ = ["fill_splits", "fill_texts", "row_portions", "text_portions"]
 

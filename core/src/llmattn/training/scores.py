@@ -162,10 +162,12 @@ def _table(
     absent: list[float | None] = []
     for source in sources:
         notify(source.summary(fill_pairs(source, wanted, vocabulary)))
-        query_ids, key_ids, scores = load_pairs(source.cache, source.identity, vocabulary)
-        if not len(query_ids) and len(wanted):
+        # The cache may hold more, of other texts or from a run that asked for a larger share.
+        stored = KnownPairs.of(*load_pairs(source.cache, source.identity, vocabulary))
+        known_pairs = stored.among(wanted.query_ids, wanted.key_ids, len(vocabulary))
+        if not len(known_pairs.query_ids) and len(wanted):
             raise _nothing(source, "pair")
-        parts.append(KnownPairs.of(query_ids, key_ids, scores))
+        parts.append(known_pairs)
         absent.extend([source.absent_score] * len(source.identity.channels))
     table = ScoreTable(
         join_channels(parts, len(vocabulary)),
