@@ -11,7 +11,7 @@ from llmattn.cli.build import Uses, command
 from llmattn.cli.common import Corpus, Json
 from llmattn.cli.output import echo, echo_json
 from llmattn.data.config import TextConfig
-from llmattn.drawing import need_drawing
+from llmattn.drawing import check_picture
 from llmattn.model.config import ModelConfig
 from llmattn.options import MODEL, TEXT
 from llmattn.scoring.options import ScoreChoice
@@ -51,7 +51,7 @@ def plan(
 ) -> None:
     """Show what scoring CORPUS would take: pairs, requests, tokens, dollars. Sends nothing."""
     if plot:
-        need_drawing()
+        check_picture(plot, "--plot")
 
     from llmattn.data.corpus import load_corpus
     from llmattn.planning import make_plan, plot_plan

@@ -10,7 +10,7 @@ import typer
 from llmattn.cli.build import Uses, command
 from llmattn.cli.common import ASKING_AGAIN, Ask, Json
 from llmattn.cli.utf8 import check_utf8
-from llmattn.drawing import need_drawing
+from llmattn.drawing import check_picture
 from llmattn.errors import ConfigError
 from llmattn.options import SCORES
 from llmattn.scoring.options import ScoreChoice
@@ -65,7 +65,7 @@ def show(
     if text is not None:
         check_utf8(text, "--text")
     if out:
-        need_drawing()
+        check_picture(out, "--out")
 
     from llmattn.cli import show_print as printing
 

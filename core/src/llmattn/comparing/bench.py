@@ -27,9 +27,11 @@ from llmattn.errors import ConfigError, LlmattnError
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
 from llmattn.model.shapes import parameter_count
+from llmattn.places import check_folder
 from llmattn.reading.files import is_pipe
 from llmattn.training.interrupt import StopWish
 from llmattn.training.loop import Trainer
+from llmattn.training.ready import check_precision
 from llmattn.training.run import Run
 from llmattn.untrusted import from_json
 
@@ -49,6 +51,9 @@ class Bench:
         self.device = choose_device(said.device)
         if said.threads:
             torch.set_num_threads(said.threads)
+        check_precision(self.device, train.precision)
+        make_folder(said.out / "runs")
+        check_folder(said.out / "runs", "--out")
         if said.keep_checkpoints:
             make_folder(said.out / "checkpoints")
         self.path = config.corpus
@@ -164,9 +169,11 @@ class Bench:
         """The text, in one line."""
         splits = (self.corpus.train, self.corpus.val, self.test)
         train, val, test = (f"{split.targets:,}" for split in splits)
+        unknown = ", ".join(f"{split.unknown_share:.1%}" for split in splits)
         return (
             f"{self.path.name}: {train} tokens to train on, {val} to validate, {test} to test; "
-            f"a vocabulary of {len(self.corpus.tokenizer):,}"
+            f"a vocabulary of {len(self.corpus.tokenizer):,}, outside which {unknown} of them are "
+            "(<unk>)"
         )
 
     def about(self, command: str) -> dict[str, Any]:

@@ -10,12 +10,20 @@ from pathlib import Path
 import attrs
 
 from llmattn.errors import ConfigError
+from llmattn.places import check_place
 from llmattn.training.loop import Report
 from llmattn.untrusted import WRONG_DATA, from_json
 
-__all__ = ["TrainingLog"]
+__all__ = ["TrainingLog", "check_log"]
 
 _FIELDS = [field.name for field in attrs.fields(Report)]
+
+
+def check_log(path: Path) -> None:
+    """Raise ConfigError unless a log can be written to ``path``."""
+    if path.suffix not in (".csv", ".jsonl"):
+        raise ConfigError(f"--log {path}: the name must end in .csv or .jsonl.")
+    check_place(path, "--log")
 
 
 class TrainingLog:
@@ -27,8 +35,7 @@ class TrainingLog:
     """
 
     def __init__(self, path: Path, *, after: int = 0) -> None:
-        if path.suffix not in (".csv", ".jsonl"):
-            raise ConfigError(f"--log {path}: the name must end in .csv or .jsonl.")
+        check_log(path)
         self._path = path
         self._csv = path.suffix == ".csv"
         kept = self._kept(after) if after else []

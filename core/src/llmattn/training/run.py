@@ -35,6 +35,7 @@ from llmattn.training.evaluate import split_loss
 from llmattn.training.fitting import check_state
 from llmattn.training.loop import Trainer
 from llmattn.training.own_text import own_text
+from llmattn.training.ready import check_ready
 from llmattn.training.reopen import reopen_feeds, settings_in_context, with_users_provider
 from llmattn.training.scores import channel_names, in_order, open_feeds, reading_of
 from llmattn.training.sharding import load_whole_weights, place
@@ -127,6 +128,7 @@ def begin(
 
     def prepare() -> _Material:
         check_writable(options.out)
+        check_ready(options, chosen, config.precision)
         return _prepare(corpus_path, config, shape, scores, options.match_params, chosen)
 
     material = _from_first(team, prepare, lambda made: made.feeds)
@@ -216,6 +218,7 @@ def resume(
         checkpoint = load_checkpoint(out, device=chosen)
         _check_state(out, checkpoint)
         config = _agreed(checkpoint, given or {})
+        check_ready(options, chosen, config.precision)
         path = corpus_path or own_text(out, checkpoint)
         corpus = _same_corpus(out, checkpoint, path)
         choice = scores
