@@ -81,6 +81,8 @@ class Bench:
         Raises what scoring raises.
         """
         self._shelf.check(self._sets)
+        for arm in self.config.arms:
+            self.model_config(arm)
         return {name: self._shelf.scores(chosen) for name, chosen in self._sets.items()}
 
     def model_config(self, arm: Arm) -> ModelConfig:
@@ -90,9 +92,9 @@ class Bench:
         return self._models[arm.name]
 
     def _model_config(self, arm: Arm) -> ModelConfig:
-        scores = self._scores(arm)
+        chosen = self._sets.get(arm.name)
         size = len(self.corpus.tokenizer)
-        channels = scores.channels if scores else ()
+        channels = self._shelf.channels(chosen) if chosen else ()
         config = self.config.model_of(arm).fitted(size, channels)
         if not self.config.experiment.match_params:
             return config
@@ -186,10 +188,11 @@ class Bench:
                 "identities": [{**i.to_dict(), "namespace": i.namespace} for i in identities],
                 "coverage": found.coverage,
             }
-        config = self.config
+        config, unknown = self.config, self.test.unknown_share
         return _plain(
             {
                 "summary": self.summary(),
+                "unknown_share": {"val": self.corpus.val.unknown_share, "test": unknown},
                 "command": command,
                 "text": str(self.path),
                 "text_sha256": self.corpus.digest,

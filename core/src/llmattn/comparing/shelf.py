@@ -18,7 +18,7 @@ from llmattn.errors import ConfigError
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.source import ScoreSource, check_kinds, open_sources
 from llmattn.training.checkpoint import Scored
-from llmattn.training.scores import in_order, open_feeds, reading_of
+from llmattn.training.scores import channel_names, in_order, open_feeds, reading_of
 
 __all__ = ["OTHER_WINDOWS", "ScoreShelf", "Scores"]
 
@@ -51,6 +51,7 @@ class ScoreShelf:
         self._asks = asks
         self._block_size: int = config.model.block_size
         self._scores: dict[ScoreSet, Scores] = {}
+        self._channels: dict[ScoreSet, tuple[str, ...]] = {}
         self._feeds: dict[ScoreSet, Feeds] = {}
 
     def scores(self, chosen: ScoreSet) -> Scores:
@@ -59,6 +60,10 @@ class ScoreShelf:
             self._open(chosen)
         return self._scores[chosen]
 
+    def channels(self, chosen: ScoreSet) -> tuple[str, ...]:
+        """The channels of a set; after :meth:`check` nobody is asked for that."""
+        return self._channels.get(chosen) or self.scores(chosen).channels
+
     def feeds(self, chosen: ScoreSet) -> Feeds:
         """The scores themselves."""
         if chosen not in self._feeds:
@@ -66,7 +71,8 @@ class ScoreShelf:
         return self._feeds[chosen]
 
     def check(self, sets: Mapping[str, ScoreSet]) -> None:
-        """Raise ConfigError, before anything is asked, if a limit in money or requests would have
+        """Open every set and learn its channels, before anything is asked. Raises ConfigError if a
+        limit in money or requests would have
         to hold for several paid sources together, since each keeps it for itself, if no scores
         are of the kind that an option is for, or if a control cannot be made.
 
@@ -74,15 +80,14 @@ class ScoreShelf:
         """
         scores = self._config.scores
         limited = scores.scoring.is_limited
-        needs_all = limited or scores.says_of("pair") or scores.says_of("prefix")
         sources: list[ScoreSource] = []
         for chosen in dict.fromkeys(sets.values()):
-            if needs_all or chosen.control:
-                arm = next(arm for arm, its in sets.items() if its == chosen)
-                with ExitStack() as stack:
-                    own = self._sources(stack, chosen)
-                    check_control(arm, chosen, own, self._corpus, self._block_size)
-                    sources += own
+            arm = next(arm for arm, its in sets.items() if its == chosen)
+            with ExitStack() as stack:
+                own = self._sources(stack, chosen)
+                check_control(arm, chosen, own, self._corpus, self._block_size)
+                self._channels[chosen] = channel_names(own)
+                sources += own
         check_kinds(sources, scores)
         paid = {s.identity.namespace: s.name for s in sources if not s.local}
         if limited and len(paid) > 1:

@@ -375,6 +375,7 @@ def open_sources(
                 cache_dir=choice.cache_dir,
                 options=settings_of(choice.cache, settings),
                 plugins=plugins,
+                create=choice.scoring.ask,
             )
             try:
                 source = ScoreSource(
