@@ -59,7 +59,7 @@ def test_arms_share_what_was_asked_once(tmp_path: Path) -> None:
         done = compare(tmp_path, *arms, *custom(server))
         assert done.returncode == 0, done.stderr
         before = done.stderr.partition("scored now")[0]
-        assert "asking http://" in before
+        assert "custom: 1 request to send, about" in before
         asked = len(server.log.requests)
         run_cli(
             tmp_path, "score", "corpus.txt", "-p", "custom", "--block-size", "64", *custom(server)

@@ -50,8 +50,8 @@ def test_the_first_line_tells_what_is_asked_and_what_it_costs_at_most(
     done = score(tmp_path, paid(server))
     assert done.returncode == 0, done.stderr
     first = done.stderr.splitlines()[0]
-    assert f"openai gpt-5.4-mini: {found['pairs']:,} pairs to ask for, about 1 request" in first
-    assert "at most $1.00" in first
+    assert first.startswith("openai: 1 request to send, about ")
+    assert f", for {found['pairs']:,} pairs by gpt-5.4-mini; at most $1.00" in first
     assert "LLMATTN_MAX_COST" in first
     assert KEY not in done.stderr
 
@@ -131,7 +131,7 @@ def test_a_provider_of_unknown_price_is_limited_in_requests(
 ) -> None:
     done = score(tmp_path, unpriced(server, LLMATTN_MAX_REQUESTS="3"), *FEW)
     assert (done.returncode, len(server.log.requests)) == (1, 3)
-    assert "price not known; at most 3 requests" in done.stderr
+    assert "price not known, for 124 pairs by test-model; at most 3 requests" in done.stderr
     assert "LLMATTN_MAX_REQUESTS" in done.stderr.splitlines()[-1]
 
 
@@ -205,7 +205,8 @@ def test_a_server_elsewhere_is_no_local_one() -> None:
 def test_a_probe_tells_its_cost_first(tmp_path: Path, server: ScoreServer) -> None:
     done = run_cli(tmp_path, "score", "--probe", "-p", "openai", **paid(server))
     assert done.returncode == 0, done.stderr
-    assert "openai gpt-5.4-mini: 120 pairs to ask for, about 1 request" in done.stderr
+    assert "openai: 1 request to send" in done.stderr
+    assert "for 120 pairs by gpt-5.4-mini; at most $1.00" in done.stderr
 
 
 def test_python_code_is_held_to_the_default_too(
@@ -232,7 +233,7 @@ def test_a_second_fill_within_what_was_allowed_is_not_told_again(
     with custom_source(server, tmp_path, options) as source:
         source.fill(some_rows(3, 4))
         source.fill(some_rows(6, 4))
-    assert len(re.findall("pairs to ask for", capsys.readouterr().err)) == 1
+    assert len(re.findall("to send", capsys.readouterr().err)) == 1
 
 
 def test_max_cost_still_needs_a_price(tmp_path: Path, server: ScoreServer) -> None:

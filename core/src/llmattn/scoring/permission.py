@@ -43,6 +43,7 @@ class Permission:
     def __init__(
         self,
         name: str,
+        model: str | None,
         budget: Budget,
         options: ScoringOptions,
         environ: Mapping[str, str],
@@ -50,7 +51,7 @@ class Permission:
         free: bool,
         in_dollars: bool,
     ) -> None:
-        self._name, self._budget = name, budget
+        self._name, self._model, self._budget = name, model, budget
         self._yes = options.yes
         self._in_dollars = in_dollars
         self._told = False
@@ -81,7 +82,11 @@ class Permission:
 
         Tells what that is, and what it costs at the most. Raises ConfigError if a person says no.
         """
-        if self.free or self._as_needed or (work is not None and not work.lacking):
+        if self._as_needed or (work is not None and not work.lacking):
+            return
+        if self.free:
+            if work is not None:
+                notify(f"{self._what(work)}.")
             return
         self._as_needed = work is None
         if self._fixed or not (self._yes or person_is_there()):
@@ -145,14 +150,17 @@ class Permission:
 
     def _what(self, work: Work | None) -> str:
         """What will be asked, in words."""
+        who = f"{self._name}: "
         if work is None:
-            return f"{self._name}: will be asked for scores as they are needed"
+            return f"{who}{self._model or 'it'} will be asked for scores as they are needed"
         usage = work.expected
-        parts = [f"about {usage.requests:,} request{'s' * (usage.requests != 1)}"]
+        parts = [f"{usage.requests:,} request{'s' * (usage.requests != 1)} to send"]
         if tokens := usage.prompt_tokens + usage.completion_tokens:
-            parts.append(f"{tokens:,} tokens")
-        parts.append(f"${self._amount(usage):,.4f}" if self._in_dollars else "price not known")
-        return f"{self._name}: {work.lacking:,} pairs to ask for, {', '.join(parts)}"
+            parts.append(f"about {tokens:,} tokens")
+        if not self.free:
+            parts.append(f"${self._amount(usage):,.4f}" if self._in_dollars else "price not known")
+        by = f" by {self._model}" if self._model else ""
+        return f"{who}{', '.join(parts)}, for {work.lacking:,} pairs{by}"
 
     def _shown(self, amount: float) -> str:
         return f"${amount:,.2f}" if self._in_dollars else f"{int(amount):,} requests"

@@ -287,7 +287,8 @@ class ScoreSource:
         asks = self.options.ask and not free
         model = dict(self.identity.details).get("model")
         return Permission(
-            self.name if model is None else f"{self.name} {model}",
+            self.name,
+            None if model is None else str(model),
             self.budget,
             self.options,
             environment() if asks else {},
