@@ -1,4 +1,4 @@
-"""What the numbers of a run mean: counted once, for the whole of the work, whatever else is there."""
+"""What the numbers of a run mean: counted once, for the whole of the work."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class _Gaps:
         self.seen: set[tuple[str, ...]] = set()
 
     def identity(self) -> Identity:
-        return Identity("gaps", 1, (), self.channels, self.scope)
+        return Identity("gaps", 1, self.scope, self.channels, {})
 
     async def score(self, rows: Any) -> Reply:
         scores = [np.full((2, len(row.keys)), 0.5, np.float32) for row in rows]

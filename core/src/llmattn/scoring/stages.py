@@ -21,8 +21,14 @@ def fill_stages(source: ScoreSource, stages: Callable[[], Iterable[Sequence[Row]
     ``stages`` is called twice, and gives the same each time: once for what the whole will take,
     which is told before anything is sent. Raises what ``ScoreSource.fill`` raises.
     """
-    works = [source.work(rows) for rows in fresh_rows(stages())]
-    whole = sum(works, Work())
+    works: list[Work] = []
+    rows_of_words: set[str] = set()  # a row of pairs may stand in several stages
+    texts = 0
+    for rows in fresh_rows(stages()):
+        works.append(source.work(rows))
+        rows_of_words.update(row.query for row in rows if not row.context)
+        texts += len({row.keys for row in rows if row.context})
+    whole = evolve(sum(works, Work()), rows=len(rows_of_words) + texts)
     if not source.options.ask:
         return source.unasked(whole)
     if not whole.lacking:
