@@ -454,3 +454,32 @@ def test_a_printed_configuration_makes_the_same_comparison(tmp_path: Path) -> No
     (tmp_path / "printed.toml").write_text(printed)
     done = run_cli(tmp_path, "compare", "corpus.txt", "--config", "printed.toml")
     assert "2 runs kept from before" in done.stderr, done.stderr
+
+
+def test_nothing_is_written_through_links_in_a_folder_that_was_passed_on(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    options = ("--arms", "position,uniform", "--lr", "1e-2", "--seeds", "1", "--limit-words", "50")
+    assert compare(tmp_path, *options).returncode == 0
+    folder = tmp_path / "comparison"
+    planted = [path for path in folder.iterdir() if path.is_file()]
+    assert {path.suffix for path in planted} == {".json", ".md", ".png", ".txt"}
+    for path in planted:
+        path.unlink()
+        (tmp_path / path.name).write_text("mine")
+        path.symlink_to(tmp_path / path.name)
+    assert compare(tmp_path, *options).returncode == 0
+    assert {(tmp_path / path.name).read_text() for path in planted} == {"mine"}
+    assert not [path for path in planted if path.is_symlink()]
+
+
+def test_a_pipe_in_the_place_of_a_run_is_made_anew(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    options = ("--arms", "position,uniform", "--lr", "1e-2", "--seeds", "1")
+    assert compare(tmp_path, *options).returncode == 0
+    run = next((tmp_path / "comparison" / "runs").iterdir())
+    run.unlink()
+    os.mkfifo(run)
+    again = compare(tmp_path, *options)
+    assert again.returncode == 0
+    assert "a pipe or a device, not a file" in again.stderr
+    assert run.is_file()

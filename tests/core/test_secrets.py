@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
 import pickle
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
 
 import pytest
 from llmattn.secrets import RedactingFilter, Secret, query_secrets, redact, strip_credentials
@@ -43,3 +47,28 @@ def test_logs_are_redacted(caplog: pytest.LogCaptureFixture) -> None:
     record = logging.LogRecord("x", 10, "f", 1, "header %s", ("Bearer sk-planted-789",), None)
     RedactingFilter().filter(record)
     assert record.getMessage() == "header Bearer [hidden]"
+
+
+@pytest.mark.parametrize("key", ["sk-it's\\planted", 'sk-"planted"', "sk-planted/+=&?%7"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        str,
+        repr,
+        json.dumps,
+        quote,
+        lambda key: quote(key, safe=""),
+        quote_plus,
+        lambda key: base64.b64encode(key.encode()).decode(),
+        lambda key: base64.urlsafe_b64encode(key.encode()).decode(),
+        lambda key: repr({"error": f"no such key {key}"}),
+    ],
+)
+def test_a_key_is_removed_however_an_error_writes_it(
+    key: str, written: Callable[[str], str]
+) -> None:
+    Secret(key)
+    text = redact(f"the server said: {written(key)} is wrong")
+    assert "planted" not in text
+    assert base64.b64encode(key.encode()).decode() not in text
+    assert "[hidden]" in text

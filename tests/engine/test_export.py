@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from llmattn.errors import CheckpointError
 from llmattn.training.checkpoint import export_checkpoint, load_checkpoint
 from safetensors import safe_open
 from support_cli import run_cli
-from support_engine import SMALL, write_corpus
+from support_engine import SMALL, example_checkpoint, write_corpus
 from tokenizers import Tokenizer
 
 QUICK = ("train", "--corpus", "corpus.txt", "--steps", "5", *SMALL)
@@ -106,3 +107,26 @@ def test_export_into_a_file_is_refused(folder: Path) -> None:
     done = run_cli(folder, "export", "checkpoint.pt", "--safetensors", "corpus.txt")
     assert done.returncode == 1
     assert "cannot be exported to corpus.txt" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer.json", "model.safetensors", "scores.safetensors"]
+)
+def test_pipe_in_an_exported_folder_ends_in_a_message(tmp_path: Path, name: str) -> None:
+    export_checkpoint(tmp_path, example_checkpoint())
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(CheckpointError, match="a pipe or a device, not a file"):
+        load_checkpoint(tmp_path)
+
+
+def test_export_writes_nothing_through_links_in_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "exported"
+    files = export_checkpoint(folder, example_checkpoint())
+    for path in files:
+        path.unlink()
+        (tmp_path / path.name).write_text("mine")
+        path.symlink_to(tmp_path / path.name)
+    assert export_checkpoint(folder, example_checkpoint()) == files
+    assert [(tmp_path / path.name).read_text() for path in files] == ["mine"] * len(files)
+    assert load_checkpoint(folder).coverage == example_checkpoint().coverage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping
@@ -44,6 +45,12 @@ def put(part: str, name: str | int, value: Any) -> Callable[[Data], None]:
     return change
 
 
+def made_of_the_same_numbers(weights: Data) -> Data:
+    """A model of any number of layers in a file with the numbers of one."""
+    numbers = torch.zeros(max(value.numel() for value in weights.values()))
+    return {name: numbers[: value.numel()].view(value.shape) for name, value in weights.items()}
+
+
 ONE = torch.zeros(1)
 
 
@@ -72,6 +79,7 @@ ONE = torch.zeros(1)
         put("weights", "norm.weight", torch.zeros(8, dtype=torch.int64)),
         put("weights", "norm.weight", [0.0] * 8),
         put("weights", "another.weight", torch.zeros(8)),
+        lambda data: data["weights"].update(made_of_the_same_numbers(data["weights"])),
         put("weights", 7, torch.zeros(8)),
         put("table", "vocab_size", 10**9),
         put("table", "query_ids", ONE.expand(10**12)),
@@ -80,6 +88,7 @@ ONE = torch.zeros(1)
         put("best", "loss", None),
         put("best", "step", -1),
         lambda data: data.pop("control"),
+        lambda data: data.update(version=torch.zeros(3)),
         lambda data: data.update(table=[]),
         lambda data: data.update(weights=None),
         lambda data: data.update(last=None),
@@ -172,9 +181,34 @@ def test_flipped_bit_in_a_tensor_is_found(path: Path) -> None:
         load_checkpoint(path)
 
 
+NESTED = b"".join(b"h%ch%c\x86q%c" % (n, n, n + 1) for n in range(60))
+"""A pair of pairs of pairs, whose hash takes 2 ** 60 steps."""
+COLLIDING = b"".join(
+    b"\x8a%c%bK\x01" % (size, (n * (2**61 - 1)).to_bytes(size, "little"))
+    for size, n in ((18, n) for n in range(100_000))
+)
+"""Whole numbers of one hash, each with a value."""
+STORAGE = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuM\x90\x01tQ"
+TENSOR = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE
+ENDLESS = b"(" + b"J\xff\xff\xff\x7f" * 500_000 + b"t"
+"""A shape whose size is a number of 15 million digits."""
+
+
 @pytest.mark.parametrize(
     "index",
     [
+        b"\x80\x02K\x01\x85q\x00" + NESTED + b"}h\x3cK\x01s.",
+        b"\x80\x02}(" + COLLIDING + b"u.",
+        TENSOR + b"K\x00" + ENDLESS + ENDLESS + b"tR.",
+        TENSOR + b"K\x00]]tR.",
+        TENSOR + b"\x8a\x09" + b"\xff" * 8 + b"\0K\x01\x85K\x01\x85tR.",
+        b"\x80\x02(((K\x01a.",
+        b"\x80\x02}(K\x01u.",
+        b"\x80\x02N(\x86.",
+        b"\x80\x02h\x07.",
+        b"\x80\x02NN.",
+        b"\x80\x02NQ.",
+        b"\x80\x02X\x18\0\0\0torch._utils._rebuild_ten)R.",
         b"\x80\x02r\xff\xff\xff\x7f.",  # a place in the memo that takes 16 GB
         b"\x80\x02X\xff\xff\xff\x7fabc.",  # a text of 2 GB
         b"\x80\x02ctorch\nFloatStorage\nJ\xff\xff\xff\x7f\x85R.",  # a storage of 8 GB
@@ -211,8 +245,9 @@ def test_file_of_another_kind_is_said_to_be_what_it_is(
         load_checkpoint(tmp_path / "x.pt")
 
 
-def test_device_and_folder_in_place_of_a_checkpoint_end_in_a_message(tmp_path: Path) -> None:
-    for place in (Path("/dev/zero"), Path("/dev/null"), tmp_path):
+def test_device_pipe_and_folder_in_place_of_a_checkpoint_end_in_a_message(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in (Path("/dev/zero"), Path("/dev/null"), tmp_path / "pipe", tmp_path):
         with pytest.raises(CheckpointError, match=str(place)):
             load_checkpoint(place)
 
@@ -230,6 +265,11 @@ def test_device_and_folder_in_place_of_a_checkpoint_end_in_a_message(tmp_path: P
         lambda data: data["last"]["optimizer"]["state"].pop(0),
         lambda data: data["last"]["optimizer"]["state"][0].update(exp_avg=torch.zeros(2)),
         lambda data: data["last"]["optimizer"]["state"][0].update(step="x"),
+        lambda data: data["last"]["model"].update(made_of_the_same_numbers(data["last"]["model"])),
+        lambda data: [
+            values.update(exp_avg_sq=values["exp_avg"])
+            for values in data["last"]["optimizer"]["state"].values()
+        ],
         lambda data: data["last"]["optimizer"]["state"][0].update(
             exp_avg_sq=data["last"]["optimizer"]["state"][0]["exp_avg"] * float("nan")
         ),

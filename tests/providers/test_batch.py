@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-from llmattn.errors import BadReply, ProviderError, ProviderRejected, ProviderUnavailable
+from llmattn.errors import BadReply, Forgotten, ProviderError, ProviderRejected, ProviderUnavailable
 from llmattn.providers.protocol import Reply
 from llmattn.rows import Row
 from llmattn.testing.faults import FaultPlan
@@ -16,6 +16,7 @@ from llmattn.testing.server import ScoreServer
 from support_providers import expected, make
 
 T = TypeVar("T")
+MARK = "0123456789abcdef"
 REQUESTS = [[Row(f"query{i}", ("the", "cat")), Row("ran", (f"dog{i}",))] for i in range(6)]
 
 
@@ -32,8 +33,8 @@ def run(server: ScoreServer, use: Callable[[Any], Awaitable[T]]) -> T:
     return asyncio.run(inside())
 
 
-def submit(server: ScoreServer) -> str:
-    batch_id: str = run(server, lambda provider: provider.submit_batch(REQUESTS))
+def submit(server: ScoreServer, mark: str = MARK) -> str:
+    batch_id: str = run(server, lambda provider: provider.submit_batch(REQUESTS, mark))
     return batch_id
 
 
@@ -106,9 +107,71 @@ def test_answers_to_other_requests_are_not_taken() -> None:
     assert not [answer for answer in answers if isinstance(answer, Reply)]
 
 
-def test_an_unknown_batch_is_an_error() -> None:
-    with ScoreServer() as server, pytest.raises(ProviderRejected, match="No such Batch"):
+def test_a_batch_that_the_server_does_not_know_is_forgotten() -> None:
+    with ScoreServer() as server, pytest.raises(Forgotten, match="batch_of_another"):
         run(server, lambda provider: provider.batch_status("batch_of_another"))
+
+
+def test_at_a_wrong_address_no_batch_is_forgotten() -> None:
+    async def ask(url: str) -> None:
+        provider: Any = make("openai", url)
+        try:
+            await provider.batch_status("batch_0")
+        finally:
+            await provider.aclose()
+
+    with ScoreServer() as server, pytest.raises(ProviderRejected, match="Is the base URL right"):
+        asyncio.run(ask(f"{server.origin}/elsewhere"))
+
+
+@pytest.mark.parametrize("kind", ["output_file_id", "error_file_id"])
+def test_answers_in_a_file_that_is_gone_are_forgotten(kind: str) -> None:
+    with ScoreServer(batch_end="expired") as server:
+        batch_id = submit(server)
+        until_ended(server, batch_id)
+        del server.batches.files[server.batches.batches[batch_id][kind]]
+        answers = collect(server, batch_id)
+    first, second = answers[:3], answers[3:]
+    gone, there = (first, second) if kind == "output_file_id" else (second, first)
+    assert all(isinstance(answer, Forgotten) for answer in gone)
+    assert not any(isinstance(answer, Forgotten) for answer in there)
+
+
+def test_a_batch_is_found_by_its_mark_on_whatever_page_it_is() -> None:
+    with ScoreServer(batch_page=2) as server:
+        batch_id = submit(server)
+        for number in range(5):
+            submit(server, f"other{number}")
+        assert run(server, lambda provider: provider.find_batch(MARK)) == batch_id
+        assert run(server, lambda provider: provider.find_batch("other3")) == "batch_4"
+
+
+def test_where_no_batch_is_found_none_can_come_of_the_file_that_was_sent() -> None:
+    with ScoreServer(batch_page=2) as server:
+        for number in range(3):
+            submit(server, f"other{number}")
+        batch_id = submit(server)
+        del server.batches.batches[batch_id]  # the request to begin it is still on its way
+        (sent,) = (name for name, called in server.batches.names.items() if MARK in called)
+        assert run(server, lambda provider: provider.find_batch(MARK)) is None
+        assert sent not in server.batches.files
+        assert len(server.batches.files) == 3
+
+
+@pytest.mark.parametrize("form", ["../../up{}", "a/b?c#{}", "%2e%2e%2f{}", "x{} y", "\u00e9{}"])
+def test_whatever_a_servers_id_is_it_is_one_part_of_a_path(form: str) -> None:
+    with ScoreServer(batch_id=form) as server:
+        batch_id = submit(server)
+        assert batch_id == form.format(0)
+        assert until_ended(server, batch_id) == "done"
+        answers = collect(server, batch_id)
+    assert all(isinstance(answer, Reply) for answer in answers)
+
+
+@pytest.mark.parametrize("form", ["..", ".", "", "\x1b[2J{}", "b" * 1000, "\ud800{}"])
+def test_an_id_that_no_path_can_hold_is_no_id(form: str) -> None:
+    with ScoreServer(batch_id=form) as server, pytest.raises(BadReply, match="gave no id"):
+        submit(server)
 
 
 def test_a_server_that_is_gone_is_an_error_of_ours() -> None:
@@ -121,7 +184,7 @@ def test_a_server_that_is_gone_is_an_error_of_ours() -> None:
 def test_a_batch_has_the_form_that_the_model_was_found_to_take() -> None:
     async def try_and_submit(provider: Any) -> str:
         await provider.score(REQUESTS[0])
-        batch_id: str = await provider.submit_batch(REQUESTS)
+        batch_id: str = await provider.submit_batch(REQUESTS, MARK)
         return batch_id
 
     with ScoreServer(refuse=("temperature",)) as server:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import traceback
+from base64 import b64encode
 
 import pytest
 from llmattn.errors import ConfigError, ProviderError
 from llmattn.rows import Row
+from llmattn.secrets import redact
 from llmattn.testing.faults import FaultPlan
 from llmattn.testing.server import ScoreServer
 from support_providers import KEY, NAMES, ask, make
+from support_trust import Seen, Stranger
 
 PASSWORD = "pass-word%2Fplanted"  # percent-encoded, as a URL has it
 PLANTED = (KEY, PASSWORD, "pass-word/planted")
@@ -65,6 +69,22 @@ def test_a_key_among_the_words_is_not_logged(name: str, caplog: pytest.LogCaptur
         ask(make(name, server.url), [Row(KEY, ("export", KEY))])
     assert "export" in caplog.text
     assert KEY not in caplog.text
+
+
+@every_plugin
+def test_an_echoed_password_is_hidden(name: str) -> None:
+    """A server may say in its error which credentials were wrong, as the header holds them."""
+
+    def echo(request: Seen) -> tuple[int, dict[str, str], bytes]:
+        sent = request.headers.partition("uthorization: ")[2].splitlines()[0]
+        return 400, {}, json.dumps({"error": {"message": f"no such user: {sent}"}}).encode()
+
+    with Stranger(echo) as server:
+        url = server.url.replace("://", f"://somebody:{PASSWORD}@")
+        with pytest.raises(ProviderError, match="no such user: Basic") as caught:
+            ask(make(name, url))
+    encoded = b64encode(b"somebody:pass-word/planted").decode()
+    assert not [secret for secret in (*PLANTED, encoded) if secret in redact(str(caught.value))]
 
 
 @every_plugin

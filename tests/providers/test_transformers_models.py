@@ -17,6 +17,7 @@ from llmattn_transformers.pieces import PieceEncoder
 from llmattn_transformers.provider import TransformersProvider
 from llmattn_transformers.settings import TransformersSettings
 from support_transformers import PIECES, provider_of, save_model
+from support_trust import Stranger
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -145,3 +146,15 @@ def test_the_plugin_is_found_and_needs_no_settings() -> None:
     registered = load_plugins().provider("transformers")
     assert registered.distribution == "llmattn-transformers"
     assert resolve(registered.settings, owner="transformers", options={}, environ={})
+
+
+def test_a_model_in_a_folder_is_loaded_without_a_word_to_anybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_model(tmp_path)
+    with Stranger() as hub:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        provider = provider_of(tmp_path)
+        asyncio.run(provider.score(prefix_rows(["the", "cat"])))
+        assert not hub.seen

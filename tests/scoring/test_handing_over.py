@@ -1,44 +1,18 @@
-"""Handing over batches: within limits, one process after the other, patiently."""
+"""Handing over batches: within limits, and patiently."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from llmattn.data.fill import stages_of
 from llmattn.data.pairs import PairCounts
-from llmattn.errors import CacheError, ProviderRejected
-from llmattn.scoring.batch import Batches, Handed
-from llmattn.scoring.options import ScoreChoice, ScoringOptions
-from llmattn.scoring.source import ScoreSource, open_source
+from llmattn.errors import ProviderRejected
+from llmattn.scoring.options import ScoringOptions
 from llmattn.testing.server import ScoreServer
-from support_scoring import assert_scored, some_rows
-
-ROWS = some_rows(12, 4)
-PRICED = ScoringOptions(quiet=True, price_in=1.0, price_out=4.0)
-
-
-@contextmanager
-def opened(
-    server: ScoreServer, folder: Path, scoring: ScoringOptions = PRICED, **settings: str
-) -> Iterator[tuple[ScoreSource, Batches]]:
-    """The provider `openai` with its batches, four pairs a request."""
-    options = {"base_url": server.url, "api_key": "sk-any-key", "model": "test-model"}
-    options |= {"pairs_per_request": "4", "timeout": "5", **settings}
-    choice = ScoreChoice(options=options, cache_dir=folder, scoring=scoring)
-    with open_source("openai", choice) as source:
-        yield source, Batches(source, folder)
-
-
-def pairs_of(handed: Handed) -> set[tuple[str, str]]:
-    if handed.pending is None:
-        return set()
-    rows = [row for request in handed.pending.requests for row in request]
-    return {(row.query, key) for row in rows for key in row.keys}
+from support_batches import ROWS, opened, pairs_of
+from support_scoring import assert_scored
 
 
 def test_one_pair_is_asked_ahead_counted_and_kept(tmp_path: Path) -> None:
@@ -105,25 +79,6 @@ def test_the_most_frequent_pairs_go_first_where_there_is_a_limit(tmp_path: Path)
         asked = {int(query[1:]) for query, _ in pairs_of(handed)} | {39}
         assert asked >= {39, 38}
         assert min(asked) >= 34
-
-
-def test_two_that_hand_over_at_once_hand_over_each_pair_once(tmp_path: Path) -> None:
-    with ScoreServer() as server, opened(server, tmp_path) as (_, one):
-        with opened(server, tmp_path) as (_, other), ThreadPoolExecutor(2) as threads:
-            first, second = threads.map(lambda batches: batches.submit([ROWS]), (one, other))
-        assert not pairs_of(first) & pairs_of(second)
-        assert len(pairs_of(first) | pairs_of(second)) in (46, 47)
-
-
-def test_a_hand_over_that_broke_off_is_told_with_the_file_to_remove(tmp_path: Path) -> None:
-    with ScoreServer() as server, opened(server, tmp_path) as (source, batches):
-        intent = tmp_path / "batches" / source.identity.namespace / "submitting.json"
-        intent.parent.mkdir(parents=True)
-        intent.write_text("{}")
-        with pytest.raises(CacheError, match=r"submitting\.json"):
-            batches.submit([ROWS])
-        intent.unlink()
-        assert batches.submit([ROWS]).pending
 
 
 def test_a_busy_server_is_asked_about_batches_again(tmp_path: Path) -> None:

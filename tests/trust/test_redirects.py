@@ -94,7 +94,11 @@ def test_a_list_of_models_that_is_sent_on_is_not_followed(stranger: Stranger) ->
 
 
 async def _submit(provider: Any) -> None:
-    await provider.submit_batch([ROWS])
+    await provider.submit_batch([ROWS], "mark")
+
+
+async def _find(provider: Any) -> None:
+    await provider.find_batch("mark")
 
 
 async def _status(provider: Any) -> None:
@@ -105,7 +109,7 @@ async def _collect(provider: Any) -> None:
     await provider.collect_batch("batch_1", [[Row("a", ("b",))]])
 
 
-@pytest.mark.parametrize("call", [_submit, _status, _collect])
+@pytest.mark.parametrize("call", [_submit, _find, _status, _collect])
 @pytest.mark.parametrize("status", STATUSES)
 def test_no_call_of_a_batch_is_sent_on(stranger: Stranger, call: Any, status: int) -> None:
     async def once(url: str) -> None:

@@ -174,6 +174,36 @@ def test_a_paid_provider_is_not_asked_without_ask(folder: Path, reader: str) -> 
         assert not server.log.requests
 
 
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stranger]:
+    """What stands for Hugging Face's hub."""
+    with Stranger(lambda request: (404, {}, b"")) as server:
+        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.url)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        yield server
+
+
+@pytest.mark.parametrize("reader", ["sample", "sample, asking", "eval", "show a text", "resume"])
+def test_no_checkpoint_has_a_model_fetched_that_a_variable_names_for_another_provider(
+    folder: Path, hub: Stranger, reader: str
+) -> None:
+    def change(data: dict[str, Any]) -> None:
+        data["scored"][0]["identity"].update(provider="transformers")
+        data["corpus"] = "corpus.txt"
+
+    path = altered(folder / "prefix.pt", change, folder / "fetching.pt")
+    words = [str(path) if word == "FILE" else word for word in READERS[reader]]
+    done = command(folder, *words, environ={**KEYS, "LLM_MODEL": "some/model"})
+    assert done.returncode == 1
+    assert "'some/model' (it is not on this machine)" in done.stderr
+    assert not hub.seen
+    if reader == "sample":  # the user's own word
+        assert command(folder, *words, "--model", "some/model").returncode == 1
+        assert hub.seen
+
+
 def test_no_checkpoint_says_that_a_provider_is_local(folder: Path, stranger: Stranger) -> None:
     """Asked without --ask are those whose installed class is local, whoever set them up."""
     path = planted(folder, "custom", "pair", stranger.url)

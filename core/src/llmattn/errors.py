@@ -15,6 +15,7 @@ LlmattnError
     ├── ProviderRejected   the provider will not do this; not tried again
     ├── TooLarge           the request is more than the model takes; asked in smaller ones
     ├── BadReply           an answer that holds no usable scores; asked again
+    ├── Forgotten          the server no longer has what was handed over to it
     └── DegenerateReplies  answers that are in shape but say nothing
 
 A message says what was wrong, where, and what to do next.
@@ -33,6 +34,7 @@ __all__ = [
     "ConfigError",
     "CorpusError",
     "DegenerateReplies",
+    "Forgotten",
     "LlmattnError",
     "MissingSetting",
     "PluginError",
@@ -162,6 +164,10 @@ class BadReply(ProviderError):
         super().__init__(message, usage=usage)
         self.cause = cause
         self.provisional = False
+
+
+class Forgotten(ProviderError):
+    """The server no longer has a batch, or its answers; what they have cost is not known."""
 
 
 class DegenerateReplies(ProviderError):

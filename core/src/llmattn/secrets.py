@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
-from urllib.parse import unquote_plus, urlsplit, urlunsplit
+from base64 import b64encode, urlsafe_b64encode
+from urllib.parse import quote, quote_plus, unquote_plus, urlsplit, urlunsplit
 
 __all__ = ["RedactingFilter", "Secret", "query_secrets", "redact", "strip_credentials"]
 
@@ -30,7 +32,7 @@ class Secret:
     def __init__(self, value: str) -> None:
         self._value = value
         if len(value) >= 4:
-            _known.add(value)
+            _known.update(_spellings(value))
 
     def reveal(self) -> str:
         """The string itself."""
@@ -49,6 +51,23 @@ class Secret:
 
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError("a secret cannot be pickled")
+
+
+def _spellings(value: str) -> set[str]:
+    """``value`` as texts hold it: as it is, escaped in Python and JSON, in a URL, in base64."""
+    data = value.encode("utf-8", "surrogatepass")
+    return {
+        value,
+        repr(value)[1:-1],
+        repr(f"{value}'\"")[1:-4],  # in a text with both quotes
+        json.dumps(value)[1:-1],
+        json.dumps(value, ensure_ascii=False)[1:-1],
+        quote(data),
+        quote(data, safe=""),
+        quote_plus(data),
+        b64encode(data).decode(),
+        urlsafe_b64encode(data).decode(),
+    }
 
 
 def redact(text: str) -> str:

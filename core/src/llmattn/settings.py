@@ -13,6 +13,7 @@ from attrs import frozen
 
 from llmattn.dotenv_file import find_dotenv, read_dotenv
 from llmattn.errors import ConfigError, MissingSetting
+from llmattn.paths import user_path
 from llmattn.secrets import Secret, redact, strip_credentials
 
 __all__ = [
@@ -93,6 +94,8 @@ class Stated:
 
     text: str
     origin: str
+    folder: Path | None = None
+    """Where a relative path starts from, if not from the working directory."""
 
 
 def stated(
@@ -113,7 +116,7 @@ def stated(
                     f"{owner}: {origin} holds ${{...}}, and nothing in a .env is expanded: write "
                     "the value itself there, or set the variable in the environment."
                 )
-            found[f.name] = Stated(environ[env].strip(), origin)
+            found[f.name] = Stated(environ[env].strip(), origin, _folder_of(environ, env))
     return found
 
 
@@ -139,9 +142,7 @@ def resolve(
                 f"{owner} needs its {name.replace('_', ' ')} ({f.metadata['help']}): "
                 f"{how} the option -o {owner}.{name}=..."
             )
-    values = {
-        name: _convert(fields[name].type, one.text, owner, one.origin) for name, one in said.items()
-    }
+    values = {name: _convert(fields[name].type, one, owner) for name, one in said.items()}
     try:
         return cls(**values)
     except (TypeError, ValueError) as error:
@@ -178,14 +179,27 @@ _MOST_NUMBER = 2**63
 """What files keep: an identity with a larger number could not be read again."""
 
 
-def _convert(kind: Any, text: str, owner: str, source: str) -> Any:
-    """``text`` as the type of a settings field."""
+def _folder_of(environ: Mapping[str, str], name: str) -> Path | None:
+    """The folder of the ``.env`` that holds a variable: what is relative in it means the same
+    wherever below it a command is run.
+    """
+    if isinstance(environ, Environment) and name in environ.from_file and environ.file:
+        return environ.file.parent
+    return None
+
+
+def _convert(kind: Any, said: Stated, owner: str) -> Any:
+    """What was said as the type of a settings field."""
     convert: Callable[[str], Any] = _kinds(kind)[0]
+    text = said.text
     try:
         if convert is bool:
             if text.lower() in _TRUE | _FALSE:
                 return text.lower() in _TRUE
             raise ValueError
+        if convert is Path:
+            path = user_path(text)
+            return said.folder / path if said.folder else path
         value = convert(text)
         if isinstance(value, (int, float)) and not abs(value) < _MOST_NUMBER:
             raise ValueError  # nan and inf too: identities hold plain numbers
@@ -193,7 +207,9 @@ def _convert(kind: Any, text: str, owner: str, source: str) -> Any:
     except ValueError:
         shown = "its value" if convert is Secret else repr(text)
         name = getattr(convert, "__name__", str(convert))
-        raise ConfigError(f"{owner}: {source} takes a value of type {name}, not {shown}.") from None
+        raise ConfigError(
+            f"{owner}: {said.origin} takes a value of type {name}, not {shown}."
+        ) from None
 
 
 def _kinds(kind: Any) -> list[Any]:

@@ -11,9 +11,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeVar, get_origin
 
 import attrs
+
+from llmattn.whole_files import open_file
 
 __all__ = ["build", "check_depth", "check_plain", "from_json", "from_toml", "lines_of", "read_json"]
 
@@ -48,7 +50,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 def from_json(text: str | bytes | memoryview, *, finite: bool = True) -> Any:
     """What JSON says. Raises ValueError for anything else, for a depth of more than MOST_DEPTH,
-    whole numbers of more than 64 bits, and numbers that are not finite, unless not ``finite``.
+    and for whole numbers of more than 64 bits and numbers that are not finite. Not ``finite``: the
+    latter two are floats, so that nonsense in one place does not hide what stands in another.
     """
     try:
         if not isinstance(text, str):
@@ -138,7 +141,7 @@ def build(kind: type[T], data: object, *, finite: bool = True) -> T:
     if not isinstance(data, Mapping):
         raise TypeError(f"{kind.__name__} is described by names and values")
     described: Any = kind
-    types = {field.name: str(field.type) for field in attrs.fields(described)}
+    types = {field.name: _written(field.type) for field in attrs.fields(described)}
     check_types(data, types, finite=finite)
     return kind(**data)
 
@@ -159,6 +162,13 @@ def check_types(data: Mapping[str, Any], types: Mapping[str, str], *, finite: bo
             raise ValueError(f"{name} is {value}")
         if isinstance(value, (list, tuple)) and not all(isinstance(v, str) for v in value):
             raise TypeError(f"{name} holds more than strings")
+
+
+def _written(kind: Any) -> str:
+    """A field's type as its class writes it, resolved (``attrs.resolve_types``) or not."""
+    if isinstance(kind, type) and get_origin(kind) is None:
+        return kind.__name__
+    return re.sub(r"\b(?:typing|collections\.abc)\.", "", str(kind))
 
 
 def _shown(value: object) -> str:
@@ -182,6 +192,11 @@ def _integer(text: str) -> int:
     return _integer_in_range(int(text) if len(text) < 25 else MOST_INTEGER + 1)
 
 
+def _number(text: str) -> int | float:
+    value = float(text)
+    return int(text) if abs(value) < MOST_INTEGER else value
+
+
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
@@ -191,12 +206,12 @@ def _finite(text: str) -> float:
 
 _JSON = {
     True: json.JSONDecoder(parse_int=_integer, parse_float=_finite, parse_constant=_finite),
-    False: json.JSONDecoder(parse_int=_integer),
+    False: json.JSONDecoder(parse_int=_number),
 }
 
 
 def _read(path: Path, most: int) -> bytes:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         data = file.read(most + 1)
     if len(data) > most:
         raise ValueError(f"it is larger than {most:,} bytes")

@@ -17,7 +17,7 @@ from llmattn.plugins import Plugins, load_plugins
 from llmattn.registry import Registered
 from llmattn.settings import addresses, environment, resolve, stated
 
-__all__ = ["compact_cache", "locate_cache", "open_cache", "verify_cache"]
+__all__ = ["cache_folder", "compact_cache", "locate_cache", "open_cache", "verify_cache"]
 
 _NO_OPTIONS: Mapping[str, str] = {}
 
@@ -62,6 +62,15 @@ def locate_cache(
     """
     registered, factory = _file_cache(name, "path")
     return factory.locate(_settings(registered, cache_dir, options))
+
+
+def cache_folder(cache: ScoreCache, *, cache_dir: Path | None = None) -> Path:
+    """Where everything lies that belongs beside ``cache``: the folder of its file; for a cache
+    that is none, that of the LMDB cache, which ``cache_dir`` may name.
+    """
+    if isinstance(cache, FileCache):
+        return cache.path.parent
+    return locate_cache(cache_dir=cache_dir).parent
 
 
 def verify_cache(

@@ -13,6 +13,7 @@ from llmattn.cache.exchange.transfer import TransferReport, contents, copy_into
 from llmattn.cache.open import compact_cache, locate_cache, open_cache, verify_cache
 from llmattn.cli.cache_options import CacheDir, CacheName, Json, find_namespace, opened
 from llmattn.cli.output import echo, echo_json
+from llmattn.cli.user_paths import user_paths
 from llmattn.errors import CacheError
 
 __all__ = ["register"]
@@ -25,11 +26,11 @@ _SHOWN_PROBLEMS = 20
 
 def register(app: typer.Typer) -> None:
     """Add the commands to ``llmattn cache``."""
-    app.command("export")(export)
-    app.command("import")(import_)
-    app.command()(merge)
-    app.command()(compact)
-    app.command()(verify)
+    app.command("export")(user_paths(export))
+    app.command("import")(user_paths(import_))
+    app.command()(user_paths(merge))
+    app.command()(user_paths(compact))
+    app.command()(user_paths(verify))
 
 
 def export(

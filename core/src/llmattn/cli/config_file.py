@@ -12,6 +12,7 @@ import typer
 from llmattn.cli.output import echo
 from llmattn.errors import ConfigError
 from llmattn.notices import notify
+from llmattn.paths import user_path
 from llmattn.scoring.secret_settings import without_secrets
 from llmattn.untrusted import from_toml
 
@@ -32,6 +33,7 @@ def reader(tables: Collection[str]) -> Callable[[typer.Context, Path | None], Pa
     def read(ctx: typer.Context, path: Path | None) -> Path | None:
         if path is None:
             return None
+        path = user_path(path)
         found = {key.replace("-", "_"): value for key, value in _parsed(path).items()}
         ctx.meta[_TABLES] = {
             name: found.pop(name) for name in tables if isinstance(found.get(name), dict)

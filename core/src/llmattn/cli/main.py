@@ -15,6 +15,7 @@ import typer
 from llmattn import __version__
 from llmattn.cli import cache, compare, evaluate, export, plan, plugins, sample, score, show, train
 from llmattn.cli.output import echo
+from llmattn.cli.user_paths import user_paths
 from llmattn.errors import LlmattnError
 from llmattn.notices import forget_told, notify
 from llmattn.printable import printable
@@ -47,15 +48,15 @@ def _root(
     pass
 
 
-app.command("plan")(plan.plan)
-app.command("score")(score.score)
-app.command("train")(train.train)
-app.command("sample")(sample.sample)
-app.command("compare")(compare.compare)
-app.command("show")(show.show)
-app.command("eval")(evaluate.evaluate)
-app.command("export")(export.export)
-app.command("plugins")(plugins.plugins)
+app.command("plan")(user_paths(plan.plan))
+app.command("score")(user_paths(score.score))
+app.command("train")(user_paths(train.train))
+app.command("sample")(user_paths(sample.sample))
+app.command("compare")(user_paths(compare.compare))
+app.command("show")(user_paths(show.show))
+app.command("eval")(user_paths(evaluate.evaluate))
+app.command("export")(user_paths(export.export))
+app.command("plugins")(user_paths(plugins.plugins))
 app.add_typer(cache.app, name="cache")
 
 

@@ -12,7 +12,7 @@ from attrs import evolve
 from llmattn.cli.build import Uses, command
 from llmattn.cli.output import echo
 from llmattn.data.config import TextConfig
-from llmattn.errors import ConfigError
+from llmattn.errors import ConfigError, DegenerateReplies
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
 from llmattn.options import ASKING, MODEL, TEXT
@@ -22,9 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llmattn.rows import Row
+    from llmattn.scoring.batch import Batches
     from llmattn.scoring.source import ScoreSource
 
 __all__ = ["score"]
+
+_LOST = (
+    "{} What its {:,} requests cost is not known, and they are free to be asked again: the same "
+    "command hands them over anew. If it was handed over with another key, set that one first: "
+    "each call with --batch looks for it."
+)
 
 
 @command(panels={MODEL: TEXT})
@@ -65,7 +72,6 @@ def score(
     """
     from llmattn.data.corpus import load_corpus
     from llmattn.data.corpus_fill import corpus_stages, fill_corpus
-    from llmattn.scoring.batch_files import batch_folder
     from llmattn.scoring.shard import Shard
     from llmattn.scoring.source import check_kinds, open_sources
 
@@ -89,7 +95,7 @@ def score(
             assert loaded  # without a corpus there is --probe
             if batch:
                 wanted = partial(corpus_stages, source, loaded, scores, block_size=size)
-                _batch(source, wanted, batch_folder(source.cache, scores))
+                _batch(source, wanted)
             else:
                 report = fill_corpus(source, loaded, scores, block_size=size, shard=shard)
                 who = f"[{shard.rank + 1} of {shard.world}] " if shard.world > 1 else ""
@@ -110,31 +116,17 @@ def _probe(source: ScoreSource) -> None:
         )
 
 
-def _batch(source: ScoreSource, wanted: Callable[[], list[list[Row]]], folder: Path) -> None:
+def _batch(source: ScoreSource, wanted: Callable[[], list[list[Row]]]) -> None:
     """Collect the batches that are done, and hand over what is still wanted."""
     from llmattn.scoring.batch import Batches
 
-    batches = Batches(source, folder)
-    running = 0
-    for pending in batches.pending():
-        status = batches.status(pending)
-        if status.state == "running":
-            running += 1
-            echo(
-                f"batch {pending.batch_id}: {status.completed:,} of {status.total:,} requests done"
-            )
-            continue
-        if status.message:
-            notify(f"batch {pending.batch_id}: {status.message}")
-        got = batches.collect(pending)
-        cost = f", ${got.usage.cost:.4f}" if source.price else ""
-        echo(
-            f"batch {got.batch_id} {got.state}: {got.scored:,} pairs kept, {got.failed:,} "
-            f"requests to ask again{cost}"
-        )
-        if got.trouble:
-            notify(f"batch {got.batch_id}: of these, for example: {got.trouble}")
-    handed = batches.submit(wanted())
+    batches = Batches(source)
+    with batches.alone():
+        batches.recover()
+        if _collect(source, batches):
+            return
+        handed = batches.submit(wanted())
+        under_way = batches.pending()
     if handed.pending:
         echo(
             f"batch {handed.pending.batch_id}: {len(handed.pending.requests):,} requests handed "
@@ -145,7 +137,47 @@ def _batch(source: ScoreSource, wanted: Callable[[], list[list[Row]]], folder: P
         echo(f"{handed.left:,} requests are not handed over: {why}")
     elif handed.pending:
         pass
-    elif running:
+    elif under_way:
         echo("Run the same command later to collect it.")
     else:
         echo("Everything is scored.")
+
+
+def _collect(source: ScoreSource, batches: Batches) -> bool:
+    """Keep what is there of each batch; whether the server has just forgotten one: the user may
+    have a way to it, so that nothing is handed over anew in the same breath.
+    """
+    forgotten = False
+    degenerate: DegenerateReplies | None = None
+    for pending in [*batches.lost(), *batches.pending()]:
+        name, status = f"batch {pending.batch_id}", batches.status(pending)
+        if status.state == "lost":
+            forgotten = forgotten or not pending.lost
+            if not pending.lost:
+                echo(f"{name} is lost: {_LOST.format(status.message, len(pending.requests))}")
+            continue
+        if status.state == "running":
+            echo(f"{name}: {status.completed:,} of {status.total:,} requests done")
+            continue
+        if status.message:
+            notify(f"{name}: {status.message}")
+        try:
+            got = batches.collect(pending)
+        except DegenerateReplies as error:
+            degenerate = degenerate or error
+            continue
+        cost = f", ${got.usage.cost:.4f}" if source.price else ""
+        echo(
+            f"{name} {got.state}: {got.scored:,} pairs kept, {got.failed:,} requests to ask "
+            f"again{cost}"
+        )
+        if got.gone:
+            echo(
+                f"{name}: the server no longer has the answers to {got.gone:,} of these requests; "
+                "what they cost is not known."
+            )
+        elif got.trouble:
+            notify(f"{name}: of these, for example: {got.trouble}")
+    if degenerate:
+        raise degenerate
+    return forgotten

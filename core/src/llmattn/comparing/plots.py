@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from llmattn.comparing.results import ArmResult, Results
 from llmattn.drawing import need_drawing
 from llmattn.errors import ConfigError
+from llmattn.whole_files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,7 +120,8 @@ def _draw_gains(axes: Axes, results: Results, baseline: str, colors: dict[str, s
 
 def _save(figure: Figure, path: Path) -> Path:
     try:
-        figure.savefig(path, dpi=150)
+        with replacing(path) as new:
+            figure.savefig(new, dpi=150, format="png")
     except (OSError, ValueError) as error:
         raise ConfigError(f"The picture cannot be written to {path}: {error}") from None
     return path

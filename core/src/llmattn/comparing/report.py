@@ -10,6 +10,7 @@ from llmattn.comparing.statistics import TRUSTED, Estimate, estimate
 from llmattn.errors import ConfigError
 from llmattn.printable import printable
 from llmattn.secrets import redact
+from llmattn.whole_files import replacing
 
 __all__ = ["as_json", "legend", "markdown", "table", "write_report"]
 
@@ -98,6 +99,7 @@ def write_report(results: Results, folder: Path) -> None:
     }
     try:
         for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
+            with replacing(folder / name) as new:
+                new.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"--out: {folder} cannot be written ({error.strerror}).") from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from attrs import frozen
 from llmattn.errors import ConfigError
 from llmattn.notices import notify
 from llmattn.untrusted import WRONG_DATA, build, read_json
+from llmattn.whole_files import replacing
 
 __all__ = ["FinishedRun", "RunStore", "make_folder", "settings_key"]
 
@@ -91,13 +91,11 @@ class RunStore:
     def keep(self, run: FinishedRun) -> None:
         """Write a run in one piece: a reader finds the whole file or none."""
         path = self.path(run.settings)
-        # The process in the name: two that finish the same run do not write into one file.
-        beside = path.with_suffix(f".{os.getpid()}.tmp")
         try:
             data = attrs.asdict(run)
             text = json.dumps({**data, "checksum": _checksum(data)}, indent=1)
-            beside.write_text(text + "\n", encoding="utf-8")
-            os.replace(beside, path)
+            with replacing(path) as new:
+                new.write_text(text + "\n", encoding="utf-8")
         except OSError as error:
             raise ConfigError(
                 f"The finished run cannot be written to {path} ({error.strerror}): make room, or "

@@ -10,6 +10,7 @@ from llmattn.comparing.store import make_folder
 from llmattn.data.tokenizer import PRESETS, count_words
 from llmattn.errors import ConfigError, CorpusError
 from llmattn.reading.files import read_text
+from llmattn.whole_files import open_file, replacing
 
 __all__ = ["first_words"]
 
@@ -33,8 +34,17 @@ def first_words(path: Path, words: int, folder: Path, *, preset: str = "words") 
     text = "".join(f"{line}\n" for line in kept).encode()
     try:
         # Processes that train may read it now, so what is there already is left alone.
-        if not target.exists() or target.read_bytes() != text:
-            target.write_bytes(text)
+        if not _holds(target, text):
+            with replacing(target) as new:
+                new.write_bytes(text)
     except OSError as error:
         raise ConfigError(f"--out: {target} cannot be written ({error.strerror}).") from None
     return target
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        with open_file(path) as file:
+            return file.read(len(content) + 1) == content
+    except OSError:
+        return False

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from llmattn.errors import CacheError
 from llmattn.untrusted import MOST_BYTES, WRONG_DATA, from_json
+from llmattn.whole_files import open_file
 
 __all__ = ["PackedScores", "entries", "key_digest", "open_packed", "write_packed"]
 
@@ -212,7 +213,7 @@ def _runs(lengths: NDArray[np.int64]) -> list[list[int]]:
 
 
 def _description(path: Path) -> dict[str, Any] | None:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         size = file.seek(0, os.SEEK_END)
         if size < _TAIL.size:
             return None
@@ -270,7 +271,7 @@ def _reopen(path: Path) -> PackedScores:
 
 def _checksum(path: Path, size: int) -> int:
     found = 0
-    with path.open("rb") as file:
+    with open_file(path) as file:
         while size > 0:
             portion = file.read(min(size, _PORTION))
             if not portion:

@@ -39,6 +39,8 @@ WORD = rf"\p{{Han}}\p{{M}}*|{_RUN}(?:['’]{_RUN})*"
 In the syntax of Oniguruma, which ``tokenizers`` reads."""
 MARK = (
     r"[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2]"
+    # \X would count the letters of all flags before each: time with the square of their number.
+    "|[\U0001f1e6-\U0001f1ff]{2}[\\p{M}\u200d\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]*"
     r"|(?=[^\w\s\p{Cc}\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff])\X"
 )
 """A mark that one can see, with all that combines with it: an emoji of several characters is one
@@ -120,8 +122,11 @@ class WordTokenizer:
 
     def encode_batch(self, lines: Sequence[str]) -> list[list[int]]:
         """:meth:`encode` of many lines, in parallel."""
-        encoded = self._tokenizer.encode_batch_fast(list(lines), add_special_tokens=False)
-        return [encoding.ids for encoding in encoded]
+        return [
+            encoding.ids
+            for portion in _portions(lines, 10_000)  # an encoding takes much more than its ids
+            for encoding in self._tokenizer.encode_batch_fast(portion, add_special_tokens=False)
+        ]
 
     def written(self, lines: Iterable[str]) -> Iterator[list[str]]:
         """The tokens of each line as written, with what stands before them, then the rest of

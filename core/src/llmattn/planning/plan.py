@@ -126,7 +126,7 @@ def make_pair_plan(
     for point in coverage_curve(pairs):
         rows = most_frequent(pairs, point.pairs).rows(vocabulary)
         missing = source.missing(rows)
-        usage = expected_usage(source.provider, missing)
+        usage = expected_usage(source.provider, source.unbatched(missing))
         points.append(
             PlanPoint(
                 share=point.share,
@@ -139,7 +139,8 @@ def make_pair_plan(
         )
     staged = Usage()
     for stage in tiers(pairs):
-        staged += expected_usage(source.provider, source.missing(stage.rows(vocabulary)))
+        missing = source.missing(stage.rows(vocabulary))
+        staged += expected_usage(source.provider, source.unbatched(missing))
     details = dict(source.identity.details)
     return Plan(
         provider=source.name,

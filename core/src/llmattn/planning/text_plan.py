@@ -104,7 +104,8 @@ class _Lacking:
 def _lacking(source: ScoreSource, rows: Sequence[Row]) -> _Lacking:
     """Of rows that are asked for together."""
     rows = merge_rows(rows)
-    return _Lacking(sum(len(row.keys) for row in rows), expected_usage(source.provider, rows))
+    usage = expected_usage(source.provider, source.unbatched(rows))
+    return _Lacking(sum(len(row.keys) for row in rows), usage)
 
 
 def _portions(

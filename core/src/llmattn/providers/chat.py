@@ -220,7 +220,7 @@ class ChatProvider(abc.ABC):
             cause, quote = Cause.REASONING, thoughts or completion.reasoning
         elif reason == "length":
             cause, detail = Cause.CUT, f"The reply was cut at its limit of {limit} tokens"
-            detail += f": {excerpt(answer)}"
+            detail += f": {excerpt(answer)}" if answer.strip() else ""
         elif not answer.strip():
             cause, quote = Cause.EMPTY, ""
         else:

@@ -9,6 +9,7 @@ from pathlib import Path
 from attrs import field, frozen, validators
 
 from llmattn.errors import CorpusError
+from llmattn.paths import user_path
 from llmattn.reading.files import read_text
 from llmattn.rows import Scope
 
@@ -84,7 +85,7 @@ def read_criteria(text: str, scope: Scope = Scope.PAIR) -> tuple[Criterion, ...]
     if names and all(name in built_in for name in names):
         found = [built_in[name] for name in names]
     else:
-        path = Path(text).expanduser()
+        path = user_path(text)
         if not os.path.exists(path):  # unlike Path.exists, never an error
             raise ValueError(
                 f"criteria {text!r} are neither among {', '.join(BUILT_IN)} nor a file with "

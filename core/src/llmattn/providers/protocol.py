@@ -93,7 +93,8 @@ class AttentionProvider(Protocol):
         ...
 
     async def score(self, rows: Sequence[Row]) -> Reply:
-        """Ask ONE request.
+        """Ask ONE request. Where finding out what a server takes needs another,
+        ``llmattn.allowance.one_more`` is called before that.
 
         Raises RateLimited, ProviderUnavailable, ProviderRejected or BadReply
         (``llmattn.errors``).
@@ -172,7 +173,8 @@ class Estimator(Protocol):
 class BatchStatus:
     """How far a batch is: ``completed`` of ``total`` requests."""
 
-    state: Literal["running", "done", "failed", "expired", "cancelled"]
+    state: Literal["running", "done", "failed", "expired", "cancelled", "lost"]
+    """``lost`` stands for a batch that the server does not know (Forgotten)."""
     completed: int = 0
     total: int = 0
     message: str = ""
@@ -183,26 +185,37 @@ class BatchStatus:
 class BatchProvider(Protocol):
     """A provider that takes many requests at once and answers later, usually at half price.
 
-    The three calls may come from different processes, days apart. They raise what
-    :meth:`AttentionProvider.score` raises.
+    The calls may come from different processes, days apart. They raise what
+    :meth:`AttentionProvider.score` raises. Each may be made again where its answer was lost.
     """
 
     def fits_batch(self, requests: Sequence[Sequence[Row]]) -> int:
         """How many of ``requests``, from the first, one batch takes. No network."""
         ...
 
-    async def submit_batch(self, requests: Sequence[Sequence[Row]]) -> str:
-        """Hand over ``requests``, no more than fit; gives the batch's id."""
+    async def submit_batch(self, requests: Sequence[Sequence[Row]], mark: str) -> str:
+        """Hand over ``requests``, no more than fit, under ``mark``, a word of letters and digits;
+        gives the batch's id. The caller makes sure that none was handed over under it before.
+        """
         ...
 
-    async def batch_status(self, batch_id: str) -> BatchStatus: ...
+    async def find_batch(self, mark: str) -> str | None:
+        """The id of the batch that was handed over under ``mark``. None: there is none, and none
+        can yet come of a hand-over that broke off.
+        """
+        ...
+
+    async def batch_status(self, batch_id: str) -> BatchStatus:
+        """How far it is. Raises Forgotten if the server has batches, but does not know this one."""
+        ...
 
     async def collect_batch(
         self, batch_id: str, requests: Sequence[Sequence[Row]]
     ) -> list[Reply | ProviderError]:
         """The answers, aligned with the ``requests`` that were submitted.
 
-        An error stands for each request that was not answered, or not usably; a batch that
-        ended early (expired, cancelled) still gives what was done.
+        An error stands for each request that was not answered, or not usably (Forgotten: the
+        server no longer has its answer); a batch that ended early (expired, cancelled) still
+        gives what was done.
         """
         ...

@@ -55,7 +55,7 @@ def read_reply(
 
 def excerpt(text: str, length: int = 200) -> str:
     """``text`` for a message: quoted, control characters escaped, without secrets, shortened."""
-    text = redact(text)
+    text = redact(text[: length + 4096])  # a key that begins within is hidden whole
     return repr(text if len(text) <= length else f"{text[:length]}...")
 
 

@@ -85,9 +85,13 @@ def _scan(text: str) -> tuple[JsonObject | None, int]:
         if start < 0:
             break
         end = start + 1
-        with suppress(ValueError, RecursionError):  # ValueError: also integers of 4,300 digits
+        try:
             found, end = decoder.raw_decode(text, start)
             after = end
+        except RecursionError:  # and so the next ones, each of which would take as long
+            break
+        except ValueError:  # also integers of 4,300 digits
+            pass
         start = text.find("{", end)
     return found, after
 

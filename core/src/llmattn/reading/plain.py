@@ -49,9 +49,10 @@ _IDLE_JOINER = re.compile(
 """Zero-width (non-)joiners that change no letter's shape and join no emoji."""
 
 _HAN = "\u2e80-\u2fdf\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_WORD = re.compile(  # a run that may be one word; Python has no class for letters and marks
-    f"[^\\s!-/:-@\\[-^`{{-\xbf\u2000-\u200b\u200e-\u2bff\u3000-\u303f{_HAN}\ufe30-\ufe6b"
-    "\uff01-\uff0f\U0001f000-\U0001faff]*"
+_WORD = re.compile(  # a run that may be one word, or one emoji of many parts; Python has no class
+    # for letters and marks
+    f"[^\\s!-&(-/:-@\\[-^`{{-\xa8\xaa-\xad\xaf-\xbf\u2000-\u200b\u200e-\u2018\u201a-\u20cf"
+    f"\u2100-\u218f\u3000-\u3029\u3030-\u303f{_HAN}\ufe30-\ufe6b\uff01-\uff0f]*"
 )
 _SPACE = re.compile(r"[^\S\n]*")
 
@@ -94,7 +95,9 @@ def check_runs(text: str, name: str) -> None:
     if found := long_run(text):
         start, end = found
         line = text.count("\n", 0, start) + 1
-        kind = "characters of white space" if text[start].isspace() else "letters"
+        is_sign = unicodedata.category(text[start]).startswith("S")
+        kind = "signs" if is_sign else "letters"
+        kind = "characters of white space" if text[start].isspace() else kind
         raise CorpusError(
             f"{name}: line {line} holds {end - start:,} or more {kind} in a row "
             f"({text[start : start + 20]!r}...), more than the {LONGEST_WORD:,} that a "

@@ -2,118 +2,157 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
+import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from llmattn.cache.open import locate_cache
-from llmattn.cache.protocol import FileCache, ScoreCache
 from llmattn.errors import CacheError
-from llmattn.locks import folder_lock
+from llmattn.locks import OwnedLock
+from llmattn.notices import notify
 from llmattn.rows import Row
-from llmattn.scoring.find_provider import settings_of
-from llmattn.scoring.options import ScoreChoice
 from llmattn.untrusted import WRONG_DATA, read_json
+from llmattn.whole_files import replacing
 
-__all__ = ["BatchFolder", "Pending", "batch_folder"]
+__all__ = ["BatchFolder", "Pending"]
 
 Requests = Sequence[Sequence[Row]]
 _MOST_BYTES = 1 << 30
 """Of one batch: all the words that it asks about."""
-_LONGEST_NAME = 200
-_INTENT = "submitting.json"
-"""Stands in the folder while a batch is being handed over."""
 
 
 @frozen
 class Pending:
-    """A batch that was handed over, as remembered on disk."""
+    """A batch, as remembered on disk from just before it is handed over until it is collected."""
 
-    batch_id: str
+    mark: str
+    """A word of ours, by which the server's batch is found again; it names the file, too: what
+    the server says never becomes part of a path.
+    """
     requests: tuple[tuple[Row, ...], ...]
     submitted: float
     """Seconds since the epoch."""
+    batch_id: str = ""
+    """The server's; empty until the server has answered the hand-over."""
+    lost: bool = False
+    """The server said that it has no such batch: its pairs are free."""
+    keeping: int | None = None
+    """Requests that the cache had counted before this batch was kept: there if a process died
+    while it did so.
+    """
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it was handed over and is still to be collected."""
+        return bool(self.batch_id) and not self.lost
+
+    @property
+    def pairs(self) -> int:
+        """Pairs that it holds."""
+        return sum(len(row.keys) for request in self.requests for row in request)
 
 
 class BatchFolder:
-    """One file a batch. Every method raises CacheError where the folder or a file is unusable."""
+    """The batches of one namespace, a file each. Every method raises CacheError where the folder
+    or a file is unusable.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._lock = OwnedLock(folder / "lock")
 
-    def pending(self) -> list[Pending]:
-        """Batches handed over and not yet collected, oldest first."""
-        found = [_read(path) for path in self._folder.glob("*.json") if path.name != _INTENT]
-        return sorted(found, key=lambda pending: pending.submitted)
+    def all(self) -> list[Pending]:
+        """Whatever is remembered, oldest first."""
+        found = [_read(path) for path in self._paths()]
+        return sorted((p for p in found if p), key=lambda pending: pending.submitted)
+
+    def stamp(self) -> frozenset[tuple[str, int, int]]:
+        """Differs once anything in the folder does; empty if nothing is remembered."""
+        found = set()
+        for path in self._paths():
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                continue
+            found.add((path.name, stat.st_mtime_ns, stat.st_size))
+        return frozenset(found)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Hand over one after the other: another process waits here until this one is done.
-
-        Raises CacheError if a process died while it was handing over.
-        """
+        """One process hands over or collects at a time: another waits here, and says for whom."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock.acquire(_wait)
         except OSError as error:
             raise self._unwritable(error) from None
-        with folder_lock(self._folder, alone=True):
-            intent = self._folder / _INTENT
-            if intent.exists():
-                raise CacheError(
-                    "An earlier batch may have been handed over just before its process died: "
-                    f"look for it in the provider's console, then remove {intent}."
-                )
+        try:
+            for leftover in self._folder.glob("*.tmp"):
+                leftover.unlink(missing_ok=True)
             yield
+        finally:
+            self._lock.release()
 
-    def begin(self, requests: Requests) -> None:
-        """Note, before money is owed, that ``requests`` are being handed over: a crash in
-        between is told, not lost.
-        """
-        self._write(_INTENT, "", requests)
+    def path(self, pending: Pending) -> Path:
+        """The file that remembers it."""
+        return self._folder / f"{pending.mark}.json"
 
-    def give_up(self) -> None:
-        """Nothing was handed over after :meth:`begin`."""
-        (self._folder / _INTENT).unlink()
+    def find(self, pending: Pending) -> Pending | None:
+        """The same as it is now; None if it is not remembered any more."""
+        return _read(self.path(pending))
 
-    def add(self, batch_id: str, requests: Requests) -> Pending:
-        """Remember a batch that was handed over after :meth:`begin`."""
-        submitted = self._write(_name(batch_id), batch_id, requests)
-        self.give_up()
-        return Pending(batch_id, tuple(map(tuple, requests)), submitted)
+    def begin(self, requests: Requests) -> Pending:
+        """Note, before money is owed, that ``requests`` are being handed over."""
+        taken = tuple(map(tuple, requests))
+        return self.keep(Pending(secrets.token_hex(16), taken, time.time()))
+
+    def keep(self, pending: Pending) -> Pending:
+        """Remember it as it is now; the file is whole or not there."""
+        data = {
+            "mark": pending.mark,
+            "batch_id": pending.batch_id,
+            "submitted": pending.submitted,
+            "lost": pending.lost,
+            "keeping": pending.keeping,
+            "requests": [
+                [[row.query, row.keys, row.context] for row in request]
+                for request in pending.requests
+            ],
+        }
+        try:
+            with replacing(self.path(pending)) as new, new.open("w", encoding="utf-8") as file:
+                json.dump(data, file)
+        except OSError as error:
+            raise self._unwritable(error) from None
+        return pending
+
+    def change(self, pending: Pending, **changes: Any) -> Pending:
+        """Remember what has become of it."""
+        return self.keep(evolve(pending, **changes))
 
     def forget(self, pending: Pending) -> None:
-        """The batch was collected."""
-        (self._folder / _name(pending.batch_id)).unlink()
-
-    def _write(self, name: str, batch_id: str, requests: Requests) -> float:
-        """Write JSON so that the file is whole or not there; gives the time written."""
-        now = time.time()
-        plain = [[[row.query, row.keys, row.context] for row in request] for request in requests]
-        path = self._folder / name
-        temporary = path.with_suffix(".tmp")
+        """Nothing is to be done about it any more."""
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                json.dump({"batch_id": batch_id, "submitted": now, "requests": plain}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
+            self.path(pending).unlink(missing_ok=True)
         except OSError as error:
             raise self._unwritable(error) from None
-        return now
+
+    def _paths(self) -> list[Path]:
+        return list(self._folder.glob("*.json"))
 
     def _unwritable(self, error: OSError) -> CacheError:
         return CacheError(
             f"The batch cannot be remembered in {self._folder} ({error.strerror}): make it "
             "writable, or name another folder with --cache-dir."
         )
+
+
+def _wait(owner: str) -> None:
+    notify(f"The batches are in the hands of {owner}: waiting until it is done.")
 
 
 def _row(query: Any, keys: Any, context: Any) -> Row:
@@ -123,30 +162,23 @@ def _row(query: Any, keys: Any, context: Any) -> Row:
     return Row(query, tuple(keys), tuple(context))
 
 
-def _name(batch_id: str) -> str:
-    """The name of a batch's file. The server chose the id, and must not choose a place by it."""
-    plain = quote(batch_id, safe="")
-    if len(plain) > _LONGEST_NAME or f"{plain}.json" == _INTENT:
-        plain = hashlib.sha256(batch_id.encode()).hexdigest()
-    return f"{plain}.json"
-
-
-def _read(path: Path) -> Pending:
+def _read(path: Path) -> Pending | None:
+    """What a file says; None if it is gone: another process has just collected the batch."""
     try:
         data = read_json(path, most=_MOST_BYTES)
-        if _name(str(data["batch_id"])) != path.name:
-            raise ValueError("it names another batch than the file's name does")
-        requests = tuple(tuple(_row(*row) for row in request) for request in data["requests"])
-        return Pending(str(data["batch_id"]), requests, float(data["submitted"]))
+        if data["mark"] != path.stem:
+            raise ValueError("it tells of another batch than its name does")
+        return Pending(
+            mark=path.stem,
+            requests=tuple(tuple(_row(*row) for row in request) for request in data["requests"]),
+            submitted=float(data["submitted"]),
+            batch_id=str(data["batch_id"]),
+            lost=bool(data["lost"]),
+            keeping=None if data["keeping"] is None else int(data["keeping"]),
+        )
+    except FileNotFoundError:
+        return None
     except (OSError, *WRONG_DATA) as error:
         raise CacheError(
             f"{path} does not describe a batch ({error}); move it away to go on."
         ) from None
-
-
-def batch_folder(cache: ScoreCache, choice: ScoreChoice) -> Path:
-    """Where batches are remembered: beside the cache's file, or where the default one has its."""
-    if isinstance(cache, FileCache):
-        return cache.path.parent
-    given = settings_of("lmdb", choice.settings)
-    return locate_cache(cache_dir=choice.cache_dir, options=given).parent

@@ -51,21 +51,32 @@ class Budget:
         self._reserved_requests += 1
         return cost
 
-    def release(self, reserved: float) -> None:
-        """Give back a reservation whose request was not sent."""
+    def reserve_one_more(self) -> None:
+        """Set aside another request for an answer that takes several; raises BudgetExceeded."""
+        if not self._fits(0.0):
+            raise BudgetExceeded(
+                f"No more than the {self.max_requests} requests allowed are sent, and the provider "
+                "takes more of them to find out what it is to be asked: raise --max-requests."
+            )
+        self._reserved_requests += 1
+
+    def release(self, reserved: float, requests: int = 1) -> None:
+        """Give back a reservation, of so many ``requests``."""
         self._reserved_cost = max(0.0, self._reserved_cost - reserved)
-        self._reserved_requests -= 1
+        self._reserved_requests -= requests
         settled, self._settled = self._settled, None
         if settled:
             settled.set()
 
-    def settle(self, reserved: float, usage: Usage) -> Usage:
-        """Exchange a reservation for what was billed; gives ``usage`` with its cost."""
+    def settle(self, reserved: float, usage: Usage, requests: int = 1) -> Usage:
+        """Exchange a reservation, of so many ``requests``, for what was billed; gives ``usage``
+        with its cost.
+        """
         cost = usage.cost or (self.price.of(usage) if self.price else 0.0)
         requests = max(1, usage.requests)  # a form of it may have been refused first
         billed = Usage(requests, usage.prompt_tokens, usage.completion_tokens, cost)
         self.spent += billed
-        self.release(reserved)
+        self.release(reserved, requests)
         return billed
 
     def _fits(self, cost: float) -> bool:

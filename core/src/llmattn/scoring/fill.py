@@ -236,7 +236,7 @@ class Fill:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(retry.RETRIED),
             wait=retry.pause,
-            stop=lambda state: self._is_final(patience.ends(state, self._sender.proven)),
+            stop=lambda state: self._is_final(state, patience),
             sleep=lambda seconds: sleep(seconds, self.halted),
             before_sleep=self._before_retry,
             reraise=True,
@@ -244,9 +244,11 @@ class Fill:
         unusable: list[Row] = await retrying(again)
         return unusable
 
-    def _is_final(self, tried_enough: bool) -> bool:
+    def _is_final(self, state: RetryCallState, patience: retry.Patience) -> bool:
         """Whether a failed request is given up."""
-        return tried_enough or self.halted.is_set() or self._bad_in_a_row >= BAD_IN_A_ROW
+        tried_enough = patience.ends(state, self._sender.proven)
+        spent = self._tally.spent and not self._sender.proven
+        return tried_enough or spent or self.halted.is_set() or self._bad_in_a_row >= BAD_IN_A_ROW
 
     async def _send(self, request: Request) -> list[Row]:
         """Send once, and keep what came back; gives the rows that were unusable."""
@@ -254,6 +256,9 @@ class Fill:
             reply = await self._sender.send(request, self)
         except (BadReply, TooLarge) as error:
             self._note(error)
+            raise
+        except ProviderUnavailable as error:
+            self._tally.note_fault(error)
             raise
         if reply is None:
             return list(request)

@@ -67,6 +67,11 @@ class ScoringOptions:
         at_least=0,
         at_most=1,
     )
+    ask_batched: bool = option(
+        False,
+        help="Ask also for what a batch under way will answer: it is then paid twice.",
+        panel=LIMITS,
+    )
     quiet: bool = False
     """No progress bar."""
     ask: bool = True

@@ -22,6 +22,8 @@ class FillReport:
     """Pairs that the cache had."""
     scored: int = 0
     """Pairs asked for and kept in this run."""
+    batched: int = 0
+    """Pairs that a batch under way will answer, so that they were not asked for."""
     requests_planned: int = 0
     """Requests that it takes if every reply is usable."""
     usage: Usage = field(factory=Usage)
@@ -42,8 +44,8 @@ class FillReport:
 
     @property
     def left(self) -> int:
-        """Pairs still unknown."""
-        return self.pairs - self.cached - self.scored
+        """Pairs still unknown, and with no batch."""
+        return self.pairs - self.cached - self.scored - self.batched
 
     def __add__(self, other: FillReport) -> FillReport:
         return FillReport(
@@ -51,6 +53,7 @@ class FillReport:
             pairs=self.pairs + other.pairs,
             cached=self.cached + other.cached,
             scored=self.scored + other.scored,
+            batched=self.batched + other.batched,
             requests_planned=self.requests_planned + other.requests_planned,
             usage=self.usage + other.usage,
             retries=self.retries + other.retries,

@@ -67,11 +67,11 @@ class Patience:
         return self._failures[kind] >= most
 
 
-async def patiently(call: Callable[[], Awaitable[T]], *, repeatable: bool, max_wait: float) -> T:
+async def patiently(call: Callable[[], Awaitable[T]], *, max_wait: float) -> T:
     """Await ``call()``, again after rate limits and server faults, waiting as long as told, but
     no longer than ``max_wait`` seconds.
 
-    ``repeatable``: doing it twice does no harm; else a call whose answer was lost is final.
+    Doing it twice does no harm.
     """
     patience = Patience()
 
@@ -81,9 +81,7 @@ async def patiently(call: Callable[[], Awaitable[T]], *, repeatable: bool, max_w
     def again(error: BaseException) -> bool:
         if (getattr(error, "retry_after", None) or 0.0) > max_wait:
             return False
-        if isinstance(error, ProviderUnavailable):
-            return repeatable or not error.billed
-        return isinstance(error, RateLimited)
+        return isinstance(error, (RateLimited, ProviderUnavailable))
 
     def wait(state: RetryCallState) -> float:
         told: float | None = getattr(_error(state), "retry_after", None)

@@ -87,7 +87,7 @@ class Scorer:
         finally:
             self._running.discard(fill)
         report.stopped = fill.stopped
-        report.trouble = fill.trouble if report.left and not fill.stopped else None
+        report.trouble = fill.trouble if report.left and not (fill.stopped or fill.error) else None
         self._on_progress(report)
         if fill.error:
             raise fill.error

@@ -10,9 +10,11 @@ import anyio
 import numpy as np
 from attrs import evolve
 
+from llmattn.allowance import allowed_by
 from llmattn.causes import Cause
 from llmattn.errors import (
     BadReply,
+    BudgetExceeded,
     LlmattnError,
     ProviderError,
     ProviderUnavailable,
@@ -90,18 +92,28 @@ class Sender:
                 self.budget.release(reserved)
                 return None
             billed: Usage | None = None  # not known: it is taken at the estimate
-            requests = 1
+            requests = claimed = 1
+
+            def one_more() -> None:
+                nonlocal claimed
+                self.budget.reserve_one_more()
+                claimed += 1
+
             try:
                 self._before_asking()
-                reply = await self.provider.score(request)
+                with allowed_by(one_more):
+                    reply = await self.provider.score(request)
                 billed, requests = _told(reply.usage), reply.usage.requests
             except ProviderError as error:
                 billed, requests = _billed(error), error.requests
                 self._slow_down(error, sent, run)
                 raise
+            except BudgetExceeded:
+                billed = Usage()  # what was sent until then was refused
+                raise
             finally:
-                usage = evolve(billed or self._estimate(request), requests=max(1, requests))
-                run.paid(self.budget.settle(reserved, usage))
+                usage = evolve(billed or self._estimate(request), requests=max(claimed, requests))
+                run.paid(self.budget.settle(reserved, usage, claimed))
             if not (self._may_be_silent or _says_something(reply)):
                 raise BadReply(
                     f"{self.name}: {Cause.SCORES.sentence}. {Cause.SCORES.advice(self.name)}",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 import attrs
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from llmattn.cache.open import open_cache
+from llmattn.cache.open import cache_folder, open_cache
 from llmattn.cache.protocol import ScoreCache
 from llmattn.errors import BadReply, BudgetExceeded, ConfigError, LlmattnError, PluginError
 from llmattn.identity import Identity
@@ -21,12 +22,14 @@ from llmattn.plugins import Plugins, load_plugins
 from llmattn.providers.prices import Price, price_of
 from llmattn.providers.protocol import (
     AttentionProvider,
+    BatchProvider,
     Estimator,
     LocalProvider,
     NeedsText,
     OwnServer,
 )
 from llmattn.rows import Row, Scores
+from llmattn.scoring.batch_files import BatchFolder
 from llmattn.scoring.budget import Budget
 from llmattn.scoring.find_provider import (
     assign_options,
@@ -37,10 +40,12 @@ from llmattn.scoring.find_provider import (
 from llmattn.scoring.limiter import AdaptiveLimiter
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.permission import Permission
+from llmattn.scoring.planner import merge_rows
 from llmattn.scoring.progress import ScoringProgress, describe
 from llmattn.scoring.quality import Trial
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.scorer import Scorer
+from llmattn.scoring.under_way import UnderWay, handed_over
 from llmattn.scoring.unknown import missing_rows
 from llmattn.scoring.work import Work, work_of
 from llmattn.settings import environment
@@ -68,7 +73,8 @@ class ScoreSource:
     ``addresses``: those that the provider asks and that are not its own defaults, each with where
     it comes from; they are told before the first request.
     The provider lives on one event loop of its own for as long as the source is open, so its
-    connections are reused by every call.
+    connections are reused by every call. ``batches``: the folder in which batches of all
+    namespaces are remembered; what one of them will answer is not asked for meanwhile.
     """
 
     def __init__(
@@ -78,6 +84,7 @@ class ScoreSource:
         cache: ScoreCache,
         options: ScoringOptions = ScoringOptions(),
         addresses: Sequence[tuple[str, str]] = (),
+        batches: Path | None = None,
     ) -> None:
         self.name = name
         self._addresses = tuple(addresses)
@@ -90,6 +97,11 @@ class ScoreSource:
         self.price = self._find_price()
         self.budget = self._make_budget()
         self.permission = self._make_permission()
+        self.batches: BatchFolder | None = None
+        if batches is not None and isinstance(provider, BatchProvider):
+            self.batches = BatchFolder(batches / self.identity.namespace)
+        self._under_way = UnderWay(self.batches) if self.batches else None
+        self._told: set[str] = set()
         self._closed = False
         self._starting = threading.Lock()
         self._portal_manager: Any = None
@@ -105,7 +117,26 @@ class ScoreSource:
 
     def work(self, rows: Sequence[Row]) -> Work:
         """How much ``rows`` are, and what the cache lacks of them; asks nothing."""
-        return work_of(self.provider, self.cache, rows)
+        return work_of(
+            self.provider, self.cache, rows, self.unbatched if self.options.ask else list
+        )
+
+    def unbatched(self, missing: Sequence[Row]) -> list[Row]:
+        """Of rows that the cache lacks, what no batch under way will answer, unless the options
+        say to ask all the same. Such a batch is told, once.
+        """
+        if self.options.ask_batched or not self._under_way:
+            return list(missing)
+        free, holders = self._under_way.apart(missing)
+        for pending in holders:
+            if pending.mark not in self._told and self.options.max_requests != 0:
+                self._told.add(pending.mark)
+                notify(
+                    f"{self.name}: {pending.pairs:,} pairs are with {handed_over(pending)}; they "
+                    "are not asked, and paid, a second time. `llmattn score --batch` collects its "
+                    "answers; --ask-batched asks for them all the same."
+                )
+        return free
 
     def fill(
         self, rows: Sequence[Row], beside: FillReport | None = None, *, planned: int = 0
@@ -124,6 +155,10 @@ class ScoreSource:
             return self.unasked(self.work(rows))
         if beside is None and not self.permission.free:
             self.permission.ask(self.work(rows))
+        rows, batched = self._without_batched(rows)
+        if batched.batched and not rows:
+            return batched
+        beside = beside + batched if beside else batched
         portal, scorer = self._start()
         report = FillReport(requests_planned=planned)
         with self.showing(beside):
@@ -134,15 +169,34 @@ class ScoreSource:
                 notify("Stopping: answers under way are awaited for 5 seconds.")
                 portal.call(scorer.stop, "interrupted", _GRACE)
                 future.result()
-                self._tell_end(beside + report if beside else report)
+                self._tell_end(beside + report)
                 raise
             except LlmattnError:
-                self._tell_end(beside + report if beside else report)
+                self._tell_end(beside + report)
                 raise
         if report.stopped and not self.permission.is_users:
-            self._tell_end(beside + report if beside else report)
+            self._tell_end(beside + report)
             raise BudgetExceeded(f"{self.name}: {report.stopped}")
-        return report
+        return report + batched
+
+    def _without_batched(self, rows: Sequence[Row]) -> tuple[Sequence[Row], FillReport]:
+        """What is to be asked, where batches under way will answer some of ``rows``, and a report
+        of the others.
+        """
+        if self.options.ask_batched or not self._under_way:
+            return rows, FillReport()
+        wanted = merge_rows(rows)
+        missing = self.missing(wanted)
+        free = self.unbatched(missing)
+        pairs, lacking, left = (sum(len(row.keys) for row in r) for r in (wanted, missing, free))
+        if left == lacking:
+            return rows, FillReport()
+        return free, FillReport(
+            rows=len(wanted) - len(free),
+            pairs=pairs - left,
+            cached=pairs - lacking,
+            batched=lacking - left,
+        )
 
     @contextmanager
     def showing(self, beside: FillReport | None = None) -> Iterator[None]:
@@ -204,6 +258,8 @@ class ScoreSource:
         """One line on what a run did and cost."""
         text = f"{self.name}: {report.pairs:,} pairs, {report.cached:,} cached, "
         text += f"{report.scored:,} scored now"
+        if report.batched:
+            text += f", {report.batched:,} with a batch under way"
         if report.left:
             text += f", {report.left:,} left"
         if report.usage.requests and not self.local:
@@ -379,8 +435,9 @@ def open_sources(
                 create=choice.scoring.ask,
             )
             try:
+                batches = cache_folder(store, cache_dir=choice.cache_dir) / "batches"
                 source = ScoreSource(
-                    each.name, built.provider, store, choice.scoring, built.addresses
+                    each.name, built.provider, store, choice.scoring, built.addresses, batches
                 )
                 sources.append(source)
             except BaseException:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 from llmattn.causes import Cause
-from llmattn.errors import BadReply, ProviderError, ProviderRejected, TooLarge
+from llmattn.errors import (
+    BadReply,
+    ProviderError,
+    ProviderRejected,
+    ProviderUnavailable,
+    TooLarge,
+)
 
 __all__ = ["Tally"]
 
@@ -30,6 +36,16 @@ class Tally:
         self._causes[cause] += 1
         self._said[cause] = error
 
+    def note_fault(self, error: ProviderUnavailable) -> None:
+        """Count a server's fault, unless it says that it is busy, or none heard the request."""
+        if error.reached and not error.busy:
+            self.requests += error.requests
+
+    @property
+    def spent(self) -> bool:
+        """Whether a provider that has never given usable scores has had all its requests."""
+        return self.requests >= MOST_REQUESTS
+
     @property
     def hopeless(self) -> bool:
         """Whether a provider that has never given usable scores is asked no more."""
@@ -37,7 +53,7 @@ class Tally:
             times >= MOST_OF_ONE_CAUSE and cause is not None and not cause.of_model
             for cause, times in self._causes.items()
         )
-        return repeated or self.requests >= MOST_REQUESTS
+        return repeated or self.spent
 
     @property
     def of_model(self) -> bool:

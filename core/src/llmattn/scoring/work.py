@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from attrs import frozen
 
@@ -27,6 +27,8 @@ class Work:
     rows: int = 0
     pairs: int = 0
     cached: int = 0
+    batched: int = 0
+    """Pairs that a batch under way will answer."""
     expected: Usage = Usage()
     most: Usage = Usage()
 
@@ -35,27 +37,42 @@ class Work:
             self.rows + other.rows,
             self.pairs + other.pairs,
             self.cached + other.cached,
+            self.batched + other.batched,
             self.expected + other.expected,
             self.most + other.most,
         )
 
     @property
     def lacking(self) -> int:
-        """Pairs that the cache does not have."""
-        return self.pairs - self.cached
+        """Pairs that are to be asked for."""
+        return self.pairs - self.cached - self.batched
 
     def report(self) -> FillReport:
         """The same as what a fill counts, before anything is asked."""
-        return FillReport(self.rows, self.pairs, self.cached, 0, self.expected.requests)
+        return FillReport(
+            rows=self.rows,
+            pairs=self.pairs,
+            cached=self.cached,
+            batched=self.batched,
+            requests_planned=self.expected.requests,
+        )
 
 
-def work_of(provider: AttentionProvider, cache: ScoreCache, rows: Sequence[Row]) -> Work:
-    """Count ``rows``. Nothing is sent. Raises CacheError."""
+def work_of(
+    provider: AttentionProvider,
+    cache: ScoreCache,
+    rows: Sequence[Row],
+    unbatched: Callable[[Sequence[Row]], list[Row]] = list,
+) -> Work:
+    """Count ``rows``; ``unbatched`` leaves out what a batch will answer. Nothing is sent. Raises
+    CacheError.
+    """
     wanted = merge_rows(rows)
     missing = missing_rows(cache, provider, wanted)
-    pairs, lacking = (sum(len(row.keys) for row in each) for each in (wanted, missing))
-    expected, most = expected_and_most(provider, missing)
-    return Work(len(wanted), pairs, pairs - lacking, expected, most)
+    free = unbatched(missing)
+    pairs, lacking, left = (sum(len(row.keys) for row in each) for each in (wanted, missing, free))
+    expected, most = expected_and_most(provider, free)
+    return Work(len(wanted), pairs, pairs - lacking, lacking - left, expected, most)
 
 
 def fresh_rows(stages: Iterable[Sequence[Row]]) -> Iterator[list[Row]]:

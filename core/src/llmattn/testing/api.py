@@ -89,6 +89,14 @@ class ServerOptions:
     """How many requests about files and batches are answered with 503 first."""
     batch_end: str = "completed"
     """``completed``, ``expired`` (half of it done), ``failed`` or ``cancelled``."""
+    batch_id: str = "batch_{}"
+    """The form of the ids; ``{}`` stands for a number."""
+    batch_page: int = 100
+    """How many batches or files a page of a list has at most."""
+    batch_unanswered: int = 0
+    """How many batches are begun, and the connection dropped in place of an answer."""
+    batch_latency: float = 0.0
+    """Seconds between beginning a batch and the answer."""
 
 
 @define

@@ -5,38 +5,54 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 from attrs import Factory, define
 
 from llmattn.testing.api import Answer, RequestLog, ServerOptions, answer, error
 
-__all__ = ["BatchStore"]
+__all__ = ["UNANSWERED", "BatchStore"]
+
+UNANSWERED = Answer(0, b"")
+"""Stands for a connection that is dropped."""
 
 
 @define
 class BatchStore:
-    """The files that were uploaded or produced, and the batches, by id."""
+    """The files that were uploaded or produced, and the batches, by id. A test may take some
+    away, as a server does after a time.
+    """
 
     files: dict[str, bytes] = Factory(dict)
+    names: dict[str, str] = Factory(dict)
+    """What the files are called."""
     batches: dict[str, dict[str, Any]] = Factory(dict)
+    begun: int = 0
+    """Batches that were ever begun."""
+    _kept: int = 0
     _polls: dict[str, int] = Factory(dict)
     _refused: int = 0
+    _unanswered: int = 0
 
     def handle(
         self,
         method: str,
-        path: str,
+        target: str,
         headers: Mapping[str, str],
         body: bytes,
         options: ServerOptions,
         log: RequestLog,
     ) -> Answer | None:
         """The answer to a request below ``/v1/files`` or ``/v1/batches``, or None."""
+        path, _, query = target.partition("?")
         kind, _, rest = path.removeprefix("/v1/").partition("/")
         name, _, action = rest.partition("/")
+        name = unquote(name)
         if kind in ("files", "batches") and self._refused < options.batch_busy:
             self._refused += 1
             return error(503, "The server is busy.")
+        if method == "GET" and not name and kind in ("files", "batches"):
+            return self._list(kind, dict(parse_qsl(query)), options)
         if kind == "files":
             return self._file(method, name, action, headers, body)
         if kind == "batches":
@@ -50,7 +66,8 @@ class BatchStore:
             parts = _multipart(headers.get("content-type", ""), body)
             if "file" not in parts or parts.get("purpose") != b"batch":
                 return error(400, "A file with purpose=batch is needed.")
-            return Answer(200, self._describe(self._keep(parts["file"])))
+            name = self._keep(parts["file"], parts["file.name"].decode())
+            return Answer(200, self._describe(name))
         if name not in self.files:
             return error(404, f"No such File object: {name}")
         if method == "DELETE":
@@ -73,7 +90,11 @@ class BatchStore:
             wanted = json.loads(body)
             if wanted.get("input_file_id") not in self.files:
                 return error(400, f"No such File object: {wanted.get('input_file_id')}")
-            return Answer(200, self._begin(wanted))
+            batch = self._begin(wanted, options)
+            if self._unanswered < options.batch_unanswered:
+                self._unanswered += 1
+                return UNANSWERED
+            return Answer(200, batch)
         if name not in self.batches:
             return error(404, f"No such Batch object: {name}")
         batch = self.batches[name]
@@ -86,8 +107,18 @@ class BatchStore:
                 self._end(batch, options.batch_end, options, log)
         return Answer(200, batch)
 
-    def _begin(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        name = f"batch_{len(self.batches)}"
+    def _list(self, kind: str, query: Mapping[str, str], options: ServerOptions) -> Answer:
+        """A page of all files or batches, the newest first, after the id that the query names."""
+        ids = list(self.files if kind == "files" else self.batches)[::-1]
+        start = ids.index(query["after"]) + 1 if query.get("after") in ids else 0
+        size = min(int(query.get("limit", 20)), options.batch_page)
+        page = ids[start : start + size]
+        data = [self._describe(i) if kind == "files" else self.batches[i] for i in page]
+        return Answer(200, {"object": "list", "data": data, "has_more": start + size < len(ids)})
+
+    def _begin(self, wanted: Mapping[str, Any], options: ServerOptions) -> dict[str, Any]:
+        name = options.batch_id.format(self.begun)
+        self.begun += 1
         lines = self.files[wanted["input_file_id"]].splitlines()
         self._polls[name] = 0
         self.batches[name] = {
@@ -139,9 +170,10 @@ class BatchStore:
         batch["output_file_id"] = self._keep(_lines(done[::-1])) if done else None
         batch["error_file_id"] = self._keep(_lines(failed)) if failed else None
 
-    def _keep(self, data: bytes) -> str:
-        name = f"file-{len(self.files)}"
-        self.files[name] = data
+    def _keep(self, data: bytes, filename: str = "answers.jsonl") -> str:
+        name = f"file-{self._kept}"
+        self._kept += 1
+        self.files[name], self.names[name] = data, filename
         return name
 
     def _describe(self, name: str) -> dict[str, Any]:
@@ -150,7 +182,7 @@ class BatchStore:
             "object": "file",
             "bytes": len(self.files[name]),
             "created_at": 0,
-            "filename": "batch.jsonl",
+            "filename": self.names[name],
             "purpose": "batch",
             "status": "processed",
         }
@@ -161,11 +193,12 @@ def _lines(entries: list[dict[str, Any]]) -> bytes:
 
 
 def _multipart(content_type: str, body: bytes) -> dict[str, bytes]:
-    """The parts of a ``multipart/form-data`` body, by name."""
+    """The parts of a ``multipart/form-data`` body, by name; ``NAME.name`` is that of a file."""
     boundary = content_type.partition("boundary=")[2].strip('"').encode()
     parts = {}
     for part in body.split(b"--" + boundary)[1:-1]:
         head, _, data = part.partition(b"\r\n\r\n")
         name = head.partition(b'name="')[2].partition(b'"')[0].decode()
         parts[name] = data.removesuffix(b"\r\n")
+        parts[f"{name}.name"] = head.partition(b'filename="')[2].partition(b'"')[0]
     return parts

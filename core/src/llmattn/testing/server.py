@@ -23,7 +23,7 @@ from typing import Any
 from attrs import evolve, fields_dict
 
 from llmattn.testing.api import ANSWERS, REFUSABLE, Answer, RequestLog, ServerOptions, answer, error
-from llmattn.testing.batches import BatchStore
+from llmattn.testing.batches import UNANSWERED, BatchStore
 from llmattn.testing.faults import FAULTS, FaultPlan
 
 __all__ = ["ScoreServer"]
@@ -36,14 +36,15 @@ class ScoreServer:
     """The server in a thread of its own. The options are those of ServerOptions.
 
     Beside OpenAI's routes, ``GET /admin/summary``, ``/admin/requests`` and ``/admin/pairs``
-    tell what was asked, and ``POST /admin/reset`` forgets it.
+    tell what was asked, and ``POST /admin/reset`` forgets it. ``batches`` holds the batches and
+    their files.
     """
 
     def __init__(self, *, port: int = 0, **options: Any) -> None:
         self.options = ServerOptions(**options)
         self.log = RequestLog()
         self._port = port
-        self._batches = BatchStore()
+        self.batches = BatchStore()
         self._ready = threading.Event()
         self._failed: OSError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -145,9 +146,13 @@ class ScoreServer:
                 await asyncio.sleep(self.options.latency)
                 got = answer(path, asked, fault, self.options, log)
             else:
-                got = self._other(method, path, headers, body)
+                got = self._other(method, target, headers, body)
+                if method == "POST" and path == "/v1/batches":
+                    await asyncio.sleep(self.options.batch_latency)
         finally:
             log.in_flight -= 1
+        if got is UNANSWERED:
+            return False
         data = got.body if isinstance(got.body, bytes) else json.dumps(got.body).encode()
         head_out = [f"HTTP/1.1 {got.status} {HTTPStatus(got.status).phrase}"]
         lines = {"Content-Type": "application/json", "Content-Length": len(data), **got.headers}
@@ -173,8 +178,9 @@ class ScoreServer:
             return sent == f"Basic {b64encode(options.basic_auth.encode()).decode()}"
         return options.api_key is None or sent == f"Bearer {options.api_key}"
 
-    def _other(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def _other(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Everything but requests for scores."""
+        path = target.partition("?")[0]
         if path.startswith("/admin/"):
             return self._admin(path.removeprefix("/admin/"))
         if not self._allowed(headers):
@@ -186,7 +192,7 @@ class ScoreServer:
                 for name in self.options.models
             ]
             return Answer(200, {"object": "list", "data": listed})
-        got = self._batches.handle(method, path, headers, body, self.options, self.log)
+        got = self.batches.handle(method, target, headers, body, self.options, self.log)
         return got or error(404, f"There is nothing at {method} {path}.")
 
     def _admin(self, name: str) -> Answer:

@@ -24,6 +24,7 @@ from llmattn.training.fitting import check_weights
 from llmattn.training.folder import read_folder, write_folder
 from llmattn.training.torch_file import read_torch_file
 from llmattn.untrusted import WRONG_DATA, build
+from llmattn.whole_files import replacing
 
 __all__ = [
     "Checkpoint",
@@ -140,31 +141,16 @@ def check_writable(path: Path) -> None:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write to a file beside ``path``, flush it to the disk, then rename it.
-
-    A reader, or a crash at any moment, finds the old file or the new one, whole.
-    """
+    """A reader, or a crash at any moment, finds the old file or the new one, whole."""
     data = _pack(checkpoint)
-    name = ""
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        with replacing(path) as new, new.open("wb") as file:
             torch.save(data, file)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files that only the user may read; a checkpoint is an ordinary file.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
     except OSError as error:
         raise CheckpointError(
             f"The checkpoint {path} cannot be written ({error.strerror}): make room, or choose "
             "another --out."
         ) from None
-    finally:
-        if name and os.path.exists(name):
-            os.unlink(name)
 
 
 def export_checkpoint(folder: Path, checkpoint: Checkpoint) -> list[Path]:
@@ -186,9 +172,12 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkp
         raise CheckpointError(
             f"{path} is no checkpoint of llmattn; make one with: python -m llmattn.train"
         )
-    if data.get("version") != VERSION:
+    version = data.get("version")
+    if type(version) is not int:
+        raise CheckpointError(f"{path} is damaged: its version is no number; train again.")
+    if version != VERSION:
         raise CheckpointError(
-            f"{path} has checkpoint format {data.get('version')}, and this llmattn reads "
+            f"{path} has checkpoint format {version}, and this llmattn reads "
             f"{VERSION}: use the llmattn that wrote it, or train again."
         )
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -37,6 +37,7 @@ def check_weights(config: ModelConfig, weights: object) -> None:
         if value.shape != shape:
             raise _no_fit(f"{name} is {tuple(value.shape)}, not {shape}")
         _check_numbers(name, value)
+    _check_own(weights.values())
 
 
 def check_state(config: ModelConfig, last: Mapping[str, Any]) -> None:
@@ -74,6 +75,17 @@ def _check_moments(config: ModelConfig, moments: object) -> None:
             if not isinstance(value, Tensor) or value.shape != wanted:
                 raise _no_state(f"{name} of a parameter does not fit it")
             _check_numbers(name, value)
+    _check_own([value for values in moments.values() for value in values.values()])
+
+
+def _check_own(tensors: Iterable[Tensor]) -> None:
+    """Raise CheckpointError unless each of these has numbers of its own: as views of the same ones
+    a small file would describe a large model.
+    """
+    tensors = list(tensors)
+    held = {value.untyped_storage().data_ptr(): value.untyped_storage() for value in tensors}
+    if sum(value.nbytes for value in tensors) > sum(storage.nbytes() for storage in held.values()):
+        raise _no_fit("some of its tensors are made of the same numbers")
 
 
 def _check_numbers(name: str, value: Tensor) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from llmattn.errors import CheckpointError
 from llmattn.untrusted import WRONG_DATA, read_json
+from llmattn.whole_files import check_file, replacing
 
 __all__ = ["CONFIG", "MODEL", "SCORES", "TOKENIZER", "read_folder", "write_folder"]
 
@@ -40,16 +41,20 @@ def write_folder(folder: Path, data: Mapping[str, Any], library: str) -> list[Pa
     try:
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: value.contiguous() for name, value in data["weights"].items()}
-        save_file(weights, folder / MODEL, metadata={"format": "pt"})
+        with replacing(folder / MODEL) as new:
+            save_file(weights, new, metadata={"format": "pt"})
         (folder / SCORES).unlink(missing_ok=True)  # of an earlier export
         if tensors:
-            save_file(tensors, folder / SCORES, metadata={"format": "pt"})
+            with replacing(folder / SCORES) as new:
+                save_file(tensors, new, metadata={"format": "pt"})
             paths.insert(1, folder / SCORES)
-        (folder / TOKENIZER).write_text(library, encoding="utf-8")
+        with replacing(folder / TOKENIZER) as new:
+            new.write_text(library, encoding="utf-8")
         # Last: a folder without it is no export, so a broken one is never taken for whole.
-        (folder / CONFIG).write_text(
-            json.dumps(config, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
-        )
+        with replacing(folder / CONFIG) as new:
+            new.write_text(
+                json.dumps(config, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
+            )
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(
@@ -66,8 +71,8 @@ def read_folder(folder: Path) -> dict[str, Any]:
     try:
         data: dict[str, Any] = dict(read_json(folder / CONFIG))
         data["tokenizer"] = {**data["tokenizer"], **_words(read_json(folder / TOKENIZER)["model"])}
-        data["weights"] = load_file(folder / MODEL)
-        data["table"] = {**data["table"], **load_file(folder / SCORES)} if data["table"] else None
+        data["weights"] = _tensors(folder / MODEL)
+        data["table"] = {**data["table"], **_tensors(folder / SCORES)} if data["table"] else None
     except FileNotFoundError as error:
         name = Path(error.filename or MODEL).name
         raise CheckpointError(
@@ -79,6 +84,12 @@ def read_folder(folder: Path) -> dict[str, Any]:
             f"The exported model in {folder} is damaged ({error}): export it again."
         ) from None
     return {**data, "last": {}, "corpus": ""}
+
+
+def _tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Raises OSError or SafetensorError."""
+    check_file(path)
+    return load_file(path)
 
 
 def _words(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,9 @@ from llmattn.training.agreement import UserSetup
 from llmattn.training.checkpoint import Checkpoint, Scored
 from llmattn.training.scores import join_feeds, reading_of
 
+_FETCHES = "download"
+"""The setting of a provider on this machine that may fetch what it lacks."""
+
 __all__ = [
     "is_local",
     "reopen_feeds",
@@ -117,7 +120,9 @@ def with_owners(choice: ScoreChoice, checkpoint: Checkpoint) -> ScoreChoice:
 
 def reopen_source(scored: Scored, choice: ScoreChoice) -> ScoreSource:
     """The source of a checkpoint's provider with the user's settings: those of ``choice``, the
-    environment and the defaults. The checkpoint sets nothing.
+    environment and the defaults. The checkpoint sets nothing, and since it is the checkpoint that
+    names the provider, a model that this would have to download is fetched only if the user names
+    one of the two here and now; a variable may be meant for another provider.
 
     Raises ConfigError, which names both sides, if the provider would then give other scores than
     the checkpoint was trained on, and what ``open_source`` raises.
@@ -128,6 +133,9 @@ def reopen_source(scored: Scored, choice: ScoreChoice) -> ScoreSource:
     own = {k: v for k, v in choice.settings.items() if k.rpartition(".")[0] in owners}
     options = with_model(registered, settings_of(wanted.provider, own), choice.model)
     setup = UserSetup(registered, options, environment())
+    named = wanted.provider in choice.providers or "model" in options
+    if _FETCHES in attrs.fields_dict(registered.settings) and not named:
+        own = {f"{wanted.provider}.{_FETCHES}": "false", **own}
     choice = choice.with_settings(own)
     if choice.cache == "memory":
         choice = attrs.evolve(choice, cache_dir=None)

@@ -28,6 +28,7 @@ from llmattn.notices import notify
 from llmattn.providers.protocol import MapProvider
 from llmattn.rows import Scope
 from llmattn.scoring.options import ScoreChoice
+from llmattn.scoring.report import FillReport
 from llmattn.scoring.source import NOT_ASKED, ScoreSource, check_kinds
 
 __all__ = ["channel_names", "in_order", "join_feeds", "open_feeds", "reading_of"]
@@ -161,7 +162,9 @@ def _table(
     parts: list[KnownPairs] = []
     absent: list[float | None] = []
     for source in sources:
-        notify(source.summary(fill_pairs(source, wanted, vocabulary)))
+        report = fill_pairs(source, wanted, vocabulary)
+        notify(source.summary(report))
+        _check_batched(source, report)
         # The cache may hold more, of other texts or from a run that asked for a larger share.
         stored = KnownPairs.of(*load_pairs(source.cache, source.identity, vocabulary))
         known_pairs = stored.among(wanted.query_ids, wanted.key_ids, len(vocabulary))
@@ -192,11 +195,22 @@ def _packed(
     packed, report = pack_splits(
         source, corpus.splits, block_size=block_size, reading=reading, folder=folder
     )
+    _check_batched(source, report)
     if not packed[0].coverage:
         raise _nothing(source, "window")
     notify(source.summary(report))
     train, val, *test = (PackedFeed(scores, names) for scores in packed)
     return _Part(train, val, test[0] if test else None, packed[0].coverage)
+
+
+def _check_batched(source: ScoreSource, report: FillReport) -> None:
+    """Raise ProviderError where a batch has scores that a model would be trained without."""
+    if report.batched and source.options.max_requests != 0:
+        raise ProviderError(
+            f"{report.batched:,} of the scores of {source.name} for this text are with a batch "
+            "under way: collect it first (llmattn score --batch). --ask-batched asks for them all "
+            "the same, and pays twice; --max-requests 0 goes on with what there is."
+        )
 
 
 def _nothing(source: ScoreSource, what: str) -> LlmattnError:

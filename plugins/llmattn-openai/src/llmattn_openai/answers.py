@@ -69,8 +69,9 @@ def _cause(answer: HttpAnswer) -> Cause:
     start = answer.body[:1000].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not start:
         return Cause.EMPTY_BODY
-    if "event-stream" in kind or start.startswith((b"data:", b"event:")):
+    stream = "event-stream" in kind or "ndjson" in kind or "jsonl" in kind
+    if stream or start.startswith((b"data:", b"event:", b"id:", b"retry:", b":")):
         return Cause.STREAM
-    if "html" in kind or start.startswith((b"<!doctype", b"<html", b"<head", b"<body")):
+    if "html" in kind or start.startswith((b"<!doctype", b"<!--", b"<html", b"<head", b"<body")):
         return Cause.WEB_PAGE
     return Cause.NOT_JSON

@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 import anyio
 import httpx2
 import openai
+from llmattn.allowance import one_more
 from llmattn.causes import Cause
 from llmattn.errors import (
     BadReply,
+    BudgetExceeded,
     ConfigError,
     ProviderError,
     ProviderRejected,
@@ -41,7 +43,7 @@ T = TypeVar("T")
 _SLOWEST_UPLOAD = 250_000  # bytes a second
 _MOST_FRUITLESS = 5
 """Answers of no use from a server that has not given a useful one; then no other form is tried."""
-_PATIENCE = (408, 409, 429, 500, 502, 503, 504, 529)  # the same request may do later
+_BUSY = (429, 502, 503, 504, 529)  # the same request may do later
 
 
 class Endpoint:
@@ -128,6 +130,8 @@ class Endpoint:
         try:
             while True:
                 form = self.agreement.form
+                if sent:
+                    one_more()
                 try:
                     sent += 1
                     answer = await self._post(path, build(form))
@@ -135,10 +139,9 @@ class Endpoint:
                     answered = read_answer(self.name, answer, sent)
                 except Refused as refused:
                     if form == self.agreement.form:  # no other request has found out meanwhile
-                        self._fruitless += refused.meant not in _PATIENCE and refused.status >= 400
+                        self._fruitless += refused.meant not in _BUSY and refused.status >= 400
                         if not await self._lowered(form, refused, prompt):
                             raise await self._refusal(refused, path) from None
-                        self._fruitless += refused.meant == 500
                 else:
                     self.agreement.accepted()
                     return answered
@@ -202,7 +205,7 @@ class Endpoint:
         except TooLate:
             raise self._too_late() from None
         except Garbled as error:
-            detail = f"The server's answer cannot be decoded ({excerpt(str(error))})"
+            detail = f"The server's answer cannot be read ({excerpt(str(error))[1:-1]})"
             raise bad_reply(self.name, Cause.NOT_JSON, detail=detail) from None
         except NoAnswer as error:
             raise self._no_answer(str(error), error.reached) from None
@@ -271,9 +274,12 @@ class Endpoint:
             if self._useful or self._has_tries:
                 self._fruitless += 1
                 try:
+                    one_more()
                     listed = from_json((await self._send("GET", "/models")).body)
-                    self._models = sorted(str(model["id"]) for model in listed["data"])
-                except (ProviderError, Refused, ValueError, LookupError, TypeError):
+                    self._models = sorted(
+                        model["id"] for model in listed["data"] if isinstance(model["id"], str)
+                    )
+                except (ProviderError, BudgetExceeded, Refused, ValueError, LookupError, TypeError):
                     return None
         return self._meaning.unknown_model(self.model, self._models)
 

@@ -20,7 +20,7 @@ from llmattn.secrets import redact, strip_credentials
 from llmattn_openai.form import Agreement, Form
 from llmattn_openai.rate import retry_after
 from llmattn_openai.refusal import Refused
-from llmattn_openai.room import Room
+from llmattn_openai.room import Room, room_in
 
 __all__ = ["Meaning"]
 
@@ -60,11 +60,16 @@ class Meaning:
             return ProviderRejected(f"{about} The account has no credit left.")
         if status == 429:
             wait = retry_after(refused.headers, words)
+            about = f"{about} Ask more slowly (--rpm), or run the same command later."
             return RateLimited(about, retry_after=wait)
         if status in (408, 409) or (status >= 500 and status not in (501, 505)):
             # One that can send an error as an answer is up; what is starting has a status.
             busy = refused.status in _BUSY
             return ProviderUnavailable(about, retry_after=retry_after(refused.headers), busy=busy)
+        if status == 407:
+            return ProviderRejected(f"{about} Put the proxy's user and password into HTTPS_PROXY.")
+        if room_in(status, words, refused.details, 0):
+            return ProviderRejected(f"{about} {self._smaller}")
         if status == 404 and "model" in words[:4000].lower():
             return ProviderRejected(f"{about} Name another model with --model or in LLM_MODEL.")
         if status in _NO_ROUTE:
@@ -128,9 +133,13 @@ class Meaning:
         if fraction is None:
             return True
         raise TooLarge(
-            f"{self._about(refused)} Ask for less at once: -o {self._name}.pairs_per_request=256",
+            f"{self._about(refused)} {self._smaller}",
             fraction=fraction,
         )
+
+    @property
+    def _smaller(self) -> str:
+        return f"Ask for less at once: -o {self._name}.pairs_per_request=256"
 
     def _about(self, refused: Refused) -> str:
         words = excerpt(refused.words, 400)

@@ -77,12 +77,15 @@ class OpenAIProvider(ChatProvider):
     def fits_batch(self, requests: Sequence[Sequence[Row]]) -> int:
         return batch.fits(self._lines(requests))
 
-    async def submit_batch(self, requests: Sequence[Sequence[Row]]) -> str:
+    async def submit_batch(self, requests: Sequence[Sequence[Row]], mark: str) -> str:
         """Upload ``requests`` as a batch, at half price; gives its id.
 
         They have the form that the model was found to take by the requests before.
         """
-        return await batch.submit(self.endpoint, self._lines(requests))
+        return await batch.submit(self.endpoint, self._lines(requests), mark)
+
+    async def find_batch(self, mark: str) -> str | None:
+        return await batch.find(self.endpoint, mark)
 
     async def batch_status(self, batch_id: str) -> BatchStatus:
         return await batch.status(self.endpoint, batch_id)

@@ -140,7 +140,7 @@ def _details(body: object) -> Mapping[str, Any]:
         if isinstance(inner, list) and inner:
             inner = inner[0]
         if isinstance(inner, dict):
-            return inner
+            return _details(inner)  # a gateway may wrap what it was told
     return body
 
 

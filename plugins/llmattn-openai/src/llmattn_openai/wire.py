@@ -20,11 +20,15 @@ from attrs import field, frozen
 __all__ = ["Garbled", "HttpAnswer", "NoAnswer", "TooLate", "Wire", "innermost"]
 
 _CONNECT = 15.0  # seconds for a connection to come about
+_LARGEST = 1 << 24
+"""Bytes of an answer, unpacked: many times what a model says, and little beside the memory."""
 
 
 @frozen
 class HttpAnswer:
-    """What came back. Names in ``headers`` are found in any case."""
+    """What came back; of an error that goes on and on the beginning. Names in ``headers`` are
+    found in any case.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -52,7 +56,7 @@ class TooLate(NoAnswer):
 
 
 class Garbled(NoAnswer):
-    """An answer came whose body is not coded as it says."""
+    """An answer came that is not coded as it should be, or does not end."""
 
     def __init__(self, words: str) -> None:
         super().__init__(words, reached=True)
@@ -79,14 +83,21 @@ class Wire:
         try:
             asking = self._open(url).request(method, url, data=body, allow_redirects=False)
             async with asking as response:
-                return HttpAnswer(response.status, response.headers, await response.read())
+                body, is_whole = await _beginning(response)
+                if not is_whole and response.status < 300:
+                    raise Garbled(f"it goes on after {_LARGEST:,} bytes")
+                return HttpAnswer(response.status, response.headers, body)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NoAnswer(innermost(error), reached=_was_connected(error)) from None
         except asyncio.TimeoutError:  # on 3.10 not yet the built-in one
             raise TooLate from None
-        except (aiohttp.ClientError, OSError) as error:
+        except aiohttp.ClientResponseError as error:  # its head is none
+            raise Garbled(_first_line(error.message)) from None
+        except aiohttp.ClientPayloadError as error:
             if isinstance(error.__cause__, aiohttp.http_exceptions.ContentEncodingError):
-                raise Garbled(error.__cause__.message) from None
+                raise Garbled(_first_line(error.__cause__.message)) from None
+            raise NoAnswer("its answer ends too early", reached=True) from None
+        except (aiohttp.ClientError, OSError) as error:
             raise NoAnswer(innermost(error), reached=True) from None
 
     async def aclose(self) -> None:
@@ -109,6 +120,22 @@ class Wire:
                 proxy=_proxy(url),
             )
         return self._session
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+    """The body, or so much of it as anybody needs, and whether that is all."""
+    found = bytearray()
+    async for part in response.content.iter_any():
+        found += part
+        if len(found) > _LARGEST:
+            response.close()
+            return bytes(found[:_LARGEST]), False
+    return bytes(found), True
+
+
+def _first_line(words: str) -> str:
+    """What is wrong, without the bytes that aiohttp points at below."""
+    return words.partition("\n")[0].rstrip(":")
 
 
 def _proxy(url: str) -> str | None:

@@ -16,6 +16,7 @@ import torch
 from llmattn.errors import ConfigError
 
 from llmattn_transformers.first_line import first_line
+from llmattn_transformers.offline import offline
 from llmattn_transformers.weights import Weights
 
 __all__ = ["load_model"]
@@ -34,7 +35,7 @@ def load_model(weights: Weights) -> tuple[Any, Any]:
     if weights.revision:
         given["revision"] = weights.revision
     kind = AutoModelForCausalLM if weights.causal else AutoModel
-    with _quiet(gguf=weights.gguf is not None):
+    with offline(not weights.download), _quiet(gguf=weights.gguf is not None):
         try:
             tokenizer = AutoTokenizer.from_pretrained(weights.source, **given)
             model = kind.from_pretrained(

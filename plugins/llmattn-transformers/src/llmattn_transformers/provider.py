@@ -42,7 +42,7 @@ class TransformersProvider:
     def __init__(self, settings: TransformersSettings) -> None:
         """Raises ConfigError if there is no such model, or it cannot do what is asked."""
         self._settings = settings
-        self._weights = find_weights(settings.model, settings.revision)
+        self._weights = find_weights(settings.model, settings.revision, download=settings.download)
         method = settings.method
         self.scope = Scope.PAIR if method == "embedding" else Scope.PREFIX
         if self.scope is Scope.PREFIX and not self._weights.causal:

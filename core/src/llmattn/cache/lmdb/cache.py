@@ -26,6 +26,7 @@ from llmattn.cache.protocol import NamespaceInfo, Pairs, VerifyReport
 from llmattn.cache.settings import LmdbSettings
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
+from llmattn.paths import user_path
 from llmattn.rows import Row, Scores
 from llmattn.usage import Usage
 
@@ -154,12 +155,12 @@ class LmdbCache:
     @staticmethod
     def locate(settings: LmdbSettings) -> Path:
         """See ``FileCache.locate``."""
-        return settings.dir.expanduser() / FILE_NAME
+        return user_path(settings.dir) / FILE_NAME
 
     @staticmethod
     def verify(settings: LmdbSettings, *, drop: bool = False) -> VerifyReport:
         """See ``FileCache.verify``."""
-        folder = settings.dir.expanduser().resolve()
+        folder = user_path(settings.dir).resolve()
         return verify_file(folder / FILE_NAME, settings, drop=drop)
 
     def close(self) -> None:

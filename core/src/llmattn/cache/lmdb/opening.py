@@ -19,6 +19,7 @@ from llmattn.cache.lmdb.pages import ELSEWHERE, check_head, damaged_file, struct
 from llmattn.errors import CacheError
 from llmattn.locks import folder_lock
 from llmattn.notices import notify
+from llmattn.paths import user_path
 
 __all__ = [
     "FILE_NAME",
@@ -52,7 +53,7 @@ def prepare_folder(folder: Path) -> Path:
     A folder that is a link, or belongs to another user, is announced.
     Raises CacheError if it cannot be made or written.
     """
-    folder = folder.expanduser()
+    folder = user_path(folder)
     try:
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
     except FileExistsError:
