@@ -17,7 +17,8 @@ from llmattn.cache.memory import MemoryCache
 from llmattn.cache.protocol import ScoreCache
 from llmattn.cache.settings import MemorySettings
 from llmattn.errors import CacheError
-from llmattn.rows import Row, prefix_rows
+from llmattn.identity import Identity
+from llmattn.rows import Row, Scope, prefix_rows
 from llmattn.usage import Usage
 from support_cache import PAIR, TEXT, lmdb_cache, many_rows, scored
 

@@ -240,3 +240,28 @@ def test_max_cost_still_needs_a_price(tmp_path: Path, server: ScoreServer) -> No
     limited = ScoringOptions(max_cost=1.0)
     with pytest.raises(ConfigError, match="--price-in"), custom_source(server, tmp_path, limited):
         pass
+
+
+def test_a_batch_is_asked_about_before_its_first_pair(tmp_path: Path, server: ScoreServer) -> None:
+    write_corpus(tmp_path)
+    command = ("score", "corpus.txt", "--batch")
+    done = run_on_terminal(tmp_path, *command, answer="n", **paid(server))
+    assert (done.returncode, len(server.log.requests)) == (1, 0)
+    assert "for 124 pairs by gpt-5.4-mini; at most $" in done.stderr
+
+
+def test_sampling_that_may_ask_says_so_once_and_keeps_the_limit(
+    tmp_path: Path, server: ScoreServer
+) -> None:
+    write_corpus(tmp_path)
+    train = ("train", "--corpus", "corpus.txt", "--steps", "1", *SMALL)
+    assert run_cli(tmp_path, *train, **unpriced(server)).returncode == 0
+    asked = len(server.log.requests)
+    command = ("sample", "--ask", "--prompt", "sees sees likes likes")
+    done = run_cli(tmp_path, *command, **unpriced(server, LLMATTN_MAX_REQUESTS="0"))
+    assert (done.returncode, len(server.log.requests)) == (1, asked)
+    assert "asked for scores as they are needed; at most 0 requests" in done.stderr
+    done = run_on_terminal(tmp_path, *command, answer="y", **unpriced(server))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("[y/N]") == 1
+    assert len(server.log.requests) > asked
