@@ -188,7 +188,9 @@ def test_wrong_calls_are_told_what_to_do(folder: Path) -> None:
     assert "--text is no text in UTF-8" in refusal(folder, "-p", "random", "--text", "\udcff")
     wrong = refusal(folder, "-p", "random", "--text", "a b", "--channel", "colour")
     assert "no channel 'colour'; choose among: random" in wrong
-    assert "cannot be written" in refusal(folder, "shared.pt", "--out", "missing/picture.png")
+    assert "No picture can be written" in refusal(
+        folder, "shared.pt", "--out", "missing/picture.png"
+    )
 
 
 def without_matplotlib(folder: Path, *arguments: str) -> Done:

@@ -1,14 +1,31 @@
-"""Whether pictures can be drawn. Light: imports no matplotlib."""
+"""Whether pictures can be drawn, and how they are written. Light: imports matplotlib if needed."""
 
 from __future__ import annotations
 
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from llmattn.errors import ConfigError
-from llmattn.places import check_place
+from llmattn.writing import Kind, check_output, written
 
-__all__ = ["can_draw", "check_picture", "need_drawing"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["can_draw", "check_picture", "need_drawing", "save_picture"]
+
+_MARK = "drawn by llmattn"
+_PICTURE = Kind("a picture", lambda head, tail: _MARK.encode() in head or _MARK.encode() in tail)
+_VECTORS: dict[str, Any] = {"metadata": {"Creator": _MARK}}
+_MARKED: dict[str, dict[str, Any]] = {
+    "png": {"metadata": {"Software": _MARK}},
+    **dict.fromkeys(("svg", "pdf", "eps", "ps"), _VECTORS),
+    **{name: {"pil_kwargs": {"comment": _MARK.encode()}} for name in ("jpg", "jpeg")},
+    **{name: {"pil_kwargs": {"description": _MARK}} for name in ("tif", "tiff")},
+    "webp": {"pil_kwargs": {"xmp": _MARK.encode()}},
+}
+"""Where a picture of each format says whose it is, so that it can be drawn again."""
 
 
 def can_draw() -> bool:
@@ -22,14 +39,33 @@ def need_drawing() -> None:
         raise ConfigError("Drawing needs matplotlib: pip install 'llmattn-core[plot]'")
 
 
-def check_picture(path: Path, option: str) -> None:
-    """Raise ConfigError unless a picture can be drawn into ``path``, which ``option`` named."""
+def check_picture(path: Path, said: str = "--out") -> None:
+    """Raise ConfigError unless a picture can be written to ``path``, which the option ``said``
+    names.
+    """
     need_drawing()
     from matplotlib.backend_bases import FigureCanvasBase
 
-    known = FigureCanvasBase.get_supported_filetypes()
-    if path.suffix[1:].lower() not in known:
+    formats = FigureCanvasBase.get_supported_filetypes()
+    if _format(path) not in formats:
         raise ConfigError(
-            f"{option} {path}: the ending names the format, one of {', '.join(sorted(known))}."
+            f"{said} {path}: the name's end is the format of the picture, one of "
+            f"{', '.join(sorted(formats))}."
         )
-    check_place(path, option)
+    check_output(path, _PICTURE, said)
+
+
+def save_picture(figure: Figure, path: Path, said: str = "--out") -> Path:
+    """Write a picture to ``path`` (its ending names the format), and give that back.
+
+    Raises ConfigError.
+    """
+    check_picture(path, said)
+    with warnings.catch_warnings(), written(path, _PICTURE, said) as file:
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box stands for it
+        figure.savefig(file, format=_format(path), dpi=150, **_MARKED.get(_format(path), {}))
+    return path
+
+
+def _format(path: Path) -> str:
+    return path.suffix.removeprefix(".").lower() or "png"

@@ -76,6 +76,8 @@ class Option:
     """Of which scores it is, ``pair`` or ``prefix``; empty for both."""
     remembered: bool = False
     """A checkpoint tells it, although it is no field of its configurations."""
+    written: bool = False
+    """It names a file that is written, so no other option may name the same."""
 
     @property
     def flag(self) -> str:

@@ -14,12 +14,13 @@ import attrs
 import typer
 from attrs import field, frozen
 
+from llmattn.cli.apart import check_apart
 from llmattn.cli.config_file import print_config, reader
 from llmattn.cli.given import Given
 from llmattn.errors import ConfigError
 from llmattn.options import PANELS, RUN, Option, options_of
 
-__all__ = ["AlsoArgument", "Uses", "command"]
+__all__ = ["AlsoArgument", "Uses", "Written", "command"]
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -45,6 +46,11 @@ class AlsoArgument:
     """Marks an option whose value may be typed without its name, as well."""
 
     metavar: str
+
+
+@frozen
+class Written:
+    """Marks an option that names a file which the command writes."""
 
 
 @frozen
@@ -132,6 +138,7 @@ class _Command:
         self._given: str | None = None
         self._also: str | None = None
         self._plain: list[str] = []
+        self._written: set[str] = set()
         found: list[tuple[str | None, inspect.Parameter]] = [
             (None, _parameter("ctx", typer.Context))
         ]
@@ -146,6 +153,8 @@ class _Command:
                 found += self._parts[name].parameters(panels)
             else:
                 self._plain.append(name)
+                if any(isinstance(extra, Written) for extra in extras):
+                    self._written.add(name)
                 panels_of = [getattr(extra, "rich_help_panel", None) for extra in extras]
                 panel = next(filter(None, panels_of), None)
                 found.append((panel, _parameter(name, hint, each.default)))
@@ -189,9 +198,19 @@ class _Command:
         if values.get("print_config"):
             print_config(ctx)
             return
+        self._check_apart(values)
         if self._given:
             objects[self._given] = given
         self._function(**{name: values[name] for name in self._plain}, **objects)
+
+    def _check_apart(self, values: Mapping[str, Any]) -> None:
+        """Raise ConfigError if the command would write what another of its options names."""
+        written = {*self._written, *(s.name for s in self.options().values() if s.written)}
+        # The folder of the cache may hold other files, too.
+        paths = {k: v for k, v in values.items() if isinstance(v, Path) and k != "cache_dir"}
+        said = {f"--{name.replace('_', '-')}": path for name, path in paths.items()}
+        outputs = (f"--{name.replace('_', '-')}" for name in written & paths.keys())
+        check_apart({name: said[name] for name in outputs}, said)
 
 
 def _take_argument(ctx: typer.Context, name: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Optional
 
 import attrs
 import typer
@@ -11,11 +11,12 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from llmattn.cache.open import locate_cache
-from llmattn.cache.packed_folder import forget_packed
+from llmattn.cache.packed_folder import Packed, forget_orphans, forget_packed, packed_of
 from llmattn.cache.protocol import FileCache, NamespaceInfo, ScoreCache
 from llmattn.cli import cache_files
 from llmattn.cli.cache_options import CacheDir, CacheName, Json, describe, find_namespace, opened
 from llmattn.cli.output import echo, echo_json
+from llmattn.cli.packed import date, describe_packed
 from llmattn.console import make_console
 from llmattn.errors import CacheError, ConfigError
 from llmattn.printable import printable
@@ -41,24 +42,28 @@ def path(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json = 
 def ls(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json = False) -> None:
     """List the namespaces, one a line."""
     with opened(cache, cache_dir) as store:
-        listed = store.namespaces()
+        listed, packed = store.namespaces(), packed_of(store)
     if as_json:
-        echo_json([_plain(info) for info in listed], indent=2)
+        echo_json([_plain(info, packed) for info in listed], indent=2)
         return
-    table = Table("namespace", "scores of", "rows", "pairs", "size", "cost", "updated", box=None)
-    for column in table.columns[2:6]:
+    heads = ["namespace", "scores of", "rows", "pairs", "size", "cost", "updated"]
+    any_packed = bool(packed)
+    if any_packed:  # a narrow terminal has no room for more
+        heads.insert(5, "packed")
+    table = Table(*heads, box=None)
+    for column in table.columns[2:-1]:
         column.justify = "right"
     for info in listed:
-        table.add_row(
-            info.namespace[:12],
-            describe(info),
-            f"{info.rows:,}",
-            f"{info.pairs:,}",
-            decimal(info.bytes),
-            _cost(info),
-            _date(info.updated),
-        )
-    if listed:
+        cells = [info.namespace[:12], describe(info), f"{info.rows:,}", f"{info.pairs:,}"]
+        cells += [decimal(info.bytes), _cost(info), date(info.updated)]
+        if any_packed:
+            own = packed.pop(info.namespace, None)
+            cells.insert(5, decimal(own.bytes) if own else "-")
+        table.add_row(*cells)
+    for orphan in packed.values():
+        size, updated = decimal(orphan.bytes), date(orphan.updated)
+        table.add_row(orphan.namespace[:12], "(no scores)", "0", "0", "-", size, "-", updated)
+    if table.rows:
         make_console().print(table)
     else:
         echo("The cache is empty.")
@@ -68,7 +73,7 @@ def ls(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json = Fa
 def stats(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json = False) -> None:
     """Tell what each namespace holds, where its scores come from and what they cost."""
     with opened(cache, cache_dir) as store:
-        listed = store.namespaces()
+        listed, packed = store.namespaces(), packed_of(store)
         file = store.path if isinstance(store, FileCache) else None
     size = file.stat().st_size if file else sum(info.bytes for info in listed)
     totals = {
@@ -76,15 +81,32 @@ def stats(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json =
         "bytes": size,
         "pairs": sum(info.pairs for info in listed),
         "cost": sum(info.usage.cost for info in listed),
+        "packed_bytes": sum(found.bytes for found in packed.values()),
     }
+    known = {info.namespace for info in listed}
+    orphans = [found for name, found in packed.items() if name not in known]
     if as_json:
-        echo_json({**totals, "namespaces": [_plain(i) for i in listed]}, indent=2)
+        plain = {
+            "namespaces": [_plain(info, packed) for info in listed],
+            "packed_orphans": [attrs.asdict(found) for found in orphans],
+        }
+        echo_json({**totals, **plain}, indent=2)
         return
     console = make_console()
-    console.print(f"{totals['cache']}: {decimal(size)}, {totals['pairs']:,} pairs", soft_wrap=True)
+    packed_size = decimal(sum(found.bytes for found in packed.values()))
+    beside = f", and {packed_size} packed beside it" if packed else ""
+    line = f"{totals['cache']}: {decimal(size)}, {totals['pairs']:,} pairs{beside}"
+    console.print(line, soft_wrap=True)
     for info in listed:
         console.print()
-        console.print(_details(info))
+        console.print(_details(info, packed.get(info.namespace)))
+    if orphans:
+        console.print()
+        console.print(
+            f"Packed of namespaces that are not in the cache: {describe_packed(orphans)}. Remove "
+            "them by: llmattn cache purge --orphans",
+            soft_wrap=True,
+        )
 
 
 @app.command()
@@ -129,30 +151,61 @@ def show(
 
 @app.command()
 def purge(
-    namespace: str = typer.Argument(help="Namespace (its first digits do), provider or model."),
+    namespace: Optional[str] = typer.Argument(  # noqa: UP045
+        None, help="Namespace (its first digits do), provider or model."
+    ),
+    orphans: bool = typer.Option(
+        False, "--orphans", help="Remove packed scores of namespaces that the cache lacks."
+    ),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
     cache: CacheName = "lmdb",
     cache_dir: CacheDir = None,
     as_json: Json = False,
 ) -> None:
-    """Forget the scores of one namespace."""
+    """Forget the scores of one namespace, and what is packed of them."""
+    if bool(namespace) == orphans:
+        raise ConfigError("Name a namespace to forget, or --orphans; one of them.")
     with opened(cache, cache_dir) as store:
-        info = find_namespace(store, namespace)
-        if not yes:
+        if namespace is None:
+            gone = _purge_orphans(store, yes=yes)
+        else:
+            info = find_namespace(store, namespace)
             cost = f", which cost {_cost(info)}" if info.usage.cost else ""
-            question = f"Forget {info.pairs:,} scores of {describe(info)}{cost}?"
-            try:
-                typer.confirm(printable(question), abort=True, err=True)
-            except typer.Abort:
-                raise ConfigError("Nothing was purged; --yes purges without asking.") from None
-        store.purge(info.namespace)
-        forget_packed(store, info.namespace)
-    if as_json:
-        echo_json({"purged": info.namespace, "pairs": info.pairs})
+            _confirm(f"Forget {info.pairs:,} scores of {describe(info)}{cost}?", yes=yes)
+            packed = packed_of(store).get(info.namespace)
+            store.purge(info.namespace)
+            forget_packed(store, info.namespace)
+            gone = [packed] if packed else []
+    files = [attrs.asdict(each) for each in gone]
+    if namespace is None:
+        if as_json:
+            echo_json({"packed": files})
+        else:
+            echo(f"Removed packed scores: {describe_packed(gone)}." if gone else "None is there.")
+    elif as_json:
+        echo_json({"purged": info.namespace, "pairs": info.pairs, "packed": files})
     else:
-        echo(f"Forgot {info.pairs:,} scores of {describe(info)}.")
+        beside = f", and packed ones: {describe_packed(gone)}" if gone else ""
+        echo(f"Forgot {info.pairs:,} scores of {describe(info)}{beside}.")
         if isinstance(store, FileCache):
             echo("The file keeps its size until: llmattn cache compact")
+
+
+def _purge_orphans(store: ScoreCache, *, yes: bool) -> list[Packed]:
+    known = {info.namespace for info in store.namespaces()}
+    found = [packed for name, packed in packed_of(store).items() if name not in known]
+    if found:
+        _confirm(f"Remove packed scores that have no namespace: {describe_packed(found)}?", yes=yes)
+    return forget_orphans(store, known)
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    """Ask, unless ``yes``. Raises ConfigError if the answer is no."""
+    if not yes:
+        try:
+            typer.confirm(printable(question), abort=True, err=True)
+        except typer.Abort:
+            raise ConfigError("Nothing was purged; --yes purges without asking.") from None
 
 
 def _strongest(
@@ -184,7 +237,7 @@ def _shown(key: str) -> str:
     return key if key.isprintable() and key == key.strip() else repr(key)
 
 
-def _details(info: NamespaceInfo) -> Table:
+def _details(info: NamespaceInfo, packed: Packed | None) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column()
@@ -196,8 +249,10 @@ def _details(info: NamespaceInfo) -> Table:
     table.add_row("scope", identity.scope.value)
     table.add_row("channels", ", ".join(identity.channels))
     table.add_row("holds", f"{info.rows:,} rows, {info.pairs:,} pairs, {decimal(info.bytes)}")
-    table.add_row("created", _date(info.created))
-    table.add_row("updated", _date(info.updated))
+    if packed is not None:
+        table.add_row("packed", describe_packed([packed]))
+    table.add_row("created", date(info.created))
+    table.add_row("updated", date(info.updated))
     if usage.requests:
         tokens = f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens"
         table.add_row("paid", f"{usage.requests:,} requests, {tokens}, {_cost(info)}")
@@ -210,11 +265,7 @@ def _cost(info: NamespaceInfo) -> str:
     return "not known" if info.usage.prompt_tokens else "-"
 
 
-def _date(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
-
-
-def _plain(info: NamespaceInfo) -> dict[str, Any]:
+def _plain(info: NamespaceInfo, packed: Mapping[str, Packed]) -> dict[str, Any]:
     return {
         "namespace": info.namespace,
         "identity": info.identity.to_dict(),
@@ -224,6 +275,7 @@ def _plain(info: NamespaceInfo) -> dict[str, Any]:
         "created": info.created,
         "updated": info.updated,
         "usage": attrs.asdict(info.usage),
+        "packed": attrs.asdict(packed[info.namespace]) if info.namespace in packed else None,
     }
 
 

@@ -15,6 +15,7 @@ from llmattn.cli.cache_options import CacheDir, CacheName, Json, find_namespace,
 from llmattn.cli.output import echo, echo_json
 from llmattn.cli.user_paths import user_paths
 from llmattn.errors import CacheError
+from llmattn.writing import STDOUT
 
 __all__ = ["register"]
 
@@ -34,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    file: Path = typer.Argument(help="Ends in .parquet or .jsonl."),
+    file: Path = typer.Argument(help="Ends in .parquet or .jsonl; - is standard output."),
     namespace: list[str] = typer.Option([], "--namespace", "-n", help="Only this one; repeat."),
     cache: CacheName = "lmdb",
     cache_dir: CacheDir = None,
@@ -46,10 +47,12 @@ def export(
     with opened(cache, cache_dir) as store:
         chosen = [find_namespace(store, name).namespace for name in namespace] or None
         rows, pairs = files.write(file, contents(store, chosen))
+    streamed = file == STDOUT
     if as_json:
-        echo_json({"file": str(file), "rows": rows, "pairs": pairs})
+        echo_json({"file": str(file), "rows": rows, "pairs": pairs}, err=streamed)
     else:
-        echo(f"{file}: {rows:,} rows, {pairs:,} pairs, {decimal(file.stat().st_size)}")
+        size = f", {decimal(file.stat().st_size)}" if file.is_file() else ""
+        echo(f"{file}: {rows:,} rows, {pairs:,} pairs{size}", err=streamed)
 
 
 def import_(

@@ -11,12 +11,13 @@ from llmattn.cli.output import echo
 from llmattn.comparing.bench import Bench
 from llmattn.comparing.compare import Progress, compare
 from llmattn.comparing.config import CompareConfig
-from llmattn.comparing.report import as_json, legend, table, write_report
+from llmattn.comparing.report import as_json, check_report, legend, table, write_report
 from llmattn.comparing.results import Results
 from llmattn.comparing.shelf import Scores
 from llmattn.console import make_console
-from llmattn.drawing import can_draw
+from llmattn.drawing import can_draw, check_picture
 from llmattn.notices import notify
+from llmattn.writing import make_folder
 
 __all__ = ["run_and_show"]
 
@@ -24,6 +25,7 @@ __all__ = ["run_and_show"]
 def run_and_show(config: CompareConfig, *, command: str, json: bool) -> Results:
     """Compare, telling on stderr how far it is; the result goes to stdout and to files."""
     bench = Bench(config)
+    _check_files(config)
     notify(bench.summary())
     _show_plan(config)
     _show_arms(config, bench, bench.prepare())
@@ -41,6 +43,18 @@ def run_and_show(config: CompareConfig, *, command: str, json: bool) -> Results:
         f"Wrote result.json, report.md{pictures} and the single runs to {config.experiment.out}."
     )
     return results
+
+
+def _check_files(config: CompareConfig) -> None:
+    """Raise ConfigError unless all files can be written, before anything is paid."""
+    folder = config.experiment.out
+    make_folder(folder)
+    check_report(folder)
+    if can_draw():
+        from llmattn.comparing.plots import PICTURES
+
+        for name in PICTURES:
+            check_picture(folder / name)
 
 
 def _show_plan(config: CompareConfig) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from llmattn.cli.apart import check_apart
 from llmattn.cli.common import Checkpoint
 from llmattn.cli.output import echo
 
@@ -29,5 +30,6 @@ def export(
     """
     from llmattn.training.checkpoint import export_checkpoint, load_checkpoint
 
+    check_apart({"--safetensors": safetensors}, {"the checkpoint": checkpoint})
     for path in export_checkpoint(safetensors, load_checkpoint(checkpoint)):
         echo(f"{path}  {path.stat().st_size:,} bytes")

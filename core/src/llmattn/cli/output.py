@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import typer
 
+from llmattn.notices import notify
+from llmattn.paths import user_path
 from llmattn.printable import printable
 
-__all__ = ["echo", "echo_json", "echo_sampled"]
+__all__ = ["ask_for_place", "echo", "echo_json", "echo_sampled"]
 
 _JOINERS = "\u200c\u200d"
 """They belong to the spelling of some scripts, and to pictures made of several."""
@@ -21,9 +24,21 @@ def echo(text: str = "", *, err: bool = False) -> None:
     typer.echo(printable(text), err=err)  # noqa: TID251
 
 
-def echo_json(data: Any, *, indent: int | None = None) -> None:
+def echo_json(data: Any, *, indent: int | None = None, err: bool = False) -> None:
     """Print JSON, which is ASCII."""
-    typer.echo(json.dumps(data, indent=indent, default=str))  # noqa: TID251
+    typer.echo(json.dumps(data, indent=indent, default=str), err=err)  # noqa: TID251
+
+
+def ask_for_place(why: str) -> Path | None:
+    """Where else a file is to go, asked at a terminal; None if there is none, or no answer."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    notify(why)
+    try:
+        answer = typer.prompt("Write it to another file", default="", err=True, show_default=False)
+    except typer.Abort:
+        return None
+    return user_path(answer) if answer else None
 
 
 def echo_sampled(text: str, *, end: str = "") -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 from attrs import evolve
 
-from llmattn.cli.build import Uses, command
+from llmattn.cli.build import Uses, Written, command
 from llmattn.cli.common import Corpus, Json
 from llmattn.cli.output import echo, echo_json
 from llmattn.data.config import TextConfig
@@ -48,6 +48,7 @@ def plan(
     plot: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(metavar="FILE.png", help="Draw the coverage curve."),
+        Written(),
     ] = None,
 ) -> None:
     """Show what scoring CORPUS would take: pairs, requests, tokens, dollars. Sends nothing."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from llmattn.cli.build import Uses, command
+from llmattn.cli.build import Uses, Written, command
 from llmattn.cli.common import ASKING_AGAIN, Ask, Json
 from llmattn.cli.utf8 import check_utf8
 from llmattn.drawing import check_picture
@@ -27,7 +27,9 @@ def show(
         str | None, typer.Option(help="Show what attends to what in this line of text.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Draw a picture; the file's ending names the format.")
+        Path | None,
+        typer.Option(help="Draw a picture; the file's ending names the format."),
+        Written(),
     ] = None,
     corpus: Annotated[
         Path | None,
@@ -65,7 +67,7 @@ def show(
     if text is not None:
         check_utf8(text, "--text")
     if out:
-        check_picture(out, "--out")
+        check_picture(out)
 
     from llmattn.cli import show_print as printing
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from llmattn.cli.again import Again
-from llmattn.cli.output import echo
+from llmattn.cli.output import ask_for_place, echo
 from llmattn.data.corpus import Split
 from llmattn.notices import notify
 from llmattn.training.board import Board
@@ -42,8 +42,8 @@ def run_and_show(run: Run, again: Again, options: RunOptions = RunOptions()) -> 
     if options.tensorboard is not None:
         records.append(Board(options.tensorboard, after=trainer.step))
     _show_start(run)
-    if run.out.exists() and not trainer.step:
-        notify(f"{run.out} is there already; the new checkpoint will replace it.")
+    if run.output.other:
+        notify(f"{run.out} holds the checkpoint of another run; that will be kept beside it.")
     if trainer.step:
         echo(f"going on after step {trainer.step:,} of {trainer.config.steps:,}")
     echo(f"{'step':>7}{'train':>9}{'validation':>12}{'tokens/s':>11}{'left':>8}")
@@ -57,7 +57,8 @@ def run_and_show(run: Run, again: Again, options: RunOptions = RunOptions()) -> 
     with StopWish() as stop:
         outcome = trainer.run(
             on_report=show,
-            save=run.save,
+            save=lambda: run.save(ask_for_place),
+            save_on_the_way=run.save_on_the_way,
             stop=stop,
             max_seconds=limit,
             save_every=options.save_every,
@@ -130,6 +131,8 @@ def _show_end(run: Run, again: Again, outcome: str) -> None:
         resume = again.resume(out, run.corpus_path, reads_texts=run.reads_texts)
     if outcome == "interrupted":
         notify(f"Stopped after step {trainer.step}; {out} is written. Go on with: {resume}")
+        if run.output.other:
+            notify("The checkpoint of another run, which is further trained, is as it was.")
         return
     if outcome == "time":
         echo(f"The time is up after step {trainer.step}. Go on with: {resume}")

@@ -18,7 +18,7 @@ from llmattn.comparing.arms import Arm
 from llmattn.comparing.config import SHARED, CompareConfig
 from llmattn.comparing.score_sets import score_sets
 from llmattn.comparing.shelf import OTHER_WINDOWS, Scores, ScoreShelf
-from llmattn.comparing.store import FinishedRun, make_folder, settings_key
+from llmattn.comparing.store import FinishedRun, settings_key
 from llmattn.comparing.text import first_words
 from llmattn.data.corpus import Split, load_corpus
 from llmattn.data.feed import Feeds, NoScores
@@ -31,9 +31,11 @@ from llmattn.places import check_folder
 from llmattn.reading.files import is_pipe
 from llmattn.training.interrupt import StopWish
 from llmattn.training.loop import Trainer
+from llmattn.training.output import Output
 from llmattn.training.ready import check_precision
 from llmattn.training.run import Run
 from llmattn.untrusted import from_json
+from llmattn.writing import make_folder
 
 __all__ = ["Bench"]
 
@@ -137,7 +139,7 @@ class Bench:
         scored = scores.scored if scores else ()
         control = chosen.control if chosen else ""
         out = self._checkpoint(settings)
-        run = Run(trainer, out, str(self.path), feeds, scored, control=control)
+        run = Run(trainer, Output(out), str(self.path), feeds, scored, control=control)
         curve: list[tuple[int, float | None, float]] = []
         val_loss = test_loss = math.inf
         try:

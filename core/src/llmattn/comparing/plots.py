@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmattn.comparing.results import ArmResult, Results
-from llmattn.drawing import need_drawing
-from llmattn.errors import ConfigError
-from llmattn.whole_files import replacing
+from llmattn.drawing import need_drawing, save_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-__all__ = ["draw"]
+__all__ = ["PICTURES", "draw"]
+
+_CURVES, _GAINS = "curves.png", "intervals.png"
+PICTURES = (_CURVES, _GAINS)
+"""Names of what may be drawn."""
 
 
 def draw(results: Results, folder: Path) -> list[Path]:
@@ -28,7 +29,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
     colors = {result.name: f"C{index % 10}" for index, result in enumerate(results.arms)}
     curves = Figure(figsize=(8, 5), layout="constrained")
     _draw_curves(curves.add_subplot(), results.arms, colors)
-    paths = [_save(curves, folder / "curves.png")]
+    paths = [save_picture(curves, folder / _CURVES)]
     against = [name for name in results.against if len(results.arms) > 1]
     if against:
         height = 1.3 + 0.38 * len(results.arms)
@@ -36,7 +37,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
         panels = intervals.subplots(1, len(against), sharey=True, squeeze=False)[0]
         for axes, baseline in zip(panels, against, strict=True):
             _draw_gains(axes, results, baseline, colors)
-        paths.append(_save(intervals, folder / "intervals.png"))
+        paths.append(save_picture(intervals, folder / _GAINS))
     return paths
 
 
@@ -116,12 +117,3 @@ def _draw_gains(axes: Axes, results: Results, baseline: str, colors: dict[str, s
     axes.tick_params(axis="y", length=0)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    try:
-        with replacing(path) as new:
-            figure.savefig(new, dpi=150, format="png")
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"The picture cannot be written to {path}: {error}") from None
-    return path

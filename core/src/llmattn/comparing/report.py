@@ -7,12 +7,34 @@ from pathlib import Path
 
 from llmattn.comparing.results import ArmResult, Results
 from llmattn.comparing.statistics import TRUSTED, Estimate, estimate
-from llmattn.errors import ConfigError
 from llmattn.printable import printable
 from llmattn.secrets import redact
-from llmattn.whole_files import replacing
+from llmattn.writing import Kind, check_output, written
 
-__all__ = ["as_json", "legend", "markdown", "table", "write_report"]
+__all__ = ["as_json", "check_report", "legend", "markdown", "table", "write_report"]
+
+
+_TITLE = "# Comparison\n"
+_ABOUT = '{\n "about": {\n  "summary": '
+_MADE = "\nMade with:\n"
+_KINDS = {
+    "result.json": Kind(
+        "the result of a comparison",
+        lambda head, _: head.startswith(_ABOUT.encode()),
+        in_folder=True,
+    ),
+    "report.md": Kind(
+        "the report of a comparison",
+        lambda head, tail: head.startswith(_TITLE.encode()) and _MADE.encode() in tail,
+        in_folder=True,
+    ),
+}
+
+
+def check_report(folder: Path) -> None:
+    """Raise ConfigError unless :func:`write_report` can write to ``folder``."""
+    for name, kind in _KINDS.items():
+        check_output(folder / name, kind, "--out")
 
 
 def table(results: Results) -> list[list[str]]:
@@ -97,9 +119,6 @@ def write_report(results: Results, folder: Path) -> None:
         "result.json": f"{as_json(results)}\n",
         "report.md": redact(printable(markdown(results))),
     }
-    try:
-        for name, text in texts.items():
-            with replacing(folder / name) as new:
-                new.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"--out: {folder} cannot be written ({error.strerror}).") from None
+    for name, text in texts.items():
+        with written(folder / name, _KINDS[name], "--out") as file:
+            file.write(text.encode())

@@ -12,12 +12,13 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from llmattn.errors import ConfigError
-from llmattn.notices import notify
+from llmattn.notices import warn
 from llmattn.untrusted import WRONG_DATA, build, read_json
-from llmattn.whole_files import replacing
+from llmattn.writing import Kind, make_folder, written
 
-__all__ = ["FinishedRun", "RunStore", "make_folder", "settings_key"]
+__all__ = ["FinishedRun", "RunStore", "settings_key"]
+
+_RUN = Kind("a finished run", None, in_folder=True)
 
 
 @frozen
@@ -54,16 +55,6 @@ def settings_key(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder below --out. Raises ConfigError if it cannot be made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"--out: the folder {folder} cannot be made ({error.strerror}); name another."
-        ) from None
-
-
 class RunStore:
     """The folder of finished runs. Several processes may write to it."""
 
@@ -85,22 +76,15 @@ class RunStore:
             return None
         except (OSError, *WRONG_DATA) as error:
             reason = getattr(error, "strerror", None) or error
-            notify(f"{path} is damaged ({reason}); this run is made anew.")
+            warn(f"{path} is damaged ({reason}); this run is made anew.")
             return None
 
     def keep(self, run: FinishedRun) -> None:
         """Write a run in one piece: a reader finds the whole file or none."""
-        path = self.path(run.settings)
-        try:
-            data = attrs.asdict(run)
-            text = json.dumps({**data, "checksum": _checksum(data)}, indent=1)
-            with replacing(path) as new:
-                new.write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(
-                f"The finished run cannot be written to {path} ({error.strerror}): make room, or "
-                "name another folder with --out."
-            ) from None
+        data = attrs.asdict(run)
+        text = json.dumps({**data, "checksum": _checksum(data)}, indent=1)
+        with written(self.path(run.settings), _RUN, "--out") as file:
+            file.write(f"{text}\n".encode())
 
 
 def _checksum(data: Mapping[str, Any]) -> str:

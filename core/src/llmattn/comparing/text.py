@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 
-from llmattn.comparing.store import make_folder
 from llmattn.data.tokenizer import PRESETS, count_words
-from llmattn.errors import ConfigError, CorpusError
+from llmattn.errors import CorpusError
 from llmattn.reading.files import read_text
-from llmattn.whole_files import open_file, replacing
+from llmattn.whole_files import open_file
+from llmattn.writing import Kind, make_folder, written
 
 __all__ = ["first_words"]
+
+_TEXT = Kind("a text", None, in_folder=True)
 
 
 def first_words(path: Path, words: int, folder: Path, *, preset: str = "words") -> Path:
@@ -29,16 +32,15 @@ def first_words(path: Path, words: int, folder: Path, *, preset: str = "words") 
             f"--limit-words {words}: {path} has {found:,} words; leave the option out, or lower it."
         )
     make_folder(folder)
-    target = folder / f"{path.stem}-{words}-words.txt"
     kept = lines[: int(np.searchsorted(totals, words)) + 1]
     text = "".join(f"{line}\n" for line in kept).encode()
-    try:
-        # Processes that train may read it now, so what is there already is left alone.
-        if not _holds(target, text):
-            with replacing(target) as new:
-                new.write_bytes(text)
-    except OSError as error:
-        raise ConfigError(f"--out: {target} cannot be written ({error.strerror}).") from None
+    # Named by what it holds, so that a text of the user's is never taken for it.
+    digest = hashlib.sha256(text).hexdigest()[:8]
+    target = folder / f"{path.stem}-{words}-words-{digest}.txt"
+    # Processes that train may read it now, so what is there already is left alone.
+    if not _holds(target, text):
+        with written(target, _TEXT, "--out") as file:
+            file.write(text)
     return target
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,14 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmattn.errors import CacheError
+from llmattn.unfinished import is_left_over, unfinished_in
 from llmattn.untrusted import MOST_BYTES, WRONG_DATA, from_json
 from llmattn.whole_files import open_file
+from llmattn.writing import Kind, written
 
 __all__ = ["PackedScores", "entries", "key_digest", "open_packed", "write_packed"]
 
 Triangle = NDArray[Any]
 """Scores of a piece of length L, ``(C, L (L + 1) / 2)``: row after row, up to the diagonal."""
 
+_PACKED = Kind("a file of packed scores", None, CacheError, in_folder=True)
 _MAGIC = b"llmattn-tri-1\0\0\0"
 _TAIL = struct.Struct("<QI16s")  # length and checksum of the description, which stands before it
 _PORTION = 1 << 24
@@ -112,36 +114,33 @@ def write_packed(
     that is wholly unknown the mean of its channel. ``coverage`` is called after the last one.
     Raises CacheError if the file cannot be written.
     """
-    new = path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with new.open("w+b") as file:
-            filler = _Filler(len(channels))
-            for number, (length, scores) in enumerate(zip(lengths, triangles, strict=True)):
-                file.write(_coded(filler.fill(number, int(length), scores), dtype).tobytes())
-            file.flush()
-            size = file.tell()
-            _fill_empty_rows(new, filler, lengths, dtype)
-            description = {
-                "key": dict(key),
-                "channels": list(channels),
-                "dtype": dtype,
-                "lengths": _runs(lengths),
-                "coverage": coverage(),
-                "crc": _checksum(new, size),
-            }
-            text = json.dumps(description).encode()
-            file.write(text + _TAIL.pack(len(text), zlib.crc32(text), _MAGIC))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
     except OSError as error:
         raise CacheError(
-            f"The packed scores {path} cannot be written ({error.strerror or error}): make room, "
-            "or choose another --cache-dir."
+            f"No packed scores can be written to {path} ({error.strerror}): choose another "
+            "--cache-dir."
         ) from None
-    finally:
-        new.unlink(missing_ok=True)
+    for left in unfinished_in(path.parent):
+        is_left_over(left, remove=True)  # of other texts, too: these may never be read again
+    with written(path, _PACKED, "--cache-dir") as file:
+        filler = _Filler(len(channels))
+        for number, (length, scores) in enumerate(zip(lengths, triangles, strict=True)):
+            file.write(_coded(filler.fill(number, int(length), scores), dtype).tobytes())
+        file.flush()
+        size = file.tell()
+        new = Path(file.name)
+        _fill_empty_rows(new, filler, lengths, dtype)
+        description = {
+            "key": dict(key),
+            "channels": list(channels),
+            "dtype": dtype,
+            "lengths": _runs(lengths),
+            "coverage": coverage(),
+            "crc": _checksum(new, size),
+        }
+        text = json.dumps(description).encode()
+        file.write(text + _TAIL.pack(len(text), zlib.crc32(text), _MAGIC))
     return _map(path, description)
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from llmattn.drawing import need_drawing
-from llmattn.errors import ConfigError
+from llmattn.drawing import need_drawing, save_picture
 from llmattn.planning.plan import Plan
 
 __all__ = ["plot_plan"]
@@ -47,7 +46,4 @@ def plot_plan(plans: Sequence[Plan], path: Path) -> None:
     axes.set_xlim(0.8, 250)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"The picture cannot be written to {path}: {error}") from None
+    save_picture(figure, path, "--plot")

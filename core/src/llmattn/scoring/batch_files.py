@@ -16,12 +16,14 @@ from llmattn.errors import CacheError
 from llmattn.locks import OwnedLock
 from llmattn.notices import notify
 from llmattn.rows import Row
+from llmattn.unfinished import is_left_over, unfinished_in
 from llmattn.untrusted import WRONG_DATA, read_json
-from llmattn.whole_files import replacing
+from llmattn.writing import Kind, written
 
 __all__ = ["BatchFolder", "Pending"]
 
 Requests = Sequence[Sequence[Row]]
+_BATCH = Kind("a note of a batch", None, CacheError, in_folder=True)
 _MOST_BYTES = 1 << 30
 """Of one batch: all the words that it asks about."""
 
@@ -91,8 +93,8 @@ class BatchFolder:
         except OSError as error:
             raise self._unwritable(error) from None
         try:
-            for leftover in self._folder.glob("*.tmp"):
-                leftover.unlink(missing_ok=True)
+            for leftover in unfinished_in(self._folder):
+                is_left_over(leftover, remove=True)
             yield
         finally:
             self._lock.release()
@@ -123,11 +125,8 @@ class BatchFolder:
                 for request in pending.requests
             ],
         }
-        try:
-            with replacing(self.path(pending)) as new, new.open("w", encoding="utf-8") as file:
-                json.dump(data, file)
-        except OSError as error:
-            raise self._unwritable(error) from None
+        with written(self.path(pending), _BATCH, "--cache-dir") as file:
+            file.write(json.dumps(data).encode())
         return pending
 
     def change(self, pending: Pending, **changes: Any) -> Pending:

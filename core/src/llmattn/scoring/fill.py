@@ -100,6 +100,10 @@ class Fill:
                 await self._keeper.end(self._report)
             except LlmattnError as error:
                 self.halt(None, error)
+        try:
+            await self._keeper.settle()
+        except LlmattnError as error:
+            self.halt(None, error)
         if left and not (self._report.cached or self._sender.proven or self.halted.is_set()):
             self.halt(None, self._tally.verdict(ROUNDS))
         if self._tally.requests and not self._usable:

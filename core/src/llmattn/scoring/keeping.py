@@ -88,6 +88,15 @@ class Keeper:
             self._trial.check(final=True)
         await self._commit_held(report)
 
+    async def settle(self) -> None:
+        """Record what was paid since the last commit, for requests that brought nothing to keep.
+
+        Raises CacheError.
+        """
+        usage, self._unrecorded = self._unrecorded, Usage()
+        if usage != Usage():
+            await self._writer.put([], [], usage)
+
     async def _commit(self, answers: Sequence[tuple[Row, Scores]], report: FillReport) -> None:
         usage, self._unrecorded = self._unrecorded, Usage()
         await self._writer.put([row for row, _ in answers], [s for _, s in answers], usage)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ from llmattn.cache.open import cache_folder, open_cache
 from llmattn.cache.protocol import ScoreCache
 from llmattn.errors import BadReply, BudgetExceeded, ConfigError, LlmattnError, PluginError
 from llmattn.identity import Identity
-from llmattn.notices import notify, notify_once
+from llmattn.notices import notify, notify_once, warn
 from llmattn.options import options_of
 from llmattn.plugins import Plugins, load_plugins
 from llmattn.providers.prices import Price, price_of
@@ -28,6 +29,7 @@ from llmattn.providers.protocol import (
     NeedsText,
     OwnServer,
 )
+from llmattn.registry import Registered
 from llmattn.rows import Row, Scores
 from llmattn.scoring.batch_files import BatchFolder
 from llmattn.scoring.budget import Budget
@@ -41,14 +43,16 @@ from llmattn.scoring.limiter import AdaptiveLimiter
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.permission import Permission
 from llmattn.scoring.planner import merge_rows
-from llmattn.scoring.progress import ScoringProgress, describe
+from llmattn.scoring.progress import describe, following
 from llmattn.scoring.quality import Trial
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.scorer import Scorer
+from llmattn.scoring.stopping import finish
 from llmattn.scoring.under_way import UnderWay, handed_over
 from llmattn.scoring.unknown import missing_rows
 from llmattn.scoring.work import Work, work_of
 from llmattn.settings import environment
+from llmattn.signals import leave_at_once
 
 __all__ = ["NOT_ASKED", "ScoreSource", "check_kinds", "give_back", "open_source", "open_sources"]
 
@@ -63,9 +67,6 @@ _KINDS = (
     ("prefix", _TEXTS, _PAIRS, ""),
 )
 
-_GRACE = 5.0
-"""Seconds that answers under way are awaited after Ctrl-C."""
-
 
 class ScoreSource:
     """One provider with its cache. A context manager; may be used from several threads.
@@ -75,6 +76,7 @@ class ScoreSource:
     The provider lives on one event loop of its own for as long as the source is open, so its
     connections are reused by every call. ``batches``: the folder in which batches of all
     namespaces are remembered; what one of them will answer is not asked for meanwhile.
+    ``registered``: what states the prices of the provider's models; None: nobody does.
     """
 
     def __init__(
@@ -85,8 +87,10 @@ class ScoreSource:
         options: ScoringOptions = ScoringOptions(),
         addresses: Sequence[tuple[str, str]] = (),
         batches: Path | None = None,
+        registered: Registered | None = None,
     ) -> None:
         self.name = name
+        self._registered = registered
         self._addresses = tuple(addresses)
         self.provider = provider
         self.cache = cache
@@ -107,9 +111,11 @@ class ScoreSource:
         self._portal_manager: Any = None
         self._portal: BlockingPortal | None = None
         self._scorer: Scorer | None = None
-        self._progress: ScoringProgress | None = None
+        self._follow: Callable[[FillReport], None] | None = None
+        self._showing = False
         self._beside = FillReport()
         self._given_up = False
+        self._untold = FillReport()
 
     def missing(self, rows: Sequence[Row]) -> list[Row]:
         """What the cache lacks of ``rows``; asks nothing."""
@@ -148,8 +154,8 @@ class ScoreSource:
         this part of it, of so many ``planned`` requests, and may be asked already. Else
         ``permission`` is asked. Raises BudgetExceeded at a limit that the user has not set
         for this run; ProviderError, PluginError or CacheError when going on is useless. Ctrl-C:
-        answers under way are awaited for 5 seconds and kept, a summary is printed, and
-        KeyboardInterrupt is raised.
+        answers under way are awaited and kept, a summary is printed, and KeyboardInterrupt is
+        raised; a second one does not wait.
         """
         if not self.options.ask:
             return self.unasked(self.work(rows))
@@ -158,25 +164,20 @@ class ScoreSource:
         rows, batched = self._without_batched(rows)
         if batched.batched and not rows:
             return batched
-        beside = beside + batched if beside else batched
+        before = (self._untold if beside is None else beside) + batched
         portal, scorer = self._start()
         report = FillReport(requests_planned=planned)
         with self.showing(beside):
-            future = portal.start_task_soon(scorer.fill, rows, report)
+            work = portal.start_task_soon(scorer.fill, rows, report)
             try:
-                future.result()
-            except KeyboardInterrupt:
-                notify("Stopping: answers under way are awaited for 5 seconds.")
-                portal.call(scorer.stop, "interrupted", _GRACE)
-                future.result()
-                self._tell_end(beside + report)
-                raise
+                self._finish(work, scorer.stop, lambda: self._tell_end(before + report))
             except LlmattnError:
-                self._tell_end(beside + report)
+                self._tell_end(before + report)
                 raise
         if report.stopped and not self.permission.is_users:
-            self._tell_end(beside + report)
+            self._tell_end(before + report)
             raise BudgetExceeded(f"{self.name}: {report.stopped}")
+        self._untold += report
         return report + batched
 
     def _without_batched(self, rows: Sequence[Row]) -> tuple[Sequence[Row], FillReport]:
@@ -200,20 +201,36 @@ class ScoreSource:
 
     @contextmanager
     def showing(self, beside: FillReport | None = None) -> Iterator[None]:
-        """Show what is asked meanwhile: one bar for all fills inside of it. ``beside``: the rest
-        of the run, which stays as it is.
+        """Show what is asked meanwhile: all fills inside of it as one. ``beside``: the rest of the
+        run, which stays as it is.
         """
         self._beside = beside or FillReport()
-        if self._progress is not None:
+        if self._showing:
             yield
             return
         priced = self.price is not None and not self.local
-        with ScoringProgress(self.name, quiet=self.options.quiet, priced=priced) as progress:
-            self._progress = progress
-            try:
+        self._showing = True
+        try:
+            with following(self.name, quiet=self.options.quiet, priced=priced) as self._follow:
                 yield
-            finally:
-                self._progress = None
+        finally:
+            self._showing, self._follow = False, None
+
+    def _finish(
+        self,
+        work: Future[T],
+        stop: Callable[[str, float], int],
+        tell: Callable[[], None] = lambda: None,
+    ) -> T:
+        """What ``work`` comes to. Raises KeyboardInterrupt, after ``tell()``, if one came."""
+        assert self._portal
+        try:
+            return finish(work, self._portal, stop, patience=self.provider.limits.timeout)
+        except KeyboardInterrupt:
+            tell()
+            if not work.done():
+                leave_at_once()
+            raise
 
     def unasked(self, work: Work) -> FillReport:
         """What a fill of ``work`` comes to if the options say not to ask."""
@@ -245,17 +262,19 @@ class ScoreSource:
                 return self.scores(rows)
             except BadReply as error:
                 self._given_up = True
-                notify(f"{error} Going on without what it would say.")
+                warn(f"{error} Going on without what it would say.")
         return self.cache.get(self.identity, rows)
 
     def call(self, function: Callable[..., Awaitable[T]], *arguments: object) -> T:
         """Await ``function(*arguments)`` on the provider's event loop."""
         portal, _ = self._start()
         self._tell_addresses()
-        return portal.call(function, *arguments)
+        work = portal.start_task_soon(function, *arguments)
+        return self._finish(work, lambda reason, grace: 1)
 
     def summary(self, report: FillReport) -> str:
-        """One line on what a run did and cost."""
+        """One line on what a run did and cost; :meth:`close` tells what none has told."""
+        self._untold = FillReport()
         text = f"{self.name}: {report.pairs:,} pairs, {report.cached:,} cached, "
         text += f"{report.scored:,} scored now"
         if report.batched:
@@ -274,7 +293,11 @@ class ScoreSource:
         return text
 
     def close(self) -> None:
-        """Close the provider's connections and the cache."""
+        """Close the provider's connections and the cache. What has been asked and was not told
+        is, however the run has ended.
+        """
+        if self._untold.usage.requests and not self.local:
+            notify(self.summary(self._untold))
         portal, self._portal = self._portal, None
         closed, self._closed = self._closed, True
         with ExitStack() as last_first:
@@ -325,8 +348,8 @@ class ScoreSource:
             notify_once(f"asking {address}, from {origin}")
 
     def _show(self, report: FillReport) -> None:
-        if self._progress is not None:
-            self._progress.update(self._beside + report)
+        if self._follow is not None:
+            self._follow(self._beside + report)
 
     def _make_budget(self) -> Budget:
         """The user's own limits. Where no request has a known cost, none is sent for $0."""
@@ -353,7 +376,7 @@ class ScoreSource:
         )
 
     def _find_price(self) -> Price | None:
-        """What the user says, else what the table says; None if neither knows."""
+        """What the user says, else what the provider states; None if neither knows."""
         options = self.options
         if self.local:
             return Price(0.0, 0.0)
@@ -363,8 +386,9 @@ class ScoreSource:
                 "cannot be kept: use --max-requests."
             )
         model = str(dict(self.identity.details).get("model", ""))
-        known = price_of(self.name, model)
         prompt, completion = options.price_in, options.price_out
+        lacking = prompt is None or completion is None
+        known = price_of(self._registered, model) if self._registered and lacking else None
         if known is not None:
             prompt = known.prompt if prompt is None else prompt
             completion = known.completion if completion is None else completion
@@ -413,7 +437,7 @@ def open_sources(
     registered = [plugins.provider(name) for name in names]
     settings = assign_options(choice.settings, registered, [choice.cache])
     sources: list[ScoreSource] = []
-    try:
+    with ExitStack() as if_broken:
         for each in registered:
             built = build_provider(
                 each,
@@ -421,6 +445,8 @@ def open_sources(
                 model=choice.model,
                 environ=environ,
             )
+            unused = if_broken.enter_context(ExitStack())
+            unused.callback(give_back, built.provider)
             if isinstance(built.provider, NeedsText):
                 if text is None:
                     raise ConfigError(
@@ -434,20 +460,16 @@ def open_sources(
                 plugins=plugins,
                 create=choice.scoring.ask,
             )
-            try:
-                batches = cache_folder(store, cache_dir=choice.cache_dir) / "batches"
-                source = ScoreSource(
-                    each.name, built.provider, store, choice.scoring, built.addresses, batches
-                )
-                sources.append(source)
-            except BaseException:
-                store.close()
-                raise
+            unused.callback(store.close)
+            batches = cache_folder(store, cache_dir=choice.cache_dir) / "batches"
+            source = ScoreSource(
+                each.name, built.provider, store, choice.scoring, built.addresses, batches, each
+            )
+            unused.pop_all()  # from here on the source closes both
+            if_broken.callback(source.close)
+            sources.append(source)
         _check_one_budget(sources)
-    except BaseException:
-        for source in sources:
-            source.close()
-        raise
+        if_broken.pop_all()
     return sources
 
 
@@ -470,7 +492,7 @@ def _named_by(environ: Mapping[str, str], plugins: Plugins) -> str:
     """The provider that the environment names; the user is told if it names none."""
     name, fallback = choose_provider(plugins, environ)
     if fallback:
-        notify(
+        warn(
             f"No LLM provider is set up (LLM_PROVIDER, or a key): using {name!r}, "
             "which works offline."
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from llmattn.errors import ConfigError
+from llmattn.notices import notify_once
 from llmattn.places import check_folder
 from llmattn.training.loop import Report
 
@@ -54,11 +56,17 @@ class Board:
         if self._last is not None and report.train_seconds > self._last.train_seconds:
             passed = report.train_seconds - self._last.train_seconds
             curves["tokens_a_second"] = (report.tokens - self._last.tokens) / passed
-        for name, value in curves.items():
-            self._writer.add_scalar(name, value, report.step)
-        self._writer.flush()
         self._last = report
+        try:
+            for name, value in curves.items():
+                self._writer.add_scalar(name, value, report.step)
+            self._writer.flush()
+        except OSError as error:
+            notify_once(
+                f"--tensorboard cannot be written ({error.strerror or error}); training goes on."
+            )
 
     def close(self) -> None:
         """Write what is left, and stop the writer's thread."""
-        self._writer.close()
+        with suppress(OSError):  # told before
+            self._writer.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,9 +20,9 @@ from llmattn.rows import Scope
 from llmattn.training.config import TrainConfig
 from llmattn.training.fitting import check_weights
 from llmattn.training.folder import read_folder, write_folder
-from llmattn.training.torch_file import read_torch_file
+from llmattn.training.torch_file import read_torch_file, write_torch_file
 from llmattn.untrusted import WRONG_DATA, build
-from llmattn.whole_files import replacing
+from llmattn.writing import Kind, check_output, written
 
 __all__ = [
     "Checkpoint",
@@ -38,6 +36,13 @@ __all__ = [
 
 FORMAT = "llmattn-checkpoint"
 VERSION = 1
+_HEAD = 4096
+CHECKPOINT = Kind(
+    "a checkpoint",
+    # An archive of torch.save, whose first record begins with the format.
+    lambda head, _: head.startswith(b"PK\x03\x04") and FORMAT.encode() in head[:_HEAD],
+    CheckpointError,
+)
 
 
 @frozen
@@ -127,30 +132,17 @@ def load_weights(model: AttnGPT, weights: Mapping[str, torch.Tensor]) -> None:
 
 def check_writable(path: Path) -> None:
     """Raise CheckpointError unless a checkpoint can be written to ``path``."""
-    if path.is_dir():
-        raise CheckpointError(f"--out {path} is a folder; name a file, such as {path}/model.pt.")
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise CheckpointError(
-            f"No checkpoint can be written to {path} ({error.strerror}): make the folder "
-            f"{path.parent} writable, or choose another --out."
-        ) from None
-    os.close(handle)
-    os.unlink(name)
+    check_output(path, CHECKPOINT, "--out")
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """A reader, or a crash at any moment, finds the old file or the new one, whole."""
+    """Write a checkpoint, see :func:`llmattn.writing.written`. Raises CheckpointError.
+
+    A reader, or a crash at any moment, finds the old file or the new one, whole.
+    """
     data = _pack(checkpoint)
-    try:
-        with replacing(path) as new, new.open("wb") as file:
-            torch.save(data, file)
-    except OSError as error:
-        raise CheckpointError(
-            f"The checkpoint {path} cannot be written ({error.strerror}): make room, or choose "
-            "another --out."
-        ) from None
+    with written(path, CHECKPOINT, "--out") as file:
+        write_torch_file(file, data)
 
 
 def export_checkpoint(folder: Path, checkpoint: Checkpoint) -> list[Path]:

@@ -111,7 +111,9 @@ class RunOptions(Machine):
     max_time: float | None = option(
         None, help="Stop after so many minutes of training.", panel=COURSE, above=0
     )
-    out: Path = option(Path("checkpoint.pt"), help="The checkpoint to write.", panel=RUN)
+    out: Path = option(
+        Path("checkpoint.pt"), help="The checkpoint to write.", panel=RUN, written=True
+    )
     resume: bool = option(False, help="Go on with the run in --out.", panel=RUN)
     save_every: float = option(
         30.0,
@@ -123,6 +125,7 @@ class RunOptions(Machine):
         None,
         help="Write evaluations to FILE.csv or FILE.jsonl.",
         panel=RUN,
+        written=True,
         alias="--log-file",  # torchrun takes --log for one of its own options
     )
     tensorboard: Path | None = option(

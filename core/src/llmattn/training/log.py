@@ -5,61 +5,85 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import attrs
 
 from llmattn.errors import ConfigError
-from llmattn.places import check_place
+from llmattn.notices import notify
 from llmattn.training.loop import Report
 from llmattn.untrusted import WRONG_DATA, from_json
+from llmattn.writing import Kind, check_output, keep_beside, written
 
 __all__ = ["TrainingLog", "check_log"]
 
 _FIELDS = [field.name for field in attrs.fields(Report)]
 
 
+_CSV_HEAD = ",".join(_FIELDS)
+_KINDS = {
+    ".csv": Kind("a training log", lambda head, _: head.startswith(_CSV_HEAD.encode())),
+    ".jsonl": Kind("a training log", lambda head, _: _is_record(head.split(b"\n")[0])),
+}
+
+
 def check_log(path: Path) -> None:
-    """Raise ConfigError unless a log can be written to ``path``."""
-    if path.suffix not in (".csv", ".jsonl"):
+    """Raise ConfigError unless a log can be written to ``path``, which ends in ``.csv`` or
+    ``.jsonl``: a new file, or one of ours.
+    """
+    if path.suffix not in _KINDS:
         raise ConfigError(f"--log {path}: the name must end in .csv or .jsonl.")
-    check_place(path, "--log")
+    check_output(path, _KINDS[path.suffix], "--log")
 
 
 class TrainingLog:
-    """Appends reports to ``path``, which ends in ``.csv`` or ``.jsonl``.
+    """Appends reports to ``path``, which :func:`check_log` takes.
 
     ``after``: the step that the run goes on from; records of later steps, which a killed run
-    may have left, are removed, and from 0 on the file begins anew. Raises ConfigError for
-    another name, or a file that cannot be read or written.
+    may have left, are removed. From 0 on the file begins anew, and that of another run is kept
+    beside it. Raises ConfigError if the file cannot be read or written.
     """
 
     def __init__(self, path: Path, *, after: int = 0) -> None:
         check_log(path)
         self._path = path
         self._csv = path.suffix == ".csv"
-        kept = self._kept(after) if after else []
-        self._write([",".join(_FIELDS), *kept] if self._csv else kept, "w")
+        self._pending: list[str] = []
+        self._told = False
+        kept = self._kept(after)
+        lines = [_CSV_HEAD, *kept] if self._csv else kept
+        with written(path, _KINDS[path.suffix], "--log") as file:
+            file.write("".join(f"{line}\n" for line in lines).encode())
 
     def add(self, report: Report) -> None:
-        """Append one record."""
+        """Append one record, or with the next one if that is impossible now: a full disk must not
+        end the training.
+        """
         record = attrs.asdict(report)
         if self._csv:
             line = io.StringIO()
             csv.DictWriter(line, _FIELDS, lineterminator="").writerow(record)
-            self._write([line.getvalue()], "a")
+            self._pending.append(line.getvalue())
         else:
-            self._write([json.dumps(record)], "a")
+            self._pending.append(json.dumps(record))
+        self._append()
 
     def close(self) -> None:
-        """Nothing: each record is in the file at once."""
+        """Write what could not be written before."""
+        if self._pending:
+            self._append()
 
     def _kept(self, after: int) -> list[str]:
-        """The records up to step ``after``."""
+        """The records up to step ``after``; a last one that a crash has cut short is left out."""
         try:
-            lines = self._path.read_text(encoding="utf-8").splitlines()
+            lines = self._path.read_text(encoding="utf-8").split("\n")[self._csv : -1]
+            if not after:
+                if lines:
+                    notify(f"{self._path} held another run's log, now {keep_beside(self._path)}.")
+                return []
             if self._csv:
-                return [line for line in lines[1:] if int(line.split(",")[0]) <= after]
+                return [line for line in lines if int(line.split(",")[0]) <= after]
             return [line for line in lines if from_json(line)["step"] <= after]
         except FileNotFoundError:
             return []
@@ -68,9 +92,32 @@ class TrainingLog:
                 f"--log {self._path} is no log of this run ({error}): name another file."
             ) from None
 
-    def _write(self, lines: list[str], mode: str) -> None:
+    def _append(self) -> None:
+        """All pending lines, or none of them."""
+        data = "".join(f"{line}\n" for line in self._pending).encode()
         try:
-            with self._path.open(mode, encoding="utf-8") as file:
-                file.writelines(f"{line}\n" for line in lines)
+            with self._path.open("ab", buffering=0) as file:
+                size = file.seek(0, os.SEEK_END)
+                try:
+                    if file.write(data) < len(data):
+                        raise OSError("the disk is full")
+                except OSError:
+                    file.truncate(size)
+                    raise
         except OSError as error:
-            raise ConfigError(f"--log {self._path} cannot be written ({error.strerror}).") from None
+            if not self._told:
+                self._told = True
+                notify(
+                    f"--log {self._path} cannot be written now ({error.strerror or error}). "
+                    "Training goes on, and the lines are tried again."
+                )
+            return
+        self._pending.clear()
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        record = from_json(line)
+    except WRONG_DATA:
+        return False
+    return isinstance(record, dict) and list(record) == _FIELDS

@@ -134,13 +134,15 @@ class Trainer:
         stop: StopWish,
         max_seconds: float = math.inf,
         save_every: float = 30.0,
+        save_on_the_way: Callable[[], None] | None = None,
     ) -> str:
         """Train to the end, or until something stops it.
 
-        ``save`` is called at the end, and on the way after evaluations that are ``save_every``
-        seconds apart. A stop that one process of the team wants stops all after the same step;
-        the first one's clock is the one that counts. Returns ``finished``, ``interrupted``,
-        ``patience`` or ``time``. Raises LlmattnError when the loss is no longer a number.
+        ``save`` is called at the end, and it or ``save_on_the_way`` after evaluations that are
+        ``save_every`` seconds apart. A stop that one process of the team wants stops all after the
+        same step; the first one's clock is the one that counts. Returns ``finished``,
+        ``interrupted``, ``patience`` or ``time``. Raises LlmattnError when the loss is no longer a
+        number.
         """
         if self._device.type == "cpu":
             keep_heap()
@@ -164,7 +166,7 @@ class Trainer:
                 self.seconds += time.monotonic() - after
             outcome, due = self._outcome(stop, began + max_seconds, saved + save_every)
             if outcome is None and evaluated and due:
-                self._save(save)
+                self._save(save_on_the_way or save)
                 saved = time.monotonic()
         self._save(save)
         return outcome

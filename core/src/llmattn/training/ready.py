@@ -8,15 +8,12 @@ from llmattn.errors import ConfigError
 from llmattn.training.board import check_board
 from llmattn.training.compiling import check_compiler
 from llmattn.training.config import RunOptions
-from llmattn.training.log import check_log
 
 __all__ = ["check_precision", "check_ready"]
 
 
 def check_ready(options: RunOptions, device: torch.device, precision: str) -> None:
     """Raise ConfigError for what would end the run only once the scores are there."""
-    if options.log is not None:
-        check_log(options.log)
     if options.tensorboard is not None:
         check_board(options.tensorboard)
     if options.compile:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import attrs
@@ -27,18 +26,19 @@ from llmattn.training.checkpoint import (
     check_writable,
     load_checkpoint,
     reads_texts,
-    save_checkpoint,
 )
 from llmattn.training.config import RunOptions, TrainConfig
 from llmattn.training.distributed import ALONE, Launch, Team
 from llmattn.training.evaluate import split_loss
 from llmattn.training.fitting import check_state
 from llmattn.training.loop import Trainer
+from llmattn.training.output import Ask, Output, check_space
 from llmattn.training.own_text import own_text
 from llmattn.training.ready import check_ready
 from llmattn.training.reopen import reopen_feeds, settings_in_context, with_users_provider
 from llmattn.training.scores import channel_names, in_order, open_feeds, reading_of
 from llmattn.training.sharding import load_whole_weights, place
+from llmattn.unfinished import scratch_folder
 
 __all__ = ["Run", "begin", "is_of_this_launch", "resume"]
 
@@ -51,7 +51,7 @@ class Run:
     """A trainer with what its checkpoint says besides."""
 
     trainer: Trainer
-    out: Path
+    output: Output
     corpus_path: str
     feeds: Feeds
     scored: tuple[Scored, ...]
@@ -61,6 +61,11 @@ class Run:
     """
     control: str = ""
     """As in Checkpoint."""
+
+    @property
+    def out(self) -> Path:
+        """Where its checkpoint is."""
+        return self.output.path
 
     @property
     def reads_texts(self) -> bool:
@@ -81,32 +86,39 @@ class Run:
         pad_id = trainer.corpus.tokenizer.eol_id
         return split_loss(model, feed, trainer.corpus.test, pad_id=pad_id, team=trainer.team)
 
-    def save(self) -> None:
-        """Write the checkpoint. Raises CheckpointError.
+    def save(self, ask: Ask | None = None) -> None:
+        """Write the checkpoint, elsewhere if need be, see ``Output.save``. Raises CheckpointError.
 
         The processes of a split model must call it together; the first one writes.
         """
+        if (checkpoint := self._checkpoint()) is not None:
+            self.output.save(checkpoint, ask)
+
+    def save_on_the_way(self) -> None:
+        """The same where that is not the last time: if it fails, training goes on."""
+        if (checkpoint := self._checkpoint()) is not None:
+            self.output.try_to_save(checkpoint)
+
+    def _checkpoint(self) -> Checkpoint | None:
+        """What the first process writes; None in the others."""
         trainer = self.trainer
         last = {**trainer.state(), "launch": Launch.from_environment().to_dict()}
         last["asked"] = dict(self.asked)
         if not trainer.team.is_first:
-            return
-        save_checkpoint(
-            self.out,
-            Checkpoint(
-                model_config=trainer.model.config,
-                train_config=trainer.config,
-                tokenizer=trainer.corpus.tokenizer,
-                weights=trainer.best_weights,
-                best={"loss": trainer.best_loss, "step": trainer.best_step},
-                last=last,
-                table=self.feeds.table,
-                scored=self.scored,
-                coverage=self.feeds.coverage,
-                corpus=self.corpus_path,
-                corpus_digest=trainer.corpus.digest,
-                control=self.control,
-            ),
+            return None
+        return Checkpoint(
+            model_config=trainer.model.config,
+            train_config=trainer.config,
+            tokenizer=trainer.corpus.tokenizer,
+            weights=trainer.best_weights,
+            best={"loss": trainer.best_loss, "step": trainer.best_step},
+            last=last,
+            table=self.feeds.table,
+            scored=self.scored,
+            coverage=self.feeds.coverage,
+            corpus=self.corpus_path,
+            corpus_digest=trainer.corpus.digest,
+            control=self.control,
         )
 
 
@@ -127,17 +139,17 @@ def begin(
     chosen = choose_device(options.device)
 
     def prepare() -> _Material:
-        check_writable(options.out)
         check_ready(options, chosen, config.precision)
-        return _prepare(corpus_path, config, shape, scores, options.match_params, chosen)
+        output = Output.of_new_run(options.out)
+        return _prepare(corpus_path, config, shape, scores, options, output, chosen)
 
     material = _from_first(team, prepare, lambda made: made.feeds)
     torch.manual_seed(config.seed)
     model = place(AttnGPT(material.model_config), chosen, team)
     trainer = _trainer(model, material.corpus, config, material.feeds, options.compile, team)
     asked = {"match_params": options.match_params, **scores.remembered}
-    out, path = options.out, str(corpus_path)
-    return Run(trainer, out, path, material.feeds, material.scored, asked)
+    path = str(corpus_path)
+    return Run(trainer, material.output, path, material.feeds, material.scored, asked)
 
 
 @frozen(eq=False)
@@ -148,6 +160,7 @@ class _Material:
     model_config: ModelConfig
     feeds: Feeds
     scored: tuple[Scored, ...]
+    output: Output
 
 
 def _prepare(
@@ -155,7 +168,8 @@ def _prepare(
     config: TrainConfig,
     shape: ModelConfig,
     scores: ScoreChoice,
-    match_params: bool,
+    options: RunOptions,
+    output: Output,
     chosen: torch.device,
 ) -> _Material:
     """Read the corpus, decide the model's shape, and get its scores."""
@@ -180,7 +194,7 @@ def _prepare(
             )
             channels = channel_names(sources)
         model_config = shape.fitted(size, channels)
-        if match_params:
+        if options.match_params:
             learned = attrs.evolve(
                 model_config,
                 attention="learned",
@@ -189,9 +203,11 @@ def _prepare(
                 no_distance=False,
             )
             model_config = match_parameters(model_config, learned)
+        check_space(output.path, model_config)  # before anything is paid
         if shape.uses_scores:
             feeds = open_feeds(sources, corpus, scores, block_size=shape.block_size, device=chosen)
-    return _Material(corpus, model_config, feeds, scored)
+    check_space(output.path, model_config, feeds.table)
+    return _Material(corpus, model_config, feeds, scored, output)
 
 
 def resume(
@@ -214,8 +230,9 @@ def resume(
     out, chosen = options.out, choose_device(options.device)
 
     def reload() -> _Reloaded:
-        check_writable(out)
         checkpoint = load_checkpoint(out, device=chosen)
+        check_writable(out)
+        check_space(out, checkpoint.model_config, checkpoint.table)
         _check_state(out, checkpoint)
         config = _agreed(checkpoint, given or {})
         check_ready(options, chosen, config.precision)
@@ -238,7 +255,8 @@ def resume(
     model = place(AttnGPT(checkpoint.model_config), chosen, team)
     trainer = _trainer(model, corpus, config, feeds, options.compile, team)
     trainer.load_state(checkpoint.last, {**checkpoint.best, "weights": dict(checkpoint.weights)})
-    return Run(trainer, out, path, feeds, checkpoint.scored, checkpoint.last.get("asked", {}))
+    asked = checkpoint.last.get("asked", {})
+    return Run(trainer, Output(out), path, feeds, checkpoint.scored, asked)
 
 
 def _check_state(out: Path, checkpoint: Checkpoint) -> None:
@@ -261,10 +279,10 @@ def _from_first(
         made = make()
         table = feeds_of(made).table
         if team.world > 1 and table is not None:
-            table.share(Path(folder))
+            table.share(folder)
         return made
 
-    with TemporaryDirectory(prefix="llmattn-") as folder:
+    with scratch_folder() as folder:
         made = team.from_first(make_shared, for_others)
         team.any(False)  # all have opened the file, which may then lose its name
     return made

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import atexit
-import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 
 import torch
 from attrs import frozen
@@ -30,6 +29,7 @@ from llmattn.rows import Scope
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.source import NOT_ASKED, ScoreSource, check_kinds
+from llmattn.unfinished import scratch_folder
 
 __all__ = ["channel_names", "in_order", "join_feeds", "open_feeds", "reading_of"]
 
@@ -228,6 +228,6 @@ def _nothing(source: ScoreSource, what: str) -> LlmattnError:
 @cache
 def _own_folder() -> Path:
     """For this process alone."""
-    folder = Path(mkdtemp(prefix="llmattn-packed-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    until_exit = ExitStack()
+    atexit.register(until_exit.close)
+    return until_exit.enter_context(scratch_folder())

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmattn.drawing import need_drawing
+from llmattn.drawing import need_drawing, save_picture
 from llmattn.errors import ConfigError
 from llmattn.printable import printable
 from llmattn.view.heads import Heads, TextWeights
@@ -58,7 +57,7 @@ def draw_heads(heads: Heads, path: Path) -> None:
     title = f"{heads.attention} attention"
     title += ", the same in all layers" if heads.layers == 1 and heads.n_layer > 1 else ""
     figure.suptitle(title, fontsize=11)
-    _save(figure, path)
+    save_picture(figure, path)
 
 
 def _draw_tau(axes: Axes, heads: Heads, layer: int, last: bool) -> None:
@@ -217,7 +216,7 @@ def _draw_matrices(
     bar.ax.tick_params(labelsize=7)
     figure.supylabel("query", fontsize=8)
     figure.supxlabel("key", fontsize=8)
-    _save(figure, path)
+    save_picture(figure, path)
 
 
 def head_name(layers: int, layer: int, head: int) -> str:
@@ -236,12 +235,3 @@ def _figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box stands for it
-        try:
-            figure.savefig(path, dpi=150)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"The picture cannot be written to {path}: {error}") from None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -21,6 +21,7 @@ from llmattn.cache.exchange.portions import (
     make_row,
     read_description,
 )
+from llmattn.digests import EMPTY, fill_digest, has_digest
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
 from llmattn.rows import Row, Scores
@@ -30,6 +31,8 @@ from llmattn.usage import Usage
 __all__ = ["read", "write"]
 
 _METADATA = b"llmattn"
+_END = "llmattn.end"
+"""Counts and the digest, which are known when all is written."""
 _ROWS = 2048
 _VALUES = 1 << 22
 """About so many are taken out of a file at once."""
@@ -47,19 +50,33 @@ _FIELDS = [
 ]
 
 
-def write(path: Path, portions: Iterable[Portion]) -> tuple[int, int]:
+def write(file: IO[bytes], portions: Iterable[Portion]) -> tuple[int, int]:
     """Write ``portions``; returns rows and pairs."""
     portions = list(portions)
     head = {**HEAD, "namespaces": [describe_portion(portion) for portion in portions]}
     schema = pa.schema(_FIELDS, metadata={_METADATA: json.dumps(head).encode()})
     rows = pairs = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
         for portion in portions:
             while batch := list(islice(portion.rows, _ROWS)):
                 writer.write_table(_table(portion.identity.namespace, batch, schema))
                 rows += len(batch)
                 pairs += sum(len(row.keys) for row, _ in batch)
+        end = {"namespaces": len(portions), "rows": rows, "pairs": pairs, **EMPTY}
+        writer.add_key_value_metadata({_END: json.dumps(end)})
+    file.flush()
+    path = Path(file.name)
+    fill_digest(path, _footer(path))
     return rows, pairs
+
+
+def _footer(path: Path) -> int:
+    """Bytes at the end of a file that hold its description; at most all of it."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(size - 8, 0))
+        length = int.from_bytes(file.read(4), "little")
+    return min(length + 8, size)
 
 
 def _table(namespace: str, batch: list[tuple[Row, Scores]], schema: pa.Schema) -> pa.Table:
@@ -82,10 +99,11 @@ def _table(namespace: str, batch: list[tuple[Row, Scores]], schema: pa.Schema) -
 def read(path: Path) -> Iterator[Portion]:
     """What ``path`` holds; raises CacheError if it is no score file."""
     try:
-        with pq.ParquetFile(path) as file:
+        digested = has_digest(path, _footer(path))
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             metadata = file.schema_arrow.metadata or {}
             head = from_json(metadata.get(_METADATA, b"null"))
-            check_head(head)
+            check_head(path, head, digested=digested)
             if len(head["namespaces"]) > _MOST_NAMESPACES:
                 raise ValueError(f"it holds more than {_MOST_NAMESPACES:,} namespaces")
             described = [read_description(entry) for entry in head["namespaces"]]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
 import lmdb
 
-from llmattn.cache.lmdb.layout import DATABASES, ID_KEY
+from llmattn.cache.lmdb.layout import DATABASES, ID_KEY, MOVED
 from llmattn.cache.lmdb.opening import (
     Contents,
     Records,
@@ -22,9 +22,10 @@ from llmattn.cache.lmdb.opening import (
     swap_in,
     translated,
 )
+from llmattn.cache.lmdb.pages import damaged_file, structure_problems
 from llmattn.cache.lmdb.vocabulary import Interning, Vocabulary
 from llmattn.cache.settings import LmdbSettings
-from llmattn.errors import CacheError
+from llmattn.errors import CacheDamaged, CacheError
 from llmattn.locks import folder_lock
 
 __all__ = [
@@ -53,17 +54,20 @@ class Store:
         self.path = path
         self.users = 0
         self.closed = False
+        self._removed: str | None = None
         self.vocabulary = Vocabulary()
         self._gate = _Gate()
         with translated(path):
             # Not longer than this: a process that swaps the file waits for the lock, and
             # making the tables waits for that process.
             with folder_lock(path.parent):
-                exists = check_file(path, settings.check_mb * 2**20)
+                exists = check_file(path)
                 size = int(settings.map_size_gb * 2**30)
                 self._env = open_environment(path, size, sync=settings.sync, exists=exists)
                 self._file = _file_id(path)
             try:
+                if exists and (problems := self.page_problems()):
+                    raise damaged_file(path, problems[0])
                 tables = open_tables(self._env, path)
                 self._env.reader_check()
             except BaseException:
@@ -71,6 +75,15 @@ class Store:
                 raise
         self._tables = tables
         self.meta, self.namespaces, self.tokens, self.pairs, self.texts, self.prefixes = tables
+
+    def page_problems(self) -> list[str]:
+        """What is wrong with the tree of pages, none of which LMDB has to read for that.
+
+        It ends the process when it meets a page of zeros, such as a failing disk may leave, and
+        believes whatever else a page says: so it is not given one before all have been looked at.
+        """
+        with self._env.begin():
+            return structure_problems(self.path)
 
     def is_current(self) -> bool:
         """Whether it is open, and its path still names the same file (compacting swaps it)."""
@@ -134,8 +147,39 @@ class Store:
                 if not self.is_current():
                     raise Replaced
                 swap_in(self.path, contents(txn, self))
-            finally:
+            except BaseException:
                 txn.abort()
+                raise
+            with suppress(lmdb.Error):
+                # Whoever has the old file open learns that its records are in another one.
+                txn.put(MOVED, b"1", db=self.meta)
+                txn.commit()
+
+    def check_removed(self) -> None:
+        """Raise CacheError if the file is not at its path any more, and nobody has moved its
+        records to another one: what was stored since it was opened is lost.
+        """
+        if self._removed is None and not (self.closed or self.is_current()):
+            self._removed = "" if self._was_moved() else self._what_happened()
+        if self._removed:
+            raise CacheError(self._removed)
+
+    def _was_moved(self) -> bool:
+        # To write, so that whoever moves the records just now has come to the end of it.
+        with (
+            translated(self.path),
+            self._gate.shared(),
+            self._env.begin(write=True) as txn,
+        ):
+            return txn.get(MOVED, db=self.meta) is not None
+
+    def _what_happened(self) -> str:
+        what = "replaced by another file" if self.path.exists() else "removed"
+        return (
+            f"{self.path} was {what} while it was in use: what it held, also what was scored since "
+            "then, is not at its place any more. Put the file back if you have it; else the same "
+            "command asks for those scores again."
+        )
 
     def contents(self, txn: Transaction) -> Contents:
         """Every record of the file, in order, by database."""
@@ -192,9 +236,12 @@ def records_of(txn: Transaction, table: Any, space: int, start: bytes = b"") -> 
     return takewhile((ID_KEY.pack(space + 1),).__gt__, cursor)  # of tuples the keys come first
 
 
-def damaged() -> CacheError:
-    """For a record whose checksum is wrong."""
-    return CacheError("The cache has a damaged record. Give it up by: llmattn cache verify --drop")
+def damaged(what: str = "") -> CacheDamaged:
+    """For a record whose checksum is wrong; ``what`` tells which one it is."""
+    shown = f" ({what})" if what else ""
+    return CacheDamaged(
+        f"The cache has a damaged record{shown}. Save what is good by: llmattn cache verify --drop"
+    )
 
 
 def _file_id(path: Path) -> tuple[int, int] | None:
@@ -217,6 +264,8 @@ def acquire(path: Path, settings: LmdbSettings) -> Store:
         if store is not None and not store.is_current():
             del _stores[path]
             if not store.closed:
+                with suppress(CacheError):
+                    store.check_removed()  # now, for those who use it: later it cannot be told
                 store.close()
             store = None
         if store is None:
