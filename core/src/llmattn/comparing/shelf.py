@@ -72,9 +72,9 @@ class ScoreShelf:
 
     def check(self, sets: Mapping[str, ScoreSet]) -> None:
         """Open every set and learn its channels, before anything is asked. Raises ConfigError if a
-        limit in money or requests would have
-        to hold for several paid sources together, since each keeps it for itself, if no scores
-        are of the kind that an option is for, or if a control cannot be made.
+        limit in money or requests would have to hold for several paid sources together, since each
+        keeps it for itself, if no scores are of the kind that an option is for, or if a control
+        cannot be made.
 
         ``sets``: those of all arms, by the arm's name.
         """
