@@ -40,10 +40,11 @@ test: $(VENV)/.developers ## run the tests (ARGS="tests/x.py -k name": some of t
 test-long: $(VENV)/.developers ## run the tests that take more than half a minute each
 	$(BIN)/python -m pytest -m long $(PARALLEL) $(ARGS)
 
-check: $(VENV)/.developers ## lint, format and type checks
+check: $(VENV)/.developers ## lint, format, type and import checks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 format: $(VENV)/.developers ## format the code and mend what lint can mend
 	$(BIN)/ruff check --fix .

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -38,3 +39,16 @@ def _away_from_any_dotenv(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         yield
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """Gives the notices since the last call, a line each."""
+    caplog.set_level(logging.INFO, "llmattn")
+
+    def messages() -> str:
+        lines = "".join(f"{message}\n" for message in caplog.messages)
+        caplog.clear()
+        return lines
+
+    return messages

@@ -101,7 +101,7 @@ def test_packed_scores_lie_beside_any_file(tmp_path: Path) -> None:
 
 
 def test_the_file_in_front_of_a_server_is_kept_up_without_it(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, told: Callable[[], str]
 ) -> None:
     settings = RedisLmdbSettings(url=NOWHERE, dir=tmp_path, timeout=1.0)
     cache = LayeredCache(settings)
@@ -114,4 +114,4 @@ def test_the_file_in_front_of_a_server_is_kept_up_without_it(
     cache.close()
     assert LayeredCache.locate(settings) == tmp_path / "scores.mdb"
     assert LayeredCache.verify(settings).problems == []
-    assert "does not answer" in capfd.readouterr().err
+    assert "does not answer" in told()

@@ -87,18 +87,18 @@ def test_a_link_in_place_of_the_file_is_refused(folder: Path, tmp_path: Path) ->
 
 
 def test_a_folder_that_is_a_link_is_announced(
-    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, told: Callable[[], str]
 ) -> None:
     (tmp_path / "link").symlink_to(folder)
     lmdb_cache(tmp_path / "link").close()
-    assert "is a link to" in capfd.readouterr().err
+    assert "is a link to" in told()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_another_users_file_is_announced(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_another_users_file_is_announced(folder: Path, told: Callable[[], str]) -> None:
     os.chown(folder / "scores.mdb", 12345, 12345)
     lmdb_cache(folder).close()
-    assert "belongs to another user" in capfd.readouterr().err
+    assert "belongs to another user" in told()
 
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:

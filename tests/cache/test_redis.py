@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,7 @@ def test_one_machine_finds_what_another_has_paid_for(server: RedisServer, tmp_pa
 
 
 def test_training_goes_on_from_a_full_local_file_when_the_server_is_gone(
-    server: RedisServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    server: RedisServer, tmp_path: Path, told: Callable[[], str]
 ) -> None:
     cache = layered(server, tmp_path)
     cache.put(PAIR, ROWS, scored(ROWS))
@@ -52,7 +52,7 @@ def test_training_goes_on_from_a_full_local_file_when_the_server_is_gone(
     cache = layered(server, tmp_path)
     assert not any(np.isnan(scores).any() for scores in cache.get(PAIR, ROWS))
     assert len(load_pairs(cache, PAIR, WORDS)[0]) == 200
-    assert "does not answer" in capfd.readouterr().err
+    assert "does not answer" in told()
     cache.close()
     server.start()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from llmattn.data.feed import NoScores
 from llmattn.testing.server import ScoreServer
 from llmattn.training.checkpoint import load_checkpoint
 from llmattn.training.evaluate import split_loss
-from support_cli import Done, run_cli
+from support_cli import Done, run_cli, run_process
 from support_engine import write_corpus
 from support_plugins import install
 
@@ -337,3 +338,32 @@ def test_kept_checkpoints_can_be_sampled(tmp_path: Path) -> None:
         assert load_checkpoint(path).best["loss"] == pytest.approx(best["val_loss"], abs=1e-6)
         sample = run_cli(tmp_path, "sample", "--checkpoint", str(path), "--prompt", "the cat")
         assert sample.returncode == 0, sample.stderr
+
+
+TELLING = """
+import os
+from threading import Thread
+from llmattn.hookspecs import hookimpl
+from llmattn.notices import notify
+from llmattn.providers.random import RandomProvider
+from llmattn.providers.settings import RandomSettings
+
+class Provider(RandomProvider):
+    def __init__(self, settings):
+        super().__init__(settings)
+        Thread(target=notify, args=(f"built in {os.getpid()}",)).start()
+
+@hookimpl
+def llmattn_register_providers(registry):
+    registry.add("telling", "telling_plugin:Provider", RandomSettings, "for a test")
+"""
+
+
+def test_what_a_worker_tells_is_told_by_the_command(tmp_path: Path) -> None:
+    install(tmp_path, "telling-plugin", "telling", TELLING)
+    write_corpus(tmp_path)
+    given = ("compare", "corpus.txt", *QUICK, "--arms", "external:telling", "--jobs", "2")
+    done = run_process(tmp_path, *given, "--seeds", "2", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    told = re.findall(r"^built in (\d+)$", done.stderr, re.MULTILINE)
+    assert len(set(told)) > 1

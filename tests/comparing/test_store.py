@@ -56,10 +56,10 @@ def test_run_that_diverged_is_found(store: RunStore) -> None:
     assert store.find(SETTINGS) == lost
 
 
-def test_edited_loss_is_noticed(store: RunStore, capsys: pytest.CaptureFixture[str]) -> None:
+def test_edited_loss_is_noticed(store: RunStore, told: Callable[[], str]) -> None:
     edited(store, lambda data: data.update(test_loss=1.0), knowing=False)
     assert store.find(SETTINGS) is None
-    assert "it is not as it was written); this run is made anew" in capsys.readouterr().err
+    assert "it is not as it was written); this run is made anew" in told()
 
 
 @pytest.mark.parametrize(
@@ -86,11 +86,11 @@ def test_edited_loss_is_noticed(store: RunStore, capsys: pytest.CaptureFixture[s
     ],
 )
 def test_run_of_another_shape_is_made_anew_with_a_note(
-    store: RunStore, capsys: pytest.CaptureFixture[str], change: Callable[[Data], Any]
+    store: RunStore, told: Callable[[], str], change: Callable[[Data], Any]
 ) -> None:
     edited(store, change)
     assert store.find(SETTINGS) is None
-    said = capsys.readouterr().err
+    said = told()
     assert said.count("\n") == 1
     assert "this run is made anew" in said
 
@@ -101,8 +101,8 @@ def test_run_of_another_shape_is_made_anew_with_a_note(
     ids=["empty", "cut", "list", "null", "number", "binary", "deep", "huge"],
 )
 def test_file_that_is_no_run_is_made_anew_with_a_note(
-    store: RunStore, capsys: pytest.CaptureFixture[str], content: bytes
+    store: RunStore, told: Callable[[], str], content: bytes
 ) -> None:
     store.path(SETTINGS).write_bytes(content)
     assert store.find(SETTINGS) is None
-    assert "this run is made anew" in capsys.readouterr().err
+    assert "this run is made anew" in told()

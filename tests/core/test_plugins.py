@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import llmattn
 import pytest
+from llmattn.plugins import forget_plugins, load_plugins
 from support_cli import run_process
 from support_plugins import GOOD, install, listed, run
 
@@ -109,3 +112,37 @@ def test_help_and_listings_import_neither_torch_nor_openai(
     done = run_process(tmp_path, program=("-c", code))
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("[]")
+
+
+def test_the_listing_says_what_each_one_is(tmp_path: Path) -> None:
+    install(tmp_path, "good-plugin", "good", GOOD.format(name="good"))
+    assert listed(tmp_path)["good"]["help"] == "for a test"
+    assert "for a test" in run(tmp_path, "plugins").stdout
+
+
+def test_the_core_names_no_plugin() -> None:
+    source = Path(llmattn.__file__).parent
+    plugins = load_plugins()
+    entries = [*plugins.providers, *plugins.caches]
+    foreign = [entry for entry in entries if entry.distribution != "llmattn-core"]
+    names = {name for entry in foreign for name in (entry.name, entry.distribution)}
+    assert {"openai", "cerebras", "custom", "transformers", "redis"} <= names
+    named = re.compile(rf"\b({'|'.join(sorted(names))})\b")
+    found = {path.name: named.findall(path.read_text()) for path in source.rglob("*.py")}
+    assert {name: words for name, words in found.items() if words} == {}
+
+
+def test_entry_points_are_read_once_and_anew_when_there_may_be_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = load_plugins()
+    assert load_plugins() is first
+    monkeypatch.setenv("LLMATTN_DISABLE_PLUGINS", "random")
+    assert load_plugins() is not first
+    monkeypatch.delenv("LLMATTN_DISABLE_PLUGINS")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "once" not in load_plugins().providers.names()
+    install(tmp_path, "once-plugin", "once", GOOD.format(name="once"))
+    assert "once" not in load_plugins().providers.names()
+    forget_plugins()
+    assert "once" in load_plugins().providers.names()

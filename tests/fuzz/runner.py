@@ -105,13 +105,16 @@ def run_cases(cases: Iterable[Case], main: Callable[[list[str]], object], jobs: 
 
 
 def _start(case: Case, main: Callable[[list[str]], object], said: Path) -> int:
+    outputs = {1: said.with_name("stdout.txt"), 2: said}
+    for path in outputs.values():  # also of a child that is killed before it has begun
+        path.write_bytes(b"")
     pid = os.fork()
     if pid:
         return pid
     code = 99
     with contextlib.suppress(BaseException):
-        for number, path in ((1, said.with_name("stdout.txt")), (2, said)):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        for number, path in outputs.items():
+            os.dup2(os.open(path, os.O_WRONLY), number)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.chdir(case.folder)
         taken = _data_bytes()

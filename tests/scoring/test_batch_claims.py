@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ def asked(server: ScoreServer) -> int:
 
 @pytest.mark.parametrize(("rows", "scope"), [(ROWS, "pair"), (TEXTS, "prefix")])
 def test_a_fill_leaves_out_what_a_batch_will_answer(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: Sequence[Row], scope: str
+    tmp_path: Path, told: Callable[[], str], rows: Sequence[Row], scope: str
 ) -> None:
     with ScoreServer() as server:
         with opened(server, tmp_path, scope=scope) as (_, batches):
@@ -37,9 +37,9 @@ def test_a_fill_leaves_out_what_a_batch_will_answer(
             assert (report.batched, report.left, again.batched) == (held, 0, held)
             assert pending.pairs == held > 0
             assert f"{held} with a batch under way" in source.summary(report)
-            told = capsys.readouterr().err
-            assert told.count(f"{held} pairs are with batch batch_0, handed over at") == 1
-            assert "--ask-batched" in told
+            said = told()
+            assert said.count(f"{held} pairs are with batch batch_0, handed over at") == 1
+            assert "--ask-batched" in said
             until_ended(batches, pending)
             batches.collect(pending)
             assert source.fill(rows).batched == 0

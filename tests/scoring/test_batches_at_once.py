@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -73,18 +74,18 @@ def test_of_two_commands_at_once_one_collects_and_none_fails(tmp_path: Path) -> 
         assert server.log.summary()["most_times_one_pair"] == 1
 
 
-def test_whoever_waits_says_for_whom(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = ""
+def test_whoever_waits_says_for_whom(tmp_path: Path, told: Callable[[], str]) -> None:
+    said = ""
     with ScoreServer() as server, opened(server, tmp_path) as (_, one):
         with opened(server, tmp_path) as (_, other), ThreadPoolExecutor(1) as threads:
             with one.alone():
                 second = threads.submit(other.submit, [ROWS])
-                while "waiting until it is done" not in told:
+                while "waiting until it is done" not in said:
                     time.sleep(0.01)
-                    told += capsys.readouterr().err
+                    said += told()
                 assert server.batches.begun == 0
             assert second.result().pending
-        assert f"in the hands of process {os.getpid()} on " in told
+        assert f"in the hands of process {os.getpid()} on " in said
 
 
 def test_nothing_is_called_scored_that_another_has_just_handed_over(tmp_path: Path) -> None:

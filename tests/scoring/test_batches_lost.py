@@ -107,7 +107,7 @@ def test_a_lost_answer_to_a_hand_over_is_looked_for_before_it_is_sent_again(
 
 
 def test_a_hand_over_that_broke_off_before_it_arrived_is_made_anew(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, told: Callable[[], str]
 ) -> None:
     with ScoreServer() as server, opened(server, tmp_path) as (source, batches):
         assert source.batches
@@ -116,7 +116,7 @@ def test_a_hand_over_that_broke_off_before_it_arrived_is_made_anew(
         server.batches.files["file-sent"] = b""
         server.batches.names["file-sent"] = f"llmattn-{begun.mark}.jsonl"
         handed = batches.submit([ROWS])
-        assert "broke off, and nothing had arrived" in capsys.readouterr().err
+        assert "broke off, and nothing had arrived" in told()
         assert len(pairs_of(handed)) == 47
         assert server.batches.begun == 1
         assert "file-sent" not in server.batches.files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -303,7 +304,7 @@ def test_failures_of_one_kind_do_not_use_up_the_tries_of_another(tmp_path: Path)
 
 
 def test_a_run_that_ends_with_an_error_says_what_it_did(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, told: Callable[[], str]
 ) -> None:
     class Later(FaultPlan):
         def draw(self, number: int) -> str | None:
@@ -318,7 +319,7 @@ def test_a_run_that_ends_with_an_error_says_what_it_did(
         pytest.raises(ProviderRejected),
     ):
         source.fill(some_rows(9, 4))
-    told = capsys.readouterr().err
-    assert "36 pairs, 0 cached, 16 scored now, 20 left" in told
-    assert "$0.0" in told
-    assert "the same command goes on from here" in told
+    said = told()
+    assert "36 pairs, 0 cached, 16 scored now, 20 left" in said
+    assert "$0.0" in said
+    assert "the same command goes on from here" in said

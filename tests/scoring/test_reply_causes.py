@@ -6,6 +6,7 @@ The table is that of docs/misbehaving.md; the answers are in ``support_causes``.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -100,16 +101,14 @@ def test_causes_that_alternate_are_told_by_the_most_frequent(tmp_path: Path) -> 
     assert server.log.received == 5
 
 
-def test_no_more_is_asked_than_the_summary_says(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_more_is_asked_than_the_summary_says(tmp_path: Path, told: Callable[[], str]) -> None:
     with (
         ScoreServer(script=lambda number, body: CAUSES["words"](body)) as server,
         custom_source(server, tmp_path) as source,
         pytest.raises(BadReply) as caught,
     ):
         source.fill(some_rows(4, 4))
-    assert f"{server.log.received} of 1 requests" in capsys.readouterr().err
+    assert f"{server.log.received} of 1 requests" in told()
     assert caught.value.cause is Cause.NO_JSON
 
 
@@ -247,7 +246,7 @@ def test_faults_once_the_provider_has_answered_are_tried_again_as_before(tmp_pat
 
 
 def test_a_sample_asks_no_more_of_a_provider_that_never_answers_usably(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, told: Callable[[], str]
 ) -> None:
     with (
         ScoreServer(script=lambda number, body: CAUSES["words"](body)) as server,
@@ -257,4 +256,4 @@ def test_a_sample_asks_no_more_of_a_provider_that_never_answers_usably(
             (scores,) = source.scores_given([row])
             assert np.isnan(scores).all()
         assert server.log.received <= 5
-    assert capsys.readouterr().err.count("Going on without") == 1
+    assert told().count("Going on without") == 1

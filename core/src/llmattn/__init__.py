@@ -5,6 +5,7 @@ The names below are loaded when they are used, so that ``import llmattn`` stays 
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from llmattn.usage import Usage
 
 __version__ = _version("llmattn-core")
+
+# What the library tells is for those who set up logging to hear it.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _HOME = {
     "AttentionProvider": "llmattn.providers.protocol",

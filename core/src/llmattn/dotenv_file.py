@@ -11,7 +11,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from llmattn.errors import ConfigError
-from llmattn.notices import notify_once
+from llmattn.notices import warn_once
 
 __all__ = ["find_dotenv", "read_dotenv"]
 
@@ -44,7 +44,7 @@ def read_dotenv(path: Path) -> dict[str, str]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error}); mend or remove it.") from None
     if doubt:
-        notify_once(f"{path} is not read: {doubt}")
+        warn_once(f"{path} is not read: {doubt}")
         return {}
     try:
         text = content[:_MOST_BYTES].decode("utf-8-sig")

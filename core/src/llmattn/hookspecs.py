@@ -18,9 +18,11 @@ hookimpl = pluggy.HookimplMarker("llmattn")
 
 @hookspec
 def llmattn_register_providers(registry: ProviderRegistry) -> None:
-    """Register attention providers: ``registry.add(name, factory, settings)``."""
+    """Register attention providers: ``registry.add(name, factory, settings, help)``, and what they
+    cost and when they are chosen (``ProviderRegistry.add``).
+    """
 
 
 @hookspec
 def llmattn_register_caches(registry: CacheRegistry) -> None:
-    """Register score caches: ``registry.add(name, factory, settings)``."""
+    """Register score caches: ``registry.add(name, factory, settings, help)``."""

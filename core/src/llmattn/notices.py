@@ -1,30 +1,60 @@
-"""Lines for people: on stderr, so that stdout holds results alone; without secrets, harmless."""
+"""Lines for people, as records of the logger ``llmattn.notices``: without secrets, harmless.
+
+Who hears them is up to the program: the command line writes them to stderr, others hear nothing
+unless they set up :mod:`logging`.
+"""
 
 from __future__ import annotations
 
-import sys
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from llmattn.printable import printable
 from llmattn.secrets import redact
 
-__all__ = ["forget_told", "notify", "notify_once"]
+__all__ = ["LOGGER", "forget_told", "notify", "notify_once", "silence", "warn", "warn_once"]
+
+LOGGER = logging.getLogger(__name__)
 
 _told: set[str] = set()
+_silent: ContextVar[bool] = ContextVar("silent", default=False)
 
 
-def notify(message: str) -> None:
-    """Write one message to stderr at once; what could act on a terminal is written out."""
-    sys.stderr.write(f"{printable(redact(message))}\n")
-    sys.stderr.flush()
+def notify(message: str, level: int = logging.INFO) -> None:
+    """Log one message; what could act on a terminal is written out."""
+    if LOGGER.isEnabledFor(level) and not _silent.get():
+        LOGGER.log(level, printable(redact(message)))
 
 
-def notify_once(message: str) -> None:
+def warn(message: str) -> None:
+    """As :func:`notify`, for what is not as the user will have thought."""
+    notify(message, logging.WARNING)
+
+
+def notify_once(message: str, level: int = logging.INFO) -> None:
     """As :func:`notify`, but a message that this process has had before is left out."""
-    if message not in _told:
+    if message not in _told and not _silent.get():
         _told.add(message)
-        notify(message)
+        notify(message, level)
+
+
+def warn_once(message: str) -> None:
+    """As :func:`warn`, but a message that this process has had before is left out."""
+    notify_once(message, logging.WARNING)
 
 
 def forget_told() -> None:
     """A new command begins, which tells everything anew."""
     _told.clear()
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Within, this thread tells nothing: what it does has been told before."""
+    before = _silent.set(True)
+    try:
+        yield
+    finally:
+        _silent.reset(before)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import inspect
+import sys
 import traceback
 from importlib import metadata
 from types import ModuleType
@@ -18,7 +21,7 @@ from llmattn.errors import PluginError, UnknownPlugin
 from llmattn.registry import CacheRegistry, ProviderRegistry, Registered, Registry
 from llmattn.settings import environment
 
-__all__ = ["ENTRY_POINT_GROUP", "LoadedPlugin", "Plugins", "load_plugins"]
+__all__ = ["ENTRY_POINT_GROUP", "LoadedPlugin", "Plugins", "forget_plugins", "load_plugins"]
 
 ENTRY_POINT_GROUP = "llmattn"
 CORE = "llmattn-core"
@@ -76,8 +79,22 @@ def load_plugins() -> Plugins:
     """Load the built-in plugin and every installed one, each in its own try.
 
     Names in LLMATTN_DISABLE_PLUGINS (entry points or distributions, separated by commas)
-    are skipped.
+    are skipped. Entry points are read once a process, and anew if ``sys.path`` or that variable
+    has changed; what was installed since is found after :func:`forget_plugins`.
     """
+    named = environment().get("LLMATTN_DISABLE_PLUGINS", "").split(",")
+    return _load(frozenset(name.strip() for name in named), tuple(sys.path))
+
+
+def forget_plugins() -> None:
+    """Let :func:`load_plugins` look again."""
+    importlib.invalidate_caches()
+    _load.cache_clear()
+
+
+@functools.cache
+def _load(disabled: frozenset[str], path: tuple[str, ...]) -> Plugins:
+    """The plugins below ``path``, which is ``sys.path``, without those that are disabled."""
     from llmattn import builtin
 
     manager = pluggy.PluginManager("llmattn")
@@ -86,9 +103,6 @@ def load_plugins() -> Plugins:
     _register(manager, builtin, "builtin", CORE, providers, caches)
     version = metadata.version(CORE)
     found = [LoadedPlugin("builtin", CORE, version, "loaded")]
-    disabled = {
-        name.strip() for name in environment().get("LLMATTN_DISABLE_PLUGINS", "").split(",")
-    }
     for entry_point in sorted(metadata.entry_points(group=ENTRY_POINT_GROUP), key=_order):
         name, dist = entry_point.name, entry_point.dist
         owner = dist.name if dist else "unknown"

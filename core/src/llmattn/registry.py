@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
 from llmattn.errors import LlmattnError, PluginError, UnknownPlugin
 
+if TYPE_CHECKING:
+    from llmattn.providers.prices import Price
+
+    Prices = str | Mapping[str, Price] | Callable[[], Mapping[str, Price]]
+
 __all__ = ["CacheRegistry", "ProviderRegistry", "Registered", "Registry"]
 
-_KNOWN_PACKAGES = {
-    "openai": "llmattn-openai",
-    "cerebras": "llmattn-cerebras",
-    "custom": "llmattn-custom",
-    "transformers": "llmattn-transformers",
-    "redis": "llmattn-redis",
-}
+LAST = 50
+"""The place of a provider that does not say which it has among those chosen by themselves."""
 
 
 @frozen
@@ -31,18 +31,31 @@ class Registered:
     settings: type
     help: str
     distribution: str
+    prices: Prices | None = None
+    """What its models cost, or where that stands; see ``llmattn.providers.prices.price_of``."""
+    chosen_when: tuple[str, ...] = ()
+    """The variables of the environment that, all set, choose it where nobody names a provider."""
+    order: int = LAST
+    """Its place among those that are chosen so; the least comes first."""
 
     def load(self) -> Any:
         """The factory itself. This is where heavy imports happen.
 
         Raises PluginError if it cannot be imported.
         """
-        if not isinstance(self.factory, str):
-            return self.factory
-        module, _, attribute = self.factory.partition(":")
+        return self.imported(self.factory)
+
+    def imported(self, reference: Any) -> Any:
+        """What a ``"package.module:attribute"`` of the plugin leads to; anything else as it is.
+
+        Raises PluginError if it cannot be imported.
+        """
+        if not isinstance(reference, str):
+            return reference
+        module, _, attribute = reference.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError, ValueError) as error:
             raise PluginError(
                 f"{self.name!r} from {self.distribution} cannot be loaded: {error}. "
                 f"Reinstall {self.distribution}, or remove it."
@@ -89,13 +102,24 @@ class Registry:
 
         ``factory``: ``"package.module:attribute"`` (imported only when the name is chosen)
         or a callable; it is called with an instance of ``settings``, a frozen attrs class
-        whose fields are made with ``llmattn.settings.setting``. ``help``: one line.
+        whose fields are made with ``llmattn.settings.setting``. ``help``: one line, which
+        ``llmattn plugins`` shows.
         """
+        self._add(name, factory, settings, help)
+
+    def _add(
+        self,
+        name: str,
+        factory: str | Callable[[Any], Any],
+        settings: type,
+        help: str,
+        **more: Any,
+    ) -> None:
         if not name.isidentifier():
             raise ValueError(f"a {self.kind}'s name must be an identifier, not {name!r}")
         if not hasattr(settings, "__attrs_attrs__"):
             raise TypeError(f"{self.kind} {name!r}: settings must be an attrs class")
-        entry = Registered(name, factory, settings, help, self._registering[-1])
+        entry = Registered(name, factory, settings, help, self._registering[-1], **more)
         self._entries.setdefault(name, []).append(entry)
 
     def __iter__(self) -> Iterator[Registered]:
@@ -124,13 +148,10 @@ class Registry:
             )
         if found:
             return found[0]
-        hint = ""
-        if name in _KNOWN_PACKAGES:
-            hint = f" Try: pip install {_KNOWN_PACKAGES[name]}"
-        elif self.kind == "provider":
-            hint = " More are plugins, such as: pip install llmattn-openai"
         raise UnknownPlugin(
-            f"No {self.kind} is called {name!r}. Installed: {', '.join(self.names())}.{hint}"
+            f"No {self.kind} is called {name!r}. Installed: {', '.join(self.names())}. Others are "
+            "plugins: packages that pip installs into this Python; `llmattn plugins` lists those "
+            "that are found."
         )
 
 
@@ -139,6 +160,42 @@ class ProviderRegistry(Registry):
 
     def __init__(self) -> None:
         super().__init__("provider")
+
+    def add(
+        self,
+        name: str,
+        factory: str | Callable[[Any], Any],
+        settings: type,
+        help: str = "",
+        *,
+        prices: Prices | None = None,
+        chosen_when: str | Sequence[str] = (),
+        order: int = LAST,
+    ) -> None:
+        """Offer ``name``, as :meth:`Registry.add` does.
+
+        ``prices``: a ``Price`` for each model that is known by name, or a function without
+        arguments that gives such a mapping, or ``"package.module:attribute"`` of either, which is
+        imported only when a price is wanted. ``chosen_when``: a variable of the environment, or
+        several, such as the one that holds the key: where nobody names a provider, the first whose
+        variables are all set, and whose settings are complete, is taken. ``order``: its place
+        among those; the least comes first, equal ones by name.
+        """
+        variables = (chosen_when,) if isinstance(chosen_when, str) else tuple(chosen_when)
+        if not all(isinstance(variable, str) and variable for variable in variables):
+            raise TypeError(f"provider {name!r}: chosen_when must name variables")
+        if not (prices is None or callable(prices) or isinstance(prices, (str, Mapping))):
+            raise TypeError(f"provider {name!r}: prices must be a mapping, or lead to one")
+        if not isinstance(order, int):
+            raise TypeError(f"provider {name!r}: order must be a whole number")
+        self._add(name, factory, settings, help, prices=prices, chosen_when=variables, order=order)
+
+    def automatic(self) -> Iterator[Registered]:
+        """Those that may be chosen though nobody names them, the first to be tried first; a name
+        that two distributions claim is none.
+        """
+        offered = [entry for entry in self if entry.chosen_when and not self.clashes(entry.name)]
+        yield from sorted(offered, key=lambda entry: (entry.order, entry.name))
 
 
 class CacheRegistry(Registry):

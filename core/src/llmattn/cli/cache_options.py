@@ -35,7 +35,7 @@ def opened(name: str, folder: Path | None) -> Iterator[ScoreCache]:
 
 
 def describe(info: NamespaceInfo) -> str:
-    """Provider and, where there is one, model: ``openai gpt-5.4-mini``."""
+    """Provider and, where there is one, model: ``NAME MODEL``."""
     model = dict(info.identity.details).get("model")
     return f"{info.identity.provider} {model}" if model else info.identity.provider
 

@@ -15,9 +15,10 @@ import typer
 from llmattn import __version__
 from llmattn.cli import cache, compare, evaluate, export, plan, plugins, sample, score, show, train
 from llmattn.cli.output import echo
+from llmattn.cli.speech import speaking
 from llmattn.cli.user_paths import user_paths
 from llmattn.errors import LlmattnError
-from llmattn.notices import forget_told, notify
+from llmattn.notices import notify
 from llmattn.printable import printable
 from llmattn.secrets import RedactingFilter
 
@@ -73,6 +74,7 @@ class _HarmlessFormatter(logging.Formatter):
         return printable(super().format(record))
 
 
+@speaking()
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 wrongly called, 130 interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -81,7 +83,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             # A letter that the terminal's encoding lacks is no reason to stop.
             stream.reconfigure(errors="backslashreplace")
     debug = _take_debug(arguments)
-    forget_told()
     try:
         # Not standalone: typer would print what was typed as it is.
         code = app(args=arguments, prog_name="llmattn", standalone_mode=False)

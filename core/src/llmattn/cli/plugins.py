@@ -35,6 +35,12 @@ def plugins(
         table.add_row(*(row[column.header] for column in table.columns))  # type: ignore[index]
     console = make_console()
     console.print(table)
+    what = Table("name", "what it is", box=None, pad_edge=False)
+    for row in rows:
+        if row["help"]:
+            what.add_row(row["name"], row["help"])
+    console.print()
+    console.print(what)
     for plugin in found.found:
         if plugin.reason:
             console.print(f"{plugin.name} ({plugin.distribution}): {plugin.reason}")
@@ -51,7 +57,8 @@ def _rows(found: Plugins) -> list[dict[str, str]]:
     for kind, registry in (("provider", found.providers), ("cache", found.caches)):
         for entry in registry:
             plugin = by_distribution[entry.distribution]
-            rows.append(_row(kind, entry.name, plugin, _state(registry, entry.name)))
+            state = _state(registry, entry.name)
+            rows.append(_row(kind, entry.name, plugin, state, help=entry.help))
     rows += [
         _row("plugin", plugin.name, plugin, plugin.state, reason=plugin.reason)
         for plugin in found.found
@@ -65,7 +72,7 @@ def _state(registry: Registry, name: str) -> str:
 
 
 def _row(
-    kind: str, name: str, plugin: LoadedPlugin, state: str, reason: str = ""
+    kind: str, name: str, plugin: LoadedPlugin, state: str, reason: str = "", help: str = ""
 ) -> dict[str, str]:
     return {
         "kind": kind,
@@ -74,6 +81,7 @@ def _row(
         "version": plugin.version,
         "state": state,
         "reason": reason,
+        "help": help,
     }
 
 

@@ -279,6 +279,6 @@ def _help(known: Mapping[str, Arm]) -> str:
     endings = ", ".join(f"/{name} ({meaning})" for name, meaning in SUFFIXES.items())
     return (
         f"arms are {arms}; {variants_with('scores')} may name providers, as in "
-        f"external:openai+cooccurrence; endings are {endings}; anything more goes into a file "
+        f"external:cooccurrence+random; endings are {endings}; anything more goes into a file "
         "for --config, as [arms.NAME]."
     )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack, redirect_stderr
-from io import StringIO
+from contextlib import ExitStack
 
 import torch
 from attrs import evolve, frozen
@@ -15,7 +14,7 @@ from llmattn.comparing.score_sets import ScoreSet
 from llmattn.data.corpus import Corpus
 from llmattn.data.feed import Feeds
 from llmattn.errors import ConfigError
-from llmattn.notices import notify
+from llmattn.notices import notify, silence
 from llmattn.planning import make_plan
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.source import ScoreSource, check_kinds, open_sources
@@ -109,7 +108,7 @@ class ScoreShelf:
         """Fill the cache with a set and read it; the oldest set makes room."""
         with ExitStack() as stack:
             if not self._may_ask(chosen):  # reading again is not worth a line
-                stack.enter_context(redirect_stderr(StringIO()))
+                stack.enter_context(silence())
             sources = self._sources(stack, chosen)
             choice = chosen.choice
             # What the comparison says of scores of another kind is meant for other sets.

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from llmattn.notices import notify
+from llmattn.notices import warn
 from llmattn.untrusted import WRONG_DATA, build, read_json
 from llmattn.writing import Kind, make_folder, written
 
@@ -76,7 +76,7 @@ class RunStore:
             return None
         except (OSError, *WRONG_DATA) as error:
             reason = getattr(error, "strerror", None) or error
-            notify(f"{path} is damaged ({reason}); this run is made anew.")
+            warn(f"{path} is damaged ({reason}); this run is made anew.")
             return None
 
     def keep(self, run: FinishedRun) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
+from threading import Lock
 from typing import Any
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from llmattn.comparing.arms import Arm
 from llmattn.comparing.config import CompareConfig
 from llmattn.comparing.store import FinishedRun
 from llmattn.devices import cores
 from llmattn.errors import LlmattnError
+from llmattn.notices import LOGGER
 
 __all__ = ["Task", "Workers"]
 
@@ -50,13 +53,15 @@ class Workers:
 
     def __enter__(self) -> Workers:
         context = multiprocessing.get_context("spawn")
+        heard = LOGGER.getEffectiveLevel()
         # Ctrl-C reaches every process of a terminal; only this one deals with it. What is
         # ignored here a new process ignores from its start.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             for _ in range(self._config.jobs):
                 ours, theirs = context.Pipe()
-                process = context.Process(target=_serve, args=(self._config, theirs), daemon=True)
+                given = self._config, theirs, heard
+                process = context.Process(target=_serve, args=given, daemon=True)
                 process.start()
                 theirs.close()
                 self._workers.append(_Worker(process, ours))
@@ -86,6 +91,8 @@ class Workers:
             for worker in busy:
                 if worker.connection in ready:
                     task, answer = worker.task, _answer(worker)
+                    if answer is None:
+                        continue
                     assert task is not None
                     _hand(worker, left)
                     yield task, answer
@@ -101,11 +108,15 @@ def _hand(worker: _Worker, left: list[Task]) -> None:
             raise _died(worker) from None
 
 
-def _answer(worker: _Worker) -> FinishedRun:
+def _answer(worker: _Worker) -> FinishedRun | None:
+    """A finished run; None if the worker has told something, which is logged here as there."""
     try:
         answer = worker.connection.recv()
     except (EOFError, OSError):
         raise _died(worker) from None
+    if isinstance(answer, logging.LogRecord):
+        logging.getLogger(answer.name).handle(answer)
+        return None
     if isinstance(answer, FinishedRun):
         return answer
     raise LlmattnError(answer)
@@ -120,18 +131,23 @@ def _died(worker: _Worker) -> LlmattnError:
     )
 
 
-def _serve(config: CompareConfig, connection: Connection) -> None:
-    """What a worker does: train task after task until the other end is closed."""
+def _serve(config: CompareConfig, connection: Connection, heard: int) -> None:
+    """What a worker does: train task after task until the other end is closed. What it tells of
+    the level ``heard`` and above, its parent logs.
+    """
+    outbox = _Outbox(connection)
+    LOGGER.addHandler(_Forward(outbox))
+    LOGGER.setLevel(heard)
     from llmattn.comparing.bench import Bench
 
     try:
         bench = Bench(config, alone=False)
         while (task := _next(connection)) is not None:
-            _tell(connection, bench.train(task.arm, task.lr, task.seed))
+            outbox.send(bench.train(task.arm, task.lr, task.seed))
     except LlmattnError as error:
-        _tell(connection, str(error))
+        outbox.send(str(error))
     except Exception as error:  # the parent tells it; a traceback here would be lost among others
-        _tell(connection, f"a fault in llmattn: {type(error).__name__}: {error}")
+        outbox.send(f"a fault in llmattn: {type(error).__name__}: {error}")
 
 
 def _next(connection: Connection) -> Task | None:
@@ -143,7 +159,24 @@ def _next(connection: Connection) -> Task | None:
     return task
 
 
-def _tell(connection: Connection, answer: FinishedRun | str) -> None:
-    """Send an answer; one that nobody waits for any more is dropped."""
-    with suppress(OSError):
-        connection.send(answer)
+@frozen
+class _Outbox:
+    """Sends answers and notices, of any thread; one that nobody waits for any more is dropped."""
+
+    _connection: Connection
+    _lock: Lock = field(factory=Lock)
+
+    def send(self, item: FinishedRun | str | logging.LogRecord) -> None:
+        with self._lock, suppress(OSError):
+            self._connection.send(item)
+
+
+class _Forward(logging.Handler):
+    """Hands on what a worker tells; a notice is plain text, and so crosses as it is."""
+
+    def __init__(self, outbox: _Outbox) -> None:
+        super().__init__()
+        self._outbox = outbox
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._outbox.send(record)

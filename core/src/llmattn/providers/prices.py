@@ -1,23 +1,31 @@
-"""What models cost, as far as it is known: a table with a date, to plan with, not to rely on."""
+"""What models cost, as far as their providers say it: to plan with, not to rely on."""
 
 from __future__ import annotations
 
-from attrs import field, frozen, validators
+import math
+from collections.abc import Mapping
+from typing import Any
 
+from attrs import field, frozen
+
+from llmattn.errors import LlmattnError, PluginError
+from llmattn.registry import Registered
 from llmattn.usage import Usage
 
-__all__ = ["PRICES_AS_OF", "Price", "price_of"]
+__all__ = ["Price", "price_of"]
 
-PRICES_AS_OF = "2026-06"
-"""When the table was last checked. Vendors change prices: --price-in and --price-out win."""
+
+def _dollars(_: object, field: Any, value: float) -> None:
+    if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
+        raise ValueError(f"the price of {field.name} tokens must be 0 or more, not {value!r}")
 
 
 @frozen
 class Price:
     """US dollars a million tokens."""
 
-    prompt: float = field(validator=validators.ge(0))
-    completion: float = field(validator=validators.ge(0))
+    prompt: float = field(validator=_dollars)
+    completion: float = field(validator=_dollars)
 
     def of(self, usage: Usage) -> float:
         """US dollars for the tokens of ``usage``."""
@@ -25,25 +33,42 @@ class Price:
         return tokens / 1e6
 
 
-# List prices without discounts for cached prompts or batches, as published by the vendors.
-_PRICES = {
-    ("openai", "gpt-5.5"): Price(5.00, 30.00),
-    ("openai", "gpt-5.4"): Price(2.50, 15.00),
-    ("openai", "gpt-5.4-mini"): Price(0.75, 4.50),
-    ("openai", "gpt-5.4-nano"): Price(0.20, 1.25),
-    ("cerebras", "gpt-oss-120b"): Price(0.35, 0.75),
-}
+def price_of(registered: Registered, model: str) -> Price | None:
+    """The list price, or None where the provider states none.
 
-
-def price_of(provider: str, model: str) -> Price | None:
-    """The list price, or None where the table has none.
-
-    A dated model name (``gpt-5.4-mini-2026-03-17``) costs what the name without date does.
+    A dated model name (``NAME-2026-03-17``) costs what the name without date does. Raises
+    PluginError if the provider's prices cannot be read.
     """
-    if (provider, model) in _PRICES:
-        return _PRICES[provider, model]
-    for (vendor, name), price in _PRICES.items():
+    try:
+        price = _look_up(registered, model)
+    except LlmattnError:
+        raise
+    except Exception as error:  # a plugin may raise anything
+        raise _unreadable(registered, f"{type(error).__name__}: {error}") from error
+    if price is not None and not isinstance(price, Price):
+        raise _unreadable(registered, f"{price!r} is no Price")
+    return price
+
+
+def _look_up(registered: Registered, model: str) -> Any:
+    prices = registered.imported(registered.prices)
+    prices = prices() if callable(prices) else prices
+    if prices is None:
+        return None
+    if not isinstance(prices, Mapping):
+        raise _unreadable(registered, f"{type(prices).__name__} is no mapping")
+    if model in prices:
+        return prices[model]
+    for name in prices:
         date = model.removeprefix(f"{name}-")
-        if vendor == provider and date != model and date.replace("-", "").isdigit():
-            return price
+        if date != model and date.replace("-", "").isdigit():
+            return prices[name]
     return None
+
+
+def _unreadable(registered: Registered, why: str) -> PluginError:
+    return PluginError(
+        f"{registered.name!r} from {registered.distribution} cannot tell its prices: {why}. That "
+        f"is a fault of {registered.distribution}; pass --price-in and --price-out, and they are "
+        "not looked up."
+    )

@@ -15,7 +15,7 @@ from llmattn.data.feed import window_words
 from llmattn.data.table import ScoreTable
 from llmattn.data.text_tokenizer import TextTokenizer
 from llmattn.errors import ConfigError, LlmattnError, UnknownPlugin
-from llmattn.notices import notify
+from llmattn.notices import warn
 from llmattn.rows import Row
 from llmattn.sampling.texts import TextRows
 from llmattn.scoring.options import ScoreChoice
@@ -158,7 +158,7 @@ def open_askers(checkpoint: Checkpoint, choice: ScoreChoice, *, ask: bool) -> li
                     if ask:
                         raise
                     if isinstance(error, ConfigError) and not isinstance(error, UnknownPlugin):
-                        notify(f"Pairs that were never scored stay so. {error}")
+                        warn(f"Pairs that were never scored stay so. {error}")
             elif ask:
                 askers.append(Asker(reopen_source(scored, choice), channels))
     except BaseException:

@@ -23,9 +23,8 @@ __all__ = [
     "with_model",
 ]
 
-AUTOMATIC = ("cerebras", "openai", "custom")
-"""Searched in this order for one whose settings are complete."""
 OFFLINE = "cooccurrence"
+"""The core's own provider for want of any other."""
 
 
 def settings_of(owner: str, settings: Mapping[str, str]) -> dict[str, str]:
@@ -68,9 +67,9 @@ def assign_options(
 def choose_provider(plugins: Plugins, environ: Mapping[str, str]) -> tuple[str, bool]:
     """The provider's name, and whether it is the offline one for want of anything better.
 
-    LLM_PROVIDER decides; else the first of cerebras, openai, custom that is installed and
-    whose settings are complete; else the offline provider. Raises UnknownPlugin, which tells
-    where the name stands, if nothing installed has it.
+    LLM_PROVIDER decides; else the first of those that registered for it (``chosen_when``) whose
+    variables are set and whose settings are complete; else the offline provider. Raises
+    UnknownPlugin, which tells where the name stands, if nothing installed has it.
     """
     if environ.get("LLM_PROVIDER"):
         named = environ["LLM_PROVIDER"].strip().lower()
@@ -79,13 +78,13 @@ def choose_provider(plugins: Plugins, environ: Mapping[str, str]) -> tuple[str, 
         except UnknownPlugin as error:
             raise UnknownPlugin(f"{origin_of(environ, 'LLM_PROVIDER')}: {error}") from None
         return named, False
-    for name in AUTOMATIC:
-        if name in plugins.providers.names() and not plugins.providers.clashes(name):
+    for each in plugins.providers.automatic():
+        if all(environ.get(variable) for variable in each.chosen_when):
             try:
-                resolve(plugins.provider(name).settings, owner=name, options={}, environ=environ)
+                resolve(each.settings, owner=each.name, options={}, environ=environ)
             except MissingSetting:
                 continue
-            return name, False
+            return each.name, False
     return OFFLINE, True
 
 

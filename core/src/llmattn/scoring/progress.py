@@ -1,68 +1,64 @@
-"""Shows a run of scoring on stderr: a bar where there is a terminal, else lines now and then."""
+"""How a run of scoring is followed: by a notice now and then, or as a program shows it."""
 
 from __future__ import annotations
 
 import time
-from types import TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-from llmattn.console import make_console
 from llmattn.notices import notify
-from llmattn.printable import printable
 from llmattn.scoring.report import FillReport
 
-__all__ = ["ScoringProgress", "describe"]
+__all__ = ["Display", "describe", "following", "lines", "shown_by"]
+
+Display = Callable[[str, bool], AbstractContextManager[Callable[[FillReport], None]]]
+"""Called with a provider's name, and whether its price is known, when a run of scoring begins; what
+the context gives is called with the report as it grows, from the thread that scores.
+"""
 
 _SECONDS_BETWEEN_LINES = 15.0
 
 
-class ScoringProgress:
-    """A context manager; call :meth:`update` with the report as it grows."""
+@contextmanager
+def lines(name: str, priced: bool) -> Iterator[Callable[[FillReport], None]]:
+    """The display where a program sets up none: a notice every 15 seconds."""
+    next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
 
-    def __init__(self, name: str, *, quiet: bool, priced: bool) -> None:
-        self._name = name
-        self._priced = priced
-        self._quiet = quiet
-        console = make_console(stderr=True)
-        self._live = console.is_terminal and not quiet
-        self._next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%  {task.fields[counts]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not self._live,
-        )
-        self._task = self._bar.add_task(printable(f"scoring with {name}"), total=None, counts="")
-
-    def __enter__(self) -> ScoringProgress:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
-
-    def update(self, report: FillReport) -> None:
-        """Show ``report``."""
-        line_due = not (self._live or self._quiet) and time.monotonic() >= self._next_line
-        if not (self._live or line_due):
+    def update(report: FillReport) -> None:
+        nonlocal next_line
+        if time.monotonic() < next_line:
             return
-        total, done = report.pairs - report.cached, report.scored
-        counts = describe(report, priced=self._priced)
-        if self._live:
-            self._bar.update(self._task, total=total, completed=done, counts=counts)
-        else:
-            self._next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
-            notify(f"scoring with {self._name}: {done:,} of {total:,} pairs, {counts}")
+        next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
+        total, counts = report.pairs - report.cached, describe(report, priced=priced)
+        notify(f"scoring with {name}: {report.scored:,} of {total:,} pairs, {counts}")
+
+    yield update
+
+
+_display: Display = lines
+
+
+@contextmanager
+def shown_by(display: Display) -> Iterator[None]:
+    """Within, ``display`` shows the runs of scoring of this process, whichever thread asks."""
+    global _display
+    before, _display = _display, display
+    try:
+        yield
+    finally:
+        _display = before
+
+
+@contextmanager
+def following(
+    name: str, *, quiet: bool, priced: bool
+) -> Iterator[Callable[[FillReport], None] | None]:
+    """What is to be called with the report of a run of scoring as it grows; None if ``quiet``."""
+    if quiet:
+        yield None
+        return
+    with _display(name, priced) as update:
+        yield update
 
 
 def describe(report: FillReport, *, priced: bool) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import attrs
 
 from llmattn.errors import UnknownPlugin
-from llmattn.notices import notify
+from llmattn.notices import warn
 from llmattn.plugins import Plugins, load_plugins
 from llmattn.registry import Registered
 from llmattn.scoring.find_provider import choose_provider
@@ -42,7 +42,7 @@ def without_secrets(options: Sequence[str], providers: Sequence[str]) -> list[st
         instead = (
             f"set {known[0]} in the environment or in a .env file" if known else "type it each time"
         )
-        notify(f"-o {name} is left out, since it holds a key or a password: {instead}.")
+        warn(f"-o {name} is left out, since it holds a key or a password: {instead}.")
     return kept
 
 

@@ -16,7 +16,7 @@ from llmattn.cache.open import cache_folder, open_cache
 from llmattn.cache.protocol import ScoreCache
 from llmattn.errors import BadReply, ConfigError, LlmattnError, PluginError
 from llmattn.identity import Identity
-from llmattn.notices import notify, notify_once
+from llmattn.notices import notify, notify_once, warn
 from llmattn.options import options_of
 from llmattn.plugins import Plugins, load_plugins
 from llmattn.providers.prices import Price, price_of
@@ -27,6 +27,7 @@ from llmattn.providers.protocol import (
     LocalProvider,
     NeedsText,
 )
+from llmattn.registry import Registered
 from llmattn.rows import Row, Scores
 from llmattn.scoring.batch_files import BatchFolder
 from llmattn.scoring.budget import Budget
@@ -39,7 +40,7 @@ from llmattn.scoring.find_provider import (
 from llmattn.scoring.limiter import AdaptiveLimiter
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.planner import merge_rows
-from llmattn.scoring.progress import ScoringProgress, describe
+from llmattn.scoring.progress import describe, following
 from llmattn.scoring.quality import Trial
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.scorer import Scorer
@@ -72,6 +73,7 @@ class ScoreSource:
     The provider lives on one event loop of its own for as long as the source is open, so its
     connections are reused by every call. ``batches``: the folder in which batches of all
     namespaces are remembered; what one of them will answer is not asked for meanwhile.
+    ``registered``: what states the prices of the provider's models; None: nobody does.
     """
 
     def __init__(
@@ -82,8 +84,10 @@ class ScoreSource:
         options: ScoringOptions = ScoringOptions(),
         addresses: Sequence[tuple[str, str]] = (),
         batches: Path | None = None,
+        registered: Registered | None = None,
     ) -> None:
         self.name = name
+        self._registered = registered
         self._addresses = tuple(addresses)
         self.provider = provider
         self.cache = cache
@@ -102,7 +106,7 @@ class ScoreSource:
         self._portal_manager: Any = None
         self._portal: BlockingPortal | None = None
         self._scorer: Scorer | None = None
-        self._progress: ScoringProgress | None = None
+        self._follow: Callable[[FillReport], None] | None = None
         self._given_up = False
 
     def missing(self, rows: Sequence[Row]) -> list[Row]:
@@ -144,8 +148,7 @@ class ScoreSource:
         portal, scorer = self._start()
         report = FillReport()
         priced = self.price is not None and not self.local
-        with ScoringProgress(self.name, quiet=self.options.quiet, priced=priced) as progress:
-            self._progress = progress
+        with following(self.name, quiet=self.options.quiet, priced=priced) as self._follow:
             future = portal.start_task_soon(scorer.fill, rows, report)
             try:
                 future.result()
@@ -211,7 +214,7 @@ class ScoreSource:
                 return self.scores(rows)
             except BadReply as error:
                 self._given_up = True
-                notify(f"{error} Going on without what it would say.")
+                warn(f"{error} Going on without what it would say.")
         return self.cache.get(self.identity, rows)
 
     def call(self, function: Callable[..., Awaitable[T]], *arguments: object) -> T:
@@ -291,11 +294,11 @@ class ScoreSource:
             notify_once(f"asking {address}, from {origin}")
 
     def _show(self, report: FillReport) -> None:
-        if self._progress is not None:
-            self._progress.update(report)
+        if self._follow is not None:
+            self._follow(report)
 
     def _find_price(self) -> Price | None:
-        """What the user says, else what the table says; None if neither knows."""
+        """What the user says, else what the provider states; None if neither knows."""
         options = self.options
         if self.local:
             return Price(0.0, 0.0)
@@ -305,8 +308,9 @@ class ScoreSource:
                 "cannot be kept: use --max-requests."
             )
         model = str(dict(self.identity.details).get("model", ""))
-        known = price_of(self.name, model)
         prompt, completion = options.price_in, options.price_out
+        lacking = prompt is None or completion is None
+        known = price_of(self._registered, model) if self._registered and lacking else None
         if known is not None:
             prompt = known.prompt if prompt is None else prompt
             completion = known.completion if completion is None else completion
@@ -380,7 +384,7 @@ def open_sources(
             unused.callback(store.close)
             batches = cache_folder(store, cache_dir=choice.cache_dir) / "batches"
             source = ScoreSource(
-                each.name, built.provider, store, choice.scoring, built.addresses, batches
+                each.name, built.provider, store, choice.scoring, built.addresses, batches, each
             )
             unused.pop_all()  # from here on the source closes both
             if_broken.callback(source.close)
@@ -409,7 +413,7 @@ def _named_by(environ: Mapping[str, str], plugins: Plugins) -> str:
     """The provider that the environment names; the user is told if it names none."""
     name, fallback = choose_provider(plugins, environ)
     if fallback:
-        notify(
+        warn(
             f"No LLM provider is set up (LLM_PROVIDER, or a key): using {name!r}, "
             "which works offline."
         )

@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from llmattn.devices import choose_device
 from llmattn.errors import ConfigError, LlmattnError
-from llmattn.notices import notify
+from llmattn.notices import warn
 from llmattn.scoring.shard import Shard
 
 __all__ = ["ALONE", "Launch", "Team", "join_team"]
@@ -170,7 +170,7 @@ def _explain_alone(launch: Launch) -> None:
             "--shard splits the model among processes, and there is one: start several with "
             "torchrun --nproc-per-node N -m llmattn.train --shard, or leave --shard out."
         )
-    notify("--shard: there is one process, which holds the whole model.")
+    warn("--shard: there is one process, which holds the whole model.")
 
 
 def _check_sharding(device: torch.device) -> None:

@@ -15,4 +15,7 @@ def llmattn_register_providers(registry: ProviderRegistry) -> None:
         "llmattn_cerebras.provider:CerebrasProvider",
         CerebrasSettings,
         "models served by Cerebras",
+        prices="llmattn_cerebras.prices:PRICES",
+        chosen_when="CEREBRAS_API_KEY",
+        order=10,
     )

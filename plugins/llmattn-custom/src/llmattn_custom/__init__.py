@@ -15,4 +15,6 @@ def llmattn_register_providers(registry: ProviderRegistry) -> None:
         "llmattn_custom.provider:CustomProvider",
         CustomSettings,
         "any OpenAI-compatible server (llama.cpp, vLLM, Ollama, ...)",
+        chosen_when=("CUSTOM_BASE_URL", "LLM_MODEL"),
+        order=30,
     )

@@ -15,4 +15,7 @@ def llmattn_register_providers(registry: ProviderRegistry) -> None:
         "llmattn_openai.provider:OpenAIProvider",
         OpenAISettings,
         "models of OpenAI, through the Responses API",
+        prices="llmattn_openai.prices:PRICES",
+        chosen_when="OPENAI_API_KEY",
+        order=20,
     )

@@ -15,7 +15,7 @@ from llmattn.cache.protocol import NamespaceInfo, Pairs, VerifyReport
 from llmattn.cache.settings import LmdbSettings
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
-from llmattn.notices import notify
+from llmattn.notices import warn
 from llmattn.rows import Row, Scores
 from llmattn.usage import Usage
 
@@ -40,7 +40,7 @@ class LayeredCache:
         try:
             self._server()
         except CacheError as error:
-            notify(f"{error} Until then only scores of {self.path.parent} can be used.")
+            warn(f"{error} Until then only scores of {self.path.parent} can be used.")
 
     @property
     def path(self) -> Path:
@@ -144,7 +144,7 @@ class LayeredCache:
         try:
             yield
         except CacheError as error:
-            notify(f"{error} ({otherwise})")
+            warn(f"{error} ({otherwise})")
 
 
 def _front(settings: RedisLmdbSettings) -> LmdbSettings:

@@ -18,7 +18,7 @@ from llmattn.cache.lmdb.layout import DATABASES, LAYOUT
 from llmattn.cache.lmdb.pages import ELSEWHERE, check_head, damaged_file, structure_problems
 from llmattn.errors import CacheError
 from llmattn.locks import folder_lock
-from llmattn.notices import notify
+from llmattn.notices import warn
 from llmattn.paths import user_path
 from llmattn.writing import put_in_place
 
@@ -64,7 +64,7 @@ def prepare_folder(folder: Path) -> Path:
             f"The cache folder {folder} cannot be made ({error.strerror}); {ELSEWHERE}."
         ) from None
     if folder.is_symlink():
-        notify(f"The cache folder {folder} is a link to {folder.resolve()}.")
+        warn(f"The cache folder {folder} is a link to {folder.resolve()}.")
     folder = folder.resolve()
     _announce_owner(folder, os.stat(folder))
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -109,7 +109,7 @@ def check_file(path: Path, walked: float) -> bool:
 
 def _announce_owner(path: Path, found: os.stat_result) -> None:
     if hasattr(os, "geteuid") and found.st_uid not in (os.geteuid(), 0):
-        notify(f"{path} belongs to another user (uid {found.st_uid}).")
+        warn(f"{path} belongs to another user (uid {found.st_uid}).")
 
 
 def open_environment(path: Path, map_size: int, *, sync: bool, exists: bool) -> lmdb.Environment:

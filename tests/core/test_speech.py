@@ -1,0 +1,124 @@
+"""Who hears the library: a command's user on stderr, a program only if it listens."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
+
+import pytest
+from llmattn.cli.speech import speaking
+from llmattn.notices import notify, notify_once, silence, warn
+from llmattn.rows import Row
+from llmattn.scoring.options import ScoreChoice
+from llmattn.scoring.progress import shown_by
+from llmattn.scoring.report import FillReport
+from llmattn.scoring.source import open_source
+from llmattn.secrets import Secret
+from support_cli import run_process
+
+
+def program(folder: Path, code: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return run_process(folder, program=("-c", code), **environ)
+
+
+CALL = """
+import llmattn
+A = llmattn.get_attention_matrix(["the", "cat", "eats"], text=[["the", "cat", "eats"]])
+assert A.shape == (3, 3)
+"""
+
+
+def test_a_program_that_asks_for_a_matrix_says_nothing_by_itself(tmp_path: Path) -> None:
+    # Two things to tell: the folder is a link, and no provider is set up.
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    done = program(tmp_path, CALL, LLMATTN_CACHE_DIR=str(tmp_path / "link"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_program_that_listens_hears_it_from_the_logger(tmp_path: Path) -> None:
+    listening = "import logging; logging.basicConfig(level=logging.INFO)\n"
+    done = program(tmp_path, listening + CALL)
+    assert "WARNING:llmattn.notices:No LLM provider is set up" in done.stderr
+
+
+def test_a_command_writes_notices_of_every_level_to_stderr_as_they_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with speaking():
+        notify("100% of %s {it}")
+        warn("careful")
+    assert capsys.readouterr() == ("", "100% of %s {it}\ncareful\n")
+
+
+def test_after_a_command_nothing_is_told_any_more(capsys: pytest.CaptureFixture[str]) -> None:
+    with speaking():
+        pass
+    notify("hello")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_notice_goes_to_the_stderr_of_the_moment() -> None:
+    moment = io.StringIO()
+    with speaking(), redirect_stderr(moment):
+        notify("hello")
+    assert moment.getvalue() == "hello\n"
+
+
+def test_a_new_command_tells_anew_what_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        with speaking():
+            notify_once("hello")
+            notify_once("hello")
+    assert capsys.readouterr().err == "hello\n" * 2
+
+
+def test_with_debug_a_notice_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "c.txt").write_text("a b\n" * 20)
+    done = run_process(tmp_path, "score", "c.txt", "--debug")
+    assert done.stderr.count("No LLM provider is set up") == 1
+
+
+def test_what_is_logged_holds_no_key_and_nothing_that_acts_on_a_terminal(
+    told: Callable[[], str],
+) -> None:
+    key = Secret("sk-a-very-secret-key")
+    notify(f"refused: {key.reveal()}\x1b[2J")
+    assert told() == "refused: [hidden]\\x1b[2J\n"
+
+
+def test_silence_is_of_its_block_alone_and_keeps_what_is_told_once(
+    told: Callable[[], str],
+) -> None:
+    with silence():
+        notify("hello")
+        notify_once("never told before")
+    notify_once("never told before")
+    assert told() == "never told before\n"
+
+
+def test_a_program_may_show_the_scoring_in_its_own_way(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    @contextmanager
+    def display(name: str, priced: bool) -> Iterator[Callable[[FillReport], None]]:
+        assert (name, priced) == ("random", False)
+        yield lambda report: seen.append(report.scored)
+
+    choice = ScoreChoice(cache="memory")
+    with shown_by(display), open_source("random", choice) as source:
+        source.fill([Row("a", ("b", "c"))])
+    assert seen[-1] == 2
+
+
+@pytest.mark.parametrize("name", ["get_attention_matrix", "load_corpus"])
+def test_importing_the_library_sets_up_no_logging(tmp_path: Path, name: str) -> None:
+    code = (
+        f"import llmattn, logging\nllmattn.{name}\n"
+        "print([type(h).__name__ for h in logging.getLogger('llmattn').handlers],"
+        " logging.getLogger().handlers)"
+    )
+    assert program(tmp_path, code).stdout == "['NullHandler'] []\n"
