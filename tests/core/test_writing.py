@@ -237,7 +237,7 @@ def test_a_folder_for_files_is_made_and_tried(tmp_path: Path) -> None:
     make_folder(tmp_path / "a" / "b")
     assert os.listdir(tmp_path / "a" / "b") == []
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(ConfigError, match="is a file"):
+    with pytest.raises(ConfigError, match="is a file of this name"):
         make_folder(tmp_path / "file")
     with pytest.raises(ConfigError, match="cannot be made"):
         make_folder(tmp_path / "file" / "below")
