@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from llmattn.errors import ConfigError
-from llmattn.notices import notify_once
+from llmattn.notices import warn_once
 from llmattn.training.loop import Report
 
 __all__ = ["Board"]
@@ -53,7 +53,7 @@ class Board:
                 self._writer.add_scalar(name, value, report.step)
             self._writer.flush()
         except OSError as error:
-            notify_once(
+            warn_once(
                 f"--tensorboard cannot be written ({error.strerror or error}); training goes on."
             )
 
