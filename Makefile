@@ -15,7 +15,7 @@ ARGS ?=
 PARALLEL := $(if $(strip $(ARGS)),,--numprocesses 2 --dist loadfile)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format reference wheels clean
+.PHONY: help demo test test-long faults check format reference wheels clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ demo: $(VENV)/.users ## train on examples/ without a key, then sample
 
 test: $(VENV)/.developers ## run the tests (ARGS="tests/x.py -k name": some of them)
 	$(BIN)/python -m pytest -m "not long" $(PARALLEL) $(ARGS)
+
+faults: $(VENV)/.developers ## meet every fault and print the table of docs/misbehaving.md (some minutes)
+	PYTHONPATH=tests $(BIN)/python -m faults $(ARGS)
 
 test-long: $(VENV)/.developers ## run the tests that take more than half a minute each
 	$(BIN)/python -m pytest -m long $(PARALLEL) $(ARGS)

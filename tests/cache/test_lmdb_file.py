@@ -10,9 +10,10 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
+from llmattn.cache.lmdb.layout import seal
 from llmattn.errors import CacheError
 from support_cache import PAIR, lmdb_cache, many_rows, scored, verify
-from support_cli import run_process
+from support_cli import run_process, start_process
 
 ROWS = many_rows(400, 30)
 
@@ -70,7 +71,7 @@ def test_a_file_of_lmdb_1_is_refused(tmp_path: Path) -> None:
     assert "LMDB 1.0" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("layout", [b"1", b"3", b"\xff"])
+@pytest.mark.parametrize("layout", [b"2", seal(b"layout", b"4"), seal(b"layout", b"\xff")])
 def test_another_layout_is_refused_with_a_way_out(folder: Path, layout: bytes) -> None:
     with lmdb.open(str(folder / "scores.mdb"), subdir=False, max_dbs=8) as env:
         meta = env.open_db(b"meta")
@@ -162,15 +163,32 @@ def test_damage_is_found_and_the_good_rows_are_saved(
     cache.close()
 
 
-def test_check_mb_says_up_to_which_size_all_pages_are_looked_at(folder: Path) -> None:
-    file = folder / "scores.mdb"
-    data = bytearray(file.read_bytes())
-    leaves = [p for p in range(2, len(data) // 4096) if data[p * 4096 + 10] == 2]
-    middle = leaves[len(leaves) // 2] * 4096
-    data[middle : middle + 4096] = bytes(4096)
-    file.write_bytes(data)
-    assert "verify --drop" in refusal(folder)
-    lmdb_cache(folder, check_mb=0).close()
+def test_pages_are_looked_at_while_another_process_writes(folder: Path) -> None:
+    code = (
+        "import sys; sys.path[:0] = eval(sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "from support_cache import PAIR, lmdb_cache, many_rows, scored\n"
+        "cache = lmdb_cache(Path(sys.argv[2]), sync=False); rows = many_rows(6000, 5)\n"
+        "for seed in range(10**6):\n"
+        "    part = rows[seed * 997 % 5000 :][:200]\n"
+        "    cache.put(PAIR, part, scored(part, seed=seed))\n"
+        "    print(seed, flush=True)\n"
+    )
+    cache = lmdb_cache(folder)
+    many = many_rows(6000, 5)
+    cache.put(PAIR, many, scored(many))
+    cache.close()
+    done = start_process(folder, repr(sys.path), str(folder), program=("-c", code))
+    assert done.stdout is not None
+    try:
+        for _ in range(8):
+            done.stdout.readline()
+            cache = lmdb_cache(folder)
+            assert len(cache.get(PAIR, ROWS[:3])) == 3
+            cache.close()
+    finally:
+        done.kill()
+        done.communicate()
 
 
 def test_a_whole_file_is_all_well(folder: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import redis
 from llmattn.cache.bulk import load_pairs
 from llmattn.cache.exchange.transfer import contents, copy_into
 from llmattn.cache.open import open_cache
@@ -135,3 +137,36 @@ def test_a_missing_url_names_its_variable(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.delenv("REDIS_URL", raising=False)
     with pytest.raises(MissingSetting, match="REDIS_URL"):
         open_cache("redis")
+
+
+def test_a_damaged_score_and_one_under_another_word_are_told(server: RedisServer) -> None:
+    cache = RedisCache(RedisSettings(url=server.url))
+    cache.put(PAIR, ROWS, scored(ROWS))
+    client: Any = redis.Redis(port=server.port)
+    key = f"llmattn:2:{PAIR.namespace}:q:w3".encode()
+    whole = client.hgetall(key)
+    flipped = bytes([*whole[b"w4"][:-1], whole[b"w4"][-1] ^ 1])
+    for field, value in ((b"w4", flipped), (b"w4", whole[b"w5"])):
+        client.hset(key, field, value)
+        with pytest.raises(CacheError, match="damaged score"):
+            cache.get(PAIR, ROWS)
+        with pytest.raises(CacheError, match="damaged score"):
+            list(cache.scan(PAIR.namespace))
+        client.hset(key, mapping=whole)
+    cache.get(PAIR, ROWS)
+    client.close()
+    cache.close()
+
+
+def test_a_damaged_description_is_told_by_name(server: RedisServer) -> None:
+    cache = RedisCache(RedisSettings(url=server.url))
+    cache.put(PAIR, ROWS, scored(ROWS))
+    client: Any = redis.Redis(port=server.port)
+    key = f"llmattn:2:{PAIR.namespace}"
+    client.hset(key, "identity", client.hget(key, "identity").replace(b"paid", b"qaid"))
+    with pytest.raises(CacheError, match=PAIR.namespace):
+        cache.namespaces()
+    cache.put(PAIR, ROWS[:1], scored(ROWS[:1]))
+    assert [info.namespace for info in cache.namespaces()] == [PAIR.namespace]
+    client.close()
+    cache.close()

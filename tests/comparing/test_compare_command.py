@@ -188,16 +188,19 @@ def test_a_damaged_run_is_made_anew(tmp_path: Path) -> None:
 
 
 def interrupt(folder: Path, number: signal.Signals, *options: str) -> str:
-    """Start a comparison and stop it after its first run; what it said last."""
+    """Start a comparison and stop it, and each of its processes, after its first run; what it said
+    last.
+    """
     write_corpus(folder)
-    process = start_process(folder, "compare", "corpus.txt", *QUICK, *options)
+    command = ("compare", "corpus.txt", *QUICK, *options)
+    process = start_process(folder, *command, start_new_session=True)
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("[1/"):
-            process.send_signal(number)
+            os.killpg(process.pid, number)  # as a terminal does, and a scheduler
             break
     _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert "Traceback" not in told
     return told.splitlines()[-1]
 
@@ -215,9 +218,14 @@ def test_interrupted_comparison_keeps_its_runs_and_goes_on(tmp_path: Path) -> No
     assert len(kept(tmp_path)) == 6
 
 
-def test_a_schedulers_signal_interrupts_as_a_key_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "jobs"), [(signal.SIGTERM, 1), (signal.SIGTERM, 2), (signal.SIGHUP, 2)]
+)
+def test_another_signal_interrupts_as_a_key_does(
+    tmp_path: Path, number: signal.Signals, jobs: int
+) -> None:
     options = ("--arms", "position", "--lr", "3e-3", "--seeds", "9", "--steps", "90")
-    told = interrupt(tmp_path, signal.SIGTERM, *options)
+    told = interrupt(tmp_path, number, *options, "--jobs", str(jobs))
     assert told.startswith("Interrupted: finished runs are kept in comparison")
     assert 1 <= len(kept(tmp_path)) < 9
 

@@ -14,7 +14,7 @@ from attrs import evolve
 from llmattn.cache.open import open_cache
 from llmattn.data.table import KnownPairs, ScoreTable
 from llmattn.data.tokenizer import WordTokenizer
-from llmattn.errors import CheckpointError, ConfigError
+from llmattn.errors import CheckpointError, ConfigError, ProviderRejected
 from llmattn.identity import Identity
 from llmattn.model.config import ModelConfig
 from llmattn.providers.protocol import Limits, Reply
@@ -326,6 +326,31 @@ def test_a_pair_without_a_score_is_not_asked_again_with_each_token() -> None:
         rows.rows(torch.tensor([[1, 3, 5, 3]]), 1)
     new = provider.asked - first
     assert set(new) == {("b", "d")}
+
+
+class Refusing(Patchy):
+    """One that refuses the first request."""
+
+    async def score(self, rows: Sequence[Row]) -> Reply:
+        first = not self.asked
+        reply = await super().score(rows)
+        if first:
+            raise ProviderRejected("Not now.")
+        return reply
+
+
+def test_what_was_refused_once_is_asked_again_by_the_next_token() -> None:
+    provider = Refusing()
+    nothing = np.zeros(0, np.int32)
+    known = KnownPairs(nothing, nothing, np.zeros((1, 0), np.float16))
+    table = ScoreTable(known, vocab_size=12, channels=["one"], absent=[None])
+    with ScoreSource("patchy", provider, open_cache("memory")) as source:
+        rows = TableRows(table, WORDS, [Asker(source, slice(0, 1))])
+        ids = torch.tensor([[1, 3, 5]])
+        with pytest.raises(ProviderRejected):
+            rows.rows(ids, 3)
+        rows.rows(ids, 3)
+    assert provider.asked["d", "d"] == 2
 
 
 def test_asking_a_provider_that_would_score_otherwise_is_refused(tmp_path: Path) -> None:

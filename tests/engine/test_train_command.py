@@ -39,7 +39,7 @@ def test_second_run_scores_nothing_anew(tmp_path: Path) -> None:
     assert ", 0 scored now" in run_cli(tmp_path, *command).stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_run_resumes_with_the_losses_of_an_unbroken_one(
     tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -55,7 +55,7 @@ def test_interrupted_run_resumes_with_the_losses_of_an_unbroken_one(
             process.send_signal(number)
             break
     rest, notices = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert "--resume --out broken.pt" in notices
     assert not list(tmp_path.glob("*.tmp"))
     before = rows("".join(printed) + rest)

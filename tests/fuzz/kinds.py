@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from attrs import frozen
 
-from fuzz.mutations import alter_bytes, alter_values
+from fuzz.mutations import alter_bytes, alter_pages, alter_values
 
 __all__ = ["KINDS", "Kind"]
 
@@ -308,7 +308,8 @@ def _alter_lines(folder: Path, random: random.Random) -> None:
     if random.random() < 0.25:
         target.write_bytes(alter_bytes(data, random))
         return
-    lines = data.decode().splitlines()[:200]
+    lines = data.decode().splitlines()[:200]  # without its end, which is past these
+    lines[0] = json.dumps({k: v for k, v in json.loads(lines[0]).items() if k != "digest"})
     spaces = [n for n, line in enumerate(lines) if n == 0 or '"namespace"' in line[:20]]
     chosen = random.choice(spaces) if random.random() < 0.4 else random.randrange(len(lines))
     if random.random() < 0.1:
@@ -339,7 +340,7 @@ def _alter_parquet(folder: Path, random: random.Random) -> None:
     table = pq.read_table(source, use_threads=False).slice(0, 50)
     action = random.random()
     if action < 0.5:
-        head = alter_values(json.loads(table.schema.metadata[b"llmattn"]), random)
+        head = alter_values(_undigested(table), random)
         if isinstance(head, dict) and isinstance(head.get("namespaces"), list):
             for about in head["namespaces"]:
                 if isinstance(about, dict) and isinstance(about.get("identity"), dict):
@@ -355,7 +356,59 @@ def _alter_parquet(folder: Path, random: random.Random) -> None:
             table = pa.Table.from_pylist(records).replace_schema_metadata(table.schema.metadata)
         except Exception:  # arrow cannot hold all of them
             table = table.slice(0, 0)
+    if action >= 0.5:
+        table = table.replace_schema_metadata({b"llmattn": json.dumps(_undigested(table)).encode()})
     pq.write_table(table, target)
+
+
+def _undigested(table: Any) -> dict[str, Any]:
+    """The head of a file that announces no digest, as one of another program's does."""
+    head = json.loads((table.schema.metadata or {}).get(b"llmattn", b"{}"))
+    return {name: value for name, value in head.items() if name != "digest"}
+
+
+# The cache itself -----------------------------------------------------------------------------
+
+
+def _make_large(folder: Path, run: Run) -> None:
+    """80 MB, half of them scores of words, half in context."""
+    import numpy as np
+    from llmattn.cache.lmdb.cache import LmdbCache
+    from llmattn.cache.settings import LmdbSettings
+    from llmattn.identity import Identity
+    from llmattn.rows import Row, Scope, prefix_rows
+
+    _make_exports(folder, run)
+    draw = np.random.default_rng(0)
+    cache = LmdbCache(LmdbSettings(dir=folder / "scores", sync=False))
+    pairs = Identity("many", 1, Scope.PAIR, ("a", "b", "c", "d"))
+    words = tuple(f"w{i}" for i in range(2000))
+    for start in range(0, len(words), 200):
+        rows = [Row(word, words) for word in words[start : start + 200]]
+        cache.put(pairs, rows, [draw.random((4, len(words)), np.float32) for _ in rows])
+    texts = Identity("long", 1, Scope.PREFIX, tuple(f"c{i}" for i in range(30)))
+    for _ in range(320):
+        rows = prefix_rows([words[i] for i in draw.integers(0, len(words), 64)])
+        cache.put(texts, rows, [draw.random((30, len(row.keys)), np.float32) for row in rows])
+    cache.close()
+
+
+def _alter_cache(folder: Path, random: random.Random) -> None:
+    alter_pages(folder / "scores" / "scores.mdb", random)
+
+
+_IN_SCORES = ("--cache-dir", "scores")
+_OPEN_CACHE: tuple[tuple[str, ...], ...] = (
+    ("cache", "ls", *_IN_SCORES),
+    ("cache", "stats", "--json", *_IN_SCORES),
+    ("cache", "show", "cat", "-n", "cooccurrence", *_IN_SCORES),
+    ("cache", "verify", *_IN_SCORES),
+    ("cache", "verify", "--drop", *_IN_SCORES),
+    ("cache", "compact", *_IN_SCORES),
+    ("score", "corpus.txt", "--provider", "cooccurrence", "--block-size", "8", *_IN_SCORES),
+    ("score", "corpus.txt", *IN_CONTEXT, "--block-size", "16", *_IN_SCORES),
+    ("train", "--out", "x.pt", *QUICK, "--provider", "random", *_IN_SCORES),
+)
 
 
 _LOOK = ("--cache-dir", "fresh")
@@ -387,6 +440,16 @@ KINDS: dict[str, Kind] = {
             ),
         ),
     ),
+    "cache": Kind(
+        _make_exports,
+        _alter_cache,
+        (
+            *_OPEN_CACHE,
+            ("cache", "export", "x.jsonl", *_IN_SCORES),
+            ("cache", "merge", "scores", *_LOOK),
+        ),
+    ),
+    "cache-80mb": Kind(_make_large, _alter_cache, _OPEN_CACHE),
     "score-lines": Kind(
         _make_exports,
         _alter_lines,

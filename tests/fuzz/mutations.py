@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import math
 import random
+from pathlib import Path
 from typing import Any
 
 import torch
 
-__all__ = ["alter_bytes", "alter_values"]
+__all__ = ["alter_bytes", "alter_pages", "alter_values"]
 
 STRANGE: tuple[Any, ...] = (
     None,
@@ -208,3 +209,61 @@ def alter_bytes(data: bytes, random: random.Random) -> bytes:
         else:
             found[place : place + length] = b"\xff" * len(found[place : place + length])
     return bytes(found)
+
+
+PAGE = 4096
+
+
+def alter_pages(path: Path, random: random.Random) -> None:
+    """One to eight damages of an LMDB file, in place: of whole pages, or of what they say."""
+    pages = path.stat().st_size // PAGE
+    with path.open("r+b") as file:
+
+        def alter(place: int, length: int) -> None:
+            file.seek(place)
+            found = bytearray(file.read(length))
+            for _ in range(random.choice((1, 1, 2))):
+                found[random.randrange(len(found))] ^= 1 << random.randrange(8)
+            file.seek(place)
+            file.write(found)
+
+        for _ in range(random.choice((1, 1, 1, 2, 8))):
+            page = random.choice((0, 1)) if random.random() < 0.05 else random.randrange(pages)
+            page = _with_records(file, page, pages, random)
+            start = page * PAGE
+            action = random.randrange(10)
+            if action <= 2:
+                alter(start, 16)  # its number, its kind, and where its room begins and ends
+            elif action <= 4:
+                alter(start + 16, 64)  # where its records are
+            elif action == 5:
+                alter(start, PAGE)
+            elif action == 6:
+                file.seek(start)
+                file.write(bytes(PAGE))
+            elif action == 7:
+                file.seek(random.randrange(pages) * PAGE)
+                other = file.read(PAGE)
+                file.seek(start)
+                file.write(other)
+            elif action == 8:
+                file.seek(start + random.randrange(PAGE - 64))
+                file.write(random.randbytes(64))
+            elif random.random() < 0.3:
+                file.truncate(start + random.randrange(PAGE))
+                return
+            else:
+                file.seek(start)
+                file.write(random.randbytes(PAGE))
+
+
+def _with_records(file: Any, page: int, pages: int, random: random.Random) -> int:
+    """Mostly another page: one of the few that lead to others or hold short records."""
+    if random.random() < 0.3:
+        return page
+    for _ in range(400):
+        other = random.randrange(pages)
+        file.seek(other * PAGE + 10)
+        if file.read(2) in (b"\x01\x00", b"\x02\x00"):
+            return other
+    return page

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -174,6 +173,16 @@ def test_a_look_at_the_list_of_models_is_within_the_requests_allowed(tmp_path: P
     assert server.log.received == 1
 
 
+def test_a_limit_in_tokens_does_not_hold_back_the_first_request(tmp_path: Path) -> None:
+    with (
+        ScoreServer(script=lambda number, body: CAUSES["a wrong key"](body)) as server,
+        custom_source(server, tmp_path, ScoringOptions(quiet=True, tpm=1)) as source,
+        pytest.raises(ProviderError, match="Check the key"),
+    ):
+        source.fill(some_rows(4, 4))
+    assert server.log.received == 1
+
+
 def test_what_ended_a_run_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with (
         ScoreServer(script=lambda number, body: CAUSES["a web page"](body)) as server,
@@ -223,13 +232,3 @@ def test_a_server_that_only_takes_less_says_how_to_ask_less(tmp_path: Path) -> N
     ):
         source.fill(some_rows(60, 20))
     assert server.log.received <= 5
-
-
-def test_a_reply_that_is_nested_without_end_takes_no_time(tmp_path: Path) -> None:
-    deep = chat(json.dumps({"relevance": []})[:-1] + ',"a":' + '{"a":' * 50_000)
-    with (
-        ScoreServer(script=lambda number, body: deep) as server,
-        custom_source(server, tmp_path) as source,
-        pytest.raises(BadReply, match="no complete JSON object"),
-    ):
-        source.fill(some_rows(4, 4))

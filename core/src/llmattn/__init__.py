@@ -5,12 +5,10 @@ The names below are loaded when they are used, so that ``import llmattn`` stays 
 
 from __future__ import annotations
 
-import logging
-from importlib import import_module
-from importlib.metadata import version as _version
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # typing takes milliseconds to load, in which Ctrl-C shows a traceback
 if TYPE_CHECKING:
+    from typing import Any
+
     from llmattn.data.config import TextConfig
     from llmattn.data.corpus import Corpus, load_corpus
     from llmattn.data.table import ScoreTable
@@ -29,10 +27,7 @@ if TYPE_CHECKING:
     from llmattn.training.config import TrainConfig
     from llmattn.usage import Usage
 
-__version__ = _version("llmattn-core")
-
-# What the library tells is for those who set up logging to hear it.
-logging.getLogger(__name__).addHandler(logging.NullHandler())
+    __version__: str
 
 _HOME = {
     "AttentionProvider": "llmattn.providers.protocol",
@@ -84,7 +79,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # takes 30 ms, in which Ctrl-C shows a traceback
+
+        return version("llmattn-core")
     if name in _HOME:
+        from importlib import import_module
+
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'llmattn' has no attribute {name!r}")
 

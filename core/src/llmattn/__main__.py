@@ -1,6 +1,6 @@
 """``python -m llmattn`` is the ``llmattn`` command."""
 
-from llmattn.cli.main import main
+from llmattn.entry import run
 
 if __name__ == "__main__":
-    main()
+    run()

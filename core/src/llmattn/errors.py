@@ -8,6 +8,7 @@ LlmattnError
 ├── CorpusError            a corpus or prompt that cannot be read or is too small
 ├── CheckpointError        a checkpoint that cannot be read, or does not fit
 ├── CacheError             the score cache cannot be opened, read or written
+│   └── CacheDamaged       its file is not as it was written; ``cache verify`` says more
 ├── BudgetExceeded         the next request would cost more than was allowed
 └── ProviderError          a request for scores failed
     ├── RateLimited        the provider asks to slow down; tried again
@@ -29,6 +30,7 @@ from llmattn.usage import Usage
 __all__ = [
     "BadReply",
     "BudgetExceeded",
+    "CacheDamaged",
     "CacheError",
     "CheckpointError",
     "ConfigError",
@@ -77,6 +79,10 @@ class CheckpointError(LlmattnError):
 
 class CacheError(LlmattnError):
     """The score cache cannot be opened, read or written."""
+
+
+class CacheDamaged(CacheError):
+    """A file of the score cache is not as it was written."""
 
 
 class BudgetExceeded(LlmattnError):

@@ -17,6 +17,8 @@ from llmattn.secrets import redact
 __all__ = ["LOGGER", "forget_told", "notify", "notify_once", "silence", "warn", "warn_once"]
 
 LOGGER = logging.getLogger(__name__)
+# What the library tells is for those who set up logging to hear it.
+logging.getLogger("llmattn").addHandler(logging.NullHandler())
 
 _told: set[str] = set()
 _silent: ContextVar[bool] = ContextVar("silent", default=False)

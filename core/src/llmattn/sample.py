@@ -1,6 +1,6 @@
 """``python -m llmattn.sample`` is ``llmattn sample``."""
 
-from llmattn.cli.main import run_command
+from llmattn.entry import run
 
 if __name__ == "__main__":
-    run_command("sample")
+    run("sample")

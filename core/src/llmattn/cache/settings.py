@@ -28,12 +28,6 @@ class LmdbSettings:
         help="largest size to start with, in GB (a sparse file; it grows past it)",
         validator=validators.gt(0),
     )
-    check_mb: float = setting(
-        64.0,
-        help="size in MB up to which all pages of the file are looked at when it is opened "
-        "(6 ms a MB)",
-        validator=validators.ge(0),
-    )
     sync: bool = setting(True, help="flush to the disk before a score counts as stored")
 
 

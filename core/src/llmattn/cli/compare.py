@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Annotated
 
 import typer
@@ -17,6 +16,7 @@ from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
 from llmattn.options import COURSE, MODEL
 from llmattn.scoring.options import ScoreChoice
+from llmattn.signals import exit_code
 from llmattn.training.config import TrainConfig
 
 __all__ = ["compare"]
@@ -78,8 +78,6 @@ def compare(
 
     from llmattn.cli.compare_show import run_and_show
 
-    # A scheduler's SIGTERM ends a comparison as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run_and_show(config, command=given.command(without=["as_json"]), json=as_json)
     except KeyboardInterrupt:
@@ -87,4 +85,4 @@ def compare(
             f"Interrupted: finished runs are kept in {experiment.out}. The same command makes the "
             "others."
         )
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_code()) from None

@@ -7,12 +7,14 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
-from llmattn import __version__
+from llmattn import __version__, signals
 from llmattn.cli import cache, compare, evaluate, export, plan, plugins, sample, score, show, train
 from llmattn.cli.output import echo
 from llmattn.cli.speech import speaking
@@ -22,10 +24,33 @@ from llmattn.notices import notify
 from llmattn.printable import printable
 from llmattn.secrets import RedactingFilter
 
-__all__ = ["app", "main", "run_command"]
+__all__ = ["app", "main"]
+
+
+class _Commands(TyperGroup):
+    """Those that a signal stops say so in one line, before typer makes of each the same code."""
+
+    def make_context(self, *given: Any, **more: Any) -> Any:
+        with _stopping_in_one_line():
+            return super().make_context(*given, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _stopping_in_one_line():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _stopping_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        notify("interrupted")
+        raise typer.Exit(signals.exit_code()) from None
+
 
 app = typer.Typer(
     name="llmattn",
+    cls=_Commands,
     help="Train and sample small GPTs whose attention scores come from outside.",
     epilog="Every command takes --debug: log requests (keys hidden) and show tracebacks.",
     no_args_is_help=True,
@@ -76,45 +101,63 @@ class _HarmlessFormatter(logging.Formatter):
 
 @speaking()
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 done, 1 failed, 2 wrongly called, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 failed, 2 wrongly called, 128 and the number of the
+    signal that stopped it (130: Ctrl-C).
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A letter that the terminal's encoding lacks is no reason to stop.
             stream.reconfigure(errors="backslashreplace")
     debug = _take_debug(arguments)
+    with signals.as_interrupts():
+        sys.exit(_run(arguments, debug))
+
+
+def _run(arguments: Sequence[str], debug: bool) -> int:
+    """Run the command line; gives the exit code, or raises SystemExit with it."""
     try:
         # Not standalone: typer would print what was typed as it is.
         code = app(args=arguments, prog_name="llmattn", standalone_mode=False)
     except LlmattnError as error:
         _fail(f"error: {error}", error, debug)
-    except KeyboardInterrupt:
-        notify("interrupted")
-        sys.exit(130)
     except BrokenPipeError:
         # The reader of our output has gone; nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return 1
+    except OSError as error:
+        with suppress(OSError):
+            sys.stdout.flush()
+        if error.filename is None:
+            # Most likely our output: what is left of it has no place either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(f"error: {_refused_by_the_system(error)}", error, debug)
     except typer.Abort:
         notify("aborted")
-        sys.exit(1)
+        return 1
     except MemoryError as error:
         _fail(f"error: {_NO_MEMORY}", error, debug)
     except Exception as error:
         if isinstance(usage := getattr(error, "exit_code", None), int):
             _show_usage(error)
-            sys.exit(usage)
+            return usage
+        if signals.received() and not debug:  # a library has made another error of the interrupt
+            notify("interrupted")
+            return signals.exit_code()
         if _is_out_of_memory(error):
             _fail(f"error: {_NO_MEMORY}", error, debug)
         # A fault of ours: say so in one line.
         kind = type(error).__name__
         _fail(f"error: a fault in llmattn: {kind}: {error} (--debug shows where)", error, debug)
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
-def run_command(name: str) -> NoReturn:
-    """Run one subcommand with the process's arguments, for ``python -m llmattn.NAME``."""
-    main([name, *sys.argv[1:]])
+def _refused_by_the_system(error: OSError) -> str:
+    """What a person can do about a file or device that does not take or give what it should."""
+    reason = error.strerror or error
+    if error.filename is not None:
+        return f"{error.filename} cannot be used ({reason}); make room or name another."
+    return f"The output cannot be written ({reason}); make room, or send it to another place."
 
 
 def _take_debug(arguments: list[str]) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import platformdirs
 import typer
 
+from llmattn import signals
 from llmattn.cli.build import Uses, command
 from llmattn.cli.common import ASKING_AGAIN, Ask
 from llmattn.cli.output import echo, echo_sampled
@@ -24,6 +25,8 @@ from llmattn.scoring.options import ScoreChoice
 from llmattn.training.config import Machine
 
 if TYPE_CHECKING:
+    from prompt_toolkit import PromptSession
+
     from llmattn.sampling.sampler import Sampler
 
 __all__ = ["sample"]
@@ -90,8 +93,9 @@ def sample(
             try:
                 _show(sampler, text, options)
             except KeyboardInterrupt:
-                if prompt is not None:
+                if prompt is not None or not signals.by_key():
                     raise
+                signals.forget()
                 echo()
             told.unscored()
 
@@ -128,8 +132,19 @@ def _prompts() -> Iterator[str]:
     session: PromptSession[str] = PromptSession(history=history)
     with suppress(EOFError):
         while True:
-            with suppress(KeyboardInterrupt):
-                yield session.prompt("> ")
+            if (line := _typed(session)) is not None:
+                yield line
+
+
+def _typed(session: PromptSession[str]) -> str | None:
+    """One line; None after Ctrl-C, which takes back what was typed. Raises EOFError at the end."""
+    try:
+        return session.prompt("> ")
+    except KeyboardInterrupt:
+        if not signals.by_key():
+            raise
+        signals.forget()
+        return None
 
 
 def _piped() -> Iterator[str]:

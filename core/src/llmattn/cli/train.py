@@ -14,6 +14,7 @@ from llmattn.cli.given import Given
 from llmattn.model.config import ModelConfig, variants_with
 from llmattn.options import TEXT, Option, all_options
 from llmattn.scoring.options import ScoreChoice
+from llmattn.signals import exit_code
 from llmattn.training.config import RunOptions, TrainConfig
 
 __all__ = ["train"]
@@ -74,7 +75,7 @@ def train(
             run = runs.begin(corpus, course, model, scores, own, team=team)
         outcome = run_and_show(run, Again(given), own)
     if outcome == "interrupted":
-        raise typer.Exit(130)
+        raise typer.Exit(exit_code())
 
 
 def _held_against_checkpoints() -> set[str]:

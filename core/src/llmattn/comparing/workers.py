@@ -6,13 +6,14 @@ import logging
 import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from threading import Lock
 from typing import Any
 
 from attrs import define, evolve, field, frozen
 
+from llmattn import signals
 from llmattn.comparing.arms import Arm
 from llmattn.comparing.config import CompareConfig
 from llmattn.comparing.store import FinishedRun
@@ -54,26 +55,28 @@ class Workers:
     def __enter__(self) -> Workers:
         context = multiprocessing.get_context("spawn")
         heard = LOGGER.getEffectiveLevel()
-        # Ctrl-C reaches every process of a terminal; only this one deals with it. What is
-        # ignored here a new process ignores from its start.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            for _ in range(self._config.jobs):
-                ours, theirs = context.Pipe()
-                given = self._config, theirs, heard
-                process = context.Process(target=_serve, args=given, daemon=True)
-                process.start()
-                theirs.close()
-                self._workers.append(_Worker(process, ours))
-        finally:
-            signal.signal(signal.SIGINT, before)
+            with _held_back():
+                for _ in range(self._config.jobs):
+                    ours, theirs = context.Pipe()
+                    given = self._config, theirs, heard
+                    process = context.Process(target=_serve, args=given, daemon=True)
+                    process.start()
+                    theirs.close()
+                    self._workers.append(_Worker(process, ours))
+        except BaseException:
+            self._end(kill=True)
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._end(kill=error[0] is not None)
+
+    def _end(self, *, kill: bool) -> None:
         for worker in self._workers:
+            if kill:
+                worker.process.kill()  # any other signal it leaves to us
             worker.connection.close()
-            if error[0] is not None:
-                worker.process.terminate()
         for worker in self._workers:
             worker.process.join()
         self._workers = []
@@ -96,6 +99,21 @@ class Workers:
                     assert task is not None
                     _hand(worker, left)
                     yield task, answer
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Hold signals back. A terminal and a scheduler send theirs to every process, and only this one
+    deals with them: a new process begins with what is held back here, and never hears of it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals.NUMBERS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _hand(worker: _Worker, left: list[Task]) -> None:
@@ -135,6 +153,8 @@ def _serve(config: CompareConfig, connection: Connection, heard: int) -> None:
     """What a worker does: train task after task until the other end is closed. What it tells of
     the level ``heard`` and above, its parent logs.
     """
+    for number in signals.NUMBERS:  # where none could be held back
+        signal.signal(number, signal.SIG_IGN)
     outbox = _Outbox(connection)
     LOGGER.addHandler(_Forward(outbox))
     LOGGER.setLevel(heard)

@@ -106,6 +106,7 @@ class ChatProvider(abc.ABC):
             rows_per_request=given.rows_per_request,
             keys_per_row=given.keys_per_row,
             requests_at_once=given.requests_at_once,
+            timeout=given.timeout,
         )
 
     def identity(self) -> Identity:

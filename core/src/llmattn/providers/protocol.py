@@ -28,13 +28,17 @@ __all__ = [
 
 @frozen
 class Limits:
-    """The largest request that a provider takes, and how many at once."""
+    """The largest request that a provider takes, how many at once, and how long one may last."""
 
     pairs_per_request: int = field(default=1024, validator=validators.ge(1))
     rows_per_request: int = field(default=64, validator=validators.ge(1))
     keys_per_row: int = field(default=1024, validator=validators.ge(1))
     """Longer PAIR rows are asked in parts; a row with context is never cut."""
     requests_at_once: int = field(default=8, validator=validators.ge(1))
+    timeout: float = field(default=120.0, validator=validators.gt(0))
+    """Seconds after which the provider itself gives a request up; so long a run that is stopped
+    awaits the answers under way.
+    """
     nested_rows: bool = False
     """The provider itself keeps later words from earlier rows, as a causal language model does:
     rows of one text, each the beginning of the next, then share a request, in order.

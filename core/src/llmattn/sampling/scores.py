@@ -121,10 +121,10 @@ class TableRows:
             wanted.setdefault(q, []).append(k)
         if not wanted:
             return
-        asker.tried.update(pairs)
         words, source = self._tokenizer.scored_words, asker.source
         rows = [Row(words[q], tuple(words[k] for k in keys)) for q, keys in wanted.items()]
         found = source.scores_given(rows)
+        asker.tried.update(pairs)  # not before: what was interrupted, or refused, is asked again
         for (q, keys), scores in zip(wanted.items(), found, strict=True):
             spread = np.full((len(self._table.channels), len(keys)), np.nan, np.float16)
             spread[asker.channels] = scores

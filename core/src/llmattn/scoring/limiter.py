@@ -32,14 +32,16 @@ class Bucket:
         self._at: float | None = None
 
     async def take(self, amount: float, halted: anyio.Event | None = None) -> None:
-        """Wait until ``amount`` may be used; more than ``burst`` drives the level below 0.
+        """Wait until ``amount`` may be used. More than ``burst`` waits for a full bucket, and
+        drives the level below 0: the next one waits for that.
 
         Nobody waits on once ``halted`` is set.
         """
         self._refill()
+        lacking = min(amount, self.burst) - self._level
         self._level -= amount
-        if self._level < 0:
-            await sleep(-self._level / self.rate, halted)
+        if lacking > 0:
+            await sleep(lacking / self.rate, halted)
 
     def _refill(self) -> None:
         now = anyio.current_time()

@@ -92,10 +92,14 @@ class Scorer:
         if fill.error:
             raise fill.error
 
-    def stop(self, reason: str, grace: float) -> None:
-        """Send nothing more; answers under way are awaited for ``grace`` seconds at most."""
+    def stop(self, reason: str, grace: float) -> int:
+        """Send nothing more; answers under way are awaited for ``grace`` seconds at most, and this
+        is how many there are.
+        """
+        under_way = self._sender.under_way
         for fill in self._running:
             fill.stop(reason, grace)
+        return under_way
 
     async def _ask(self, wanted: list[Row], fill: Fill, report: FillReport) -> None:
         while wanted:

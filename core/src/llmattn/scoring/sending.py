@@ -67,6 +67,8 @@ class Sender:
         self.budget = budget
         self.limiter = limiter
         self.proven = False
+        self.under_way = 0
+        """Requests that are sent and not answered."""
         self.sizes = Sizes(provider)
         self.notify = notify
         self.name = provider.identity().provider
@@ -99,6 +101,7 @@ class Sender:
                 self.budget.reserve_one_more()
                 claimed += 1
 
+            self.under_way += 1
             try:
                 self._before_asking()
                 with allowed_by(one_more):
@@ -112,6 +115,7 @@ class Sender:
                 billed = Usage()  # what was sent until then was refused
                 raise
             finally:
+                self.under_way -= 1
                 usage = evolve(billed or self._estimate(request), requests=max(claimed, requests))
                 run.paid(self.budget.settle(reserved, usage, claimed))
             if not (self._may_be_silent or _says_something(reply)):

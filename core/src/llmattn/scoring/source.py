@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -44,9 +45,11 @@ from llmattn.scoring.progress import describe, following
 from llmattn.scoring.quality import Trial
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.scorer import Scorer
+from llmattn.scoring.stopping import finish
 from llmattn.scoring.under_way import UnderWay, handed_over
 from llmattn.scoring.unknown import missing_rows
 from llmattn.settings import environment
+from llmattn.signals import leave_at_once
 
 __all__ = ["NOT_ASKED", "ScoreSource", "check_kinds", "give_back", "open_source", "open_sources"]
 
@@ -60,9 +63,6 @@ _KINDS = (
     ("pair", _PAIRS, _TEXTS, " --max-requests and --max-cost limit those, too."),
     ("prefix", _TEXTS, _PAIRS, ""),
 )
-
-_GRACE = 5.0
-"""Seconds that answers under way are awaited after Ctrl-C."""
 
 
 class ScoreSource:
@@ -108,6 +108,7 @@ class ScoreSource:
         self._scorer: Scorer | None = None
         self._follow: Callable[[FillReport], None] | None = None
         self._given_up = False
+        self._untold = FillReport()
 
     def missing(self, rows: Sequence[Row]) -> list[Row]:
         """What the cache lacks of ``rows``; asks nothing."""
@@ -136,31 +137,26 @@ class ScoreSource:
 
         ``beside``: the rest of a larger run, for the summary if it ends here.
         Raises ProviderError, PluginError or CacheError when going on is useless. Ctrl-C:
-        answers under way are awaited for 5 seconds and kept, a summary is printed, and
-        KeyboardInterrupt is raised.
+        answers under way are awaited and kept, a summary is printed, and KeyboardInterrupt is
+        raised; a second one does not wait.
         """
         if not self.options.ask:
             return self._only_read(rows)
         rows, batched = self._without_batched(rows)
         if batched.batched and not rows:
             return batched
-        beside = beside + batched if beside else batched
+        before = (self._untold if beside is None else beside) + batched
         portal, scorer = self._start()
         report = FillReport()
         priced = self.price is not None and not self.local
         with following(self.name, quiet=self.options.quiet, priced=priced) as self._follow:
-            future = portal.start_task_soon(scorer.fill, rows, report)
+            work = portal.start_task_soon(scorer.fill, rows, report)
             try:
-                future.result()
-            except KeyboardInterrupt:
-                notify("Stopping: answers under way are awaited for 5 seconds.")
-                portal.call(scorer.stop, "interrupted", _GRACE)
-                future.result()
-                self._tell_end(beside + report)
-                raise
+                self._finish(work, scorer.stop, lambda: self._tell_end(before + report))
             except LlmattnError:
-                self._tell_end(beside + report)
+                self._tell_end(before + report)
                 raise
+        self._untold += report
         return report + batched
 
     def _without_batched(self, rows: Sequence[Row]) -> tuple[Sequence[Row], FillReport]:
@@ -181,6 +177,22 @@ class ScoreSource:
             cached=pairs - lacking,
             batched=lacking - left,
         )
+
+    def _finish(
+        self,
+        work: Future[T],
+        stop: Callable[[str, float], int],
+        tell: Callable[[], None] = lambda: None,
+    ) -> T:
+        """What ``work`` comes to. Raises KeyboardInterrupt, after ``tell()``, if one came."""
+        assert self._portal
+        try:
+            return finish(work, self._portal, stop, patience=self.provider.limits.timeout)
+        except KeyboardInterrupt:
+            tell()
+            if not work.done():
+                leave_at_once()
+            raise
 
     def _only_read(self, rows: Sequence[Row]) -> FillReport:
         """What a fill that asks nobody comes to."""
@@ -221,10 +233,12 @@ class ScoreSource:
         """Await ``function(*arguments)`` on the provider's event loop."""
         portal, _ = self._start()
         self._tell_addresses()
-        return portal.call(function, *arguments)
+        work = portal.start_task_soon(function, *arguments)
+        return self._finish(work, lambda reason, grace: 1)
 
     def summary(self, report: FillReport) -> str:
-        """One line on what a run did and cost."""
+        """One line on what a run did and cost; :meth:`close` tells what none has told."""
+        self._untold = FillReport()
         text = f"{self.name}: {report.pairs:,} pairs, {report.cached:,} cached, "
         text += f"{report.scored:,} scored now"
         if report.batched:
@@ -243,7 +257,11 @@ class ScoreSource:
         return text
 
     def close(self) -> None:
-        """Close the provider's connections and the cache."""
+        """Close the provider's connections and the cache. What has been asked and was not told
+        is, however the run has ended.
+        """
+        if self._untold.usage.requests and not self.local:
+            notify(self.summary(self._untold))
         portal, self._portal = self._portal, None
         closed, self._closed = self._closed, True
         with ExitStack() as last_first:

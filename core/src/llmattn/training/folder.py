@@ -12,7 +12,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from llmattn.digests import EMPTY, digest_of, fill_digest, has_digest
 from llmattn.errors import CheckpointError
+from llmattn.notices import notify_once
 from llmattn.untrusted import WRONG_DATA, read_json
 from llmattn.whole_files import check_file
 from llmattn.writing import Kind, check_output, written
@@ -31,6 +33,9 @@ _CONFIG = Kind(
 _PART = Kind("a part of an exported model", None, CheckpointError, in_folder=True)
 """Whose folder it is, the settings tell."""
 _IN_LIBRARY = ("vocabulary", "merges")
+_DIGESTS = "digests"
+_TAIL = 128
+"""Bytes at the end of config.json in which its own digest stands."""
 
 
 def write_folder(folder: Path, data: Mapping[str, Any], library: str) -> list[Path]:
@@ -50,18 +55,27 @@ def write_folder(folder: Path, data: Mapping[str, Any], library: str) -> list[Pa
     }
     check_folder(folder)
     weights = {name: value.contiguous() for name, value in data["weights"].items()}
-    text = json.dumps(config, ensure_ascii=False, indent=2) + "\n"
     try:
         with ExitStack() as last_first:
             # All are written before the first gets its name, and this one gets it last: a folder
             # without it is no export, so a broken one is never taken for whole.
-            _new(last_first, folder / CONFIG).write(text.encode())
-            _new(last_first, folder / TOKENIZER).write(library.encode())
+            last = _new(last_first, folder / CONFIG)
+            made = {TOKENIZER: _new(last_first, folder / TOKENIZER)}
+            made[TOKENIZER].write(library.encode())
+            made[TOKENIZER].flush()
             if tensors:
-                save_file(tensors, _new(last_first, folder / SCORES).name, metadata=_MADE)
+                made[SCORES] = _new(last_first, folder / SCORES)
+                save_file(tensors, made[SCORES].name, metadata=_MADE)
             else:
                 (folder / SCORES).unlink(missing_ok=True)  # of an earlier export
-            save_file(weights, _new(last_first, folder / MODEL).name, metadata=_MADE)
+            made[MODEL] = _new(last_first, folder / MODEL)
+            save_file(weights, made[MODEL].name, metadata=_MADE)
+            digests = {name: digest_of(Path(file.name)) for name, file in made.items()}
+            described = {**config, _DIGESTS: digests, **EMPTY}
+            text = json.dumps(described, ensure_ascii=False, indent=2) + "\n"
+            last.write(text.encode())
+            last.flush()
+            fill_digest(Path(last.name), _TAIL)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(
@@ -102,7 +116,9 @@ def read_folder(folder: Path) -> dict[str, Any]:
     Raises CheckpointError if a file is missing or damaged.
     """
     try:
+        digested = has_digest(folder / CONFIG, _TAIL)
         data: dict[str, Any] = dict(read_json(folder / CONFIG))
+        _check_files(folder, data, digested)
         data["tokenizer"] = {**data["tokenizer"], **_words(read_json(folder / TOKENIZER)["model"])}
         data["weights"] = _tensors(folder / MODEL)
         data["table"] = {**data["table"], **_tensors(folder / SCORES)} if data["table"] else None
@@ -123,6 +139,19 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
     """Raises OSError or SafetensorError."""
     check_file(path)
     return load_file(path)
+
+
+def _check_files(folder: Path, config: Mapping[str, Any], digested: bool) -> None:
+    """Raise ValueError if a file is another than the one that was written with this config."""
+    if not digested:
+        if _DIGESTS in config:
+            raise ValueError(f"{CONFIG} has lost its digest")
+        notify_once(f"{folder} has no digests: it is taken, but damage in it would not be seen.")
+        return
+    digests = config[_DIGESTS]
+    for name in (MODEL, SCORES, TOKENIZER):
+        if name in digests and digest_of(folder / name) != digests[name]:
+            raise ValueError(f"{name} is not as it was written: its digest is another")
 
 
 def _words(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,12 @@
-"""Ctrl-C and SIGTERM as a wish that the loop looks at after each step."""
+"""Ctrl-C, and what stops a command as it does, as a wish that the loop looks at after each step."""
 
 from __future__ import annotations
 
-import signal
-import threading
-from types import FrameType, TracebackType
-from typing import Any
+from contextlib import ExitStack
+from types import TracebackType
 
 from llmattn.notices import notify
+from llmattn.signals import handled_by
 
 __all__ = ["StopWish"]
 
@@ -17,17 +16,13 @@ class StopWish:
     ``quiet``; a second one acts as it always does.
     """
 
-    signals = (signal.SIGINT, signal.SIGTERM)
-
     def __init__(self, *, quiet: bool = False) -> None:
         self.wanted = False
         self._quiet = quiet
-        self._before: dict[int, Any] = {}
+        self._handling = ExitStack()
 
     def __enter__(self) -> StopWish:
-        if threading.current_thread() is threading.main_thread():  # others may not set handlers
-            for number in self.signals:
-                self._before[number] = signal.signal(number, self._receive)
+        self._handling.enter_context(handled_by(self._receive))
         return self
 
     def __exit__(
@@ -36,15 +31,10 @@ class StopWish:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._restore()
+        self._handling.close()
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:
+    def _receive(self) -> None:
         self.wanted = True
-        self._restore()
+        self._handling.close()
         if not self._quiet:
             notify("Stopping after this step; once more to stop at once, without a checkpoint.")
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}

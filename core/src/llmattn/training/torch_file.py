@@ -8,6 +8,7 @@ Here a file can make no more than what it holds.
 from __future__ import annotations
 
 import io
+import json
 import struct
 import sys
 import zipfile
@@ -18,16 +19,24 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
+from llmattn.digests import EMPTY, fill_digest, has_digest
 from llmattn.errors import CheckpointError
+from llmattn.notices import notify_once
 from llmattn.training.torch_index import NotPlain, Storage, read_index
 from llmattn.untrusted import check_plain
 from llmattn.whole_files import open_file
 
 __all__ = ["read_torch_file", "write_torch_file"]
 
+_COMMENT_LENGTH = struct.Struct("<H")
+"""The last field of an archive that has no comment."""
+_TAIL = 128
+"""Bytes at the end of a file in which its digest stands."""
+
 
 def write_torch_file(file: IO[bytes], data: Any) -> None:
-    """``torch.save`` into an open file. Raises OSError where torch raises what it likes, such as
+    """``torch.save`` into an open file, with a digest of all of it as the comment of the archive,
+    which torch's own reader passes over. Raises OSError where torch raises what it likes, such as
     a RuntimeError for a full disk.
     """
     watched = _Watched(file)
@@ -35,6 +44,11 @@ def write_torch_file(file: IO[bytes], data: Any) -> None:
         torch.save(data, watched)  # type: ignore[arg-type]
     except RuntimeError as error:
         raise watched.error or error from None
+    comment = json.dumps(EMPTY).encode()
+    file.seek(-_COMMENT_LENGTH.size, io.SEEK_END)
+    file.write(_COMMENT_LENGTH.pack(len(comment)) + comment)
+    file.flush()
+    fill_digest(Path(file.name), _TAIL)
 
 
 class _Watched:
@@ -57,12 +71,19 @@ class _Watched:
 
 def read_torch_file(path: Path) -> Any:
     """The dicts, lists, numbers, texts and tensors of a file; nothing of it is executed, and
-    no more memory is taken than it is long. Raises CheckpointError.
+    no more memory is taken than it is long. A file without a digest is taken, and named.
+    Raises CheckpointError.
     """
     try:
         with open_file(path) as file:
             _check_kind(path, file.read(4096))
-            return _read(file)
+            digested = has_digest(path, _TAIL)
+            if not digested:
+                _check_end(file)
+            found = _read(file)
+        if not digested:
+            notify_once(f"{path} has no digest: it is taken, but damage in it may not be seen.")
+        return found
     except FileNotFoundError:
         raise CheckpointError(
             f"There is no checkpoint at {path}: make one with `python -m llmattn.train`, or "
@@ -99,6 +120,18 @@ _DAMAGE = (
     RuntimeError,
 )
 """What zipfile, the index's reader and torch raise for a file that is not as it should be."""
+
+
+def _check_end(file: IO[bytes]) -> None:
+    """Raise ValueError if a file has lost its digest, rather than never had one."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(size - _TAIL, 0))
+    tail = file.read()
+    end = tail.rfind(b"PK\x05\x06")  # of the archive: 22 bytes, then its comment
+    if end < 0 or len(tail) != end + 22:
+        raise ValueError("the digest at its end is lost")
+    if tail[-_COMMENT_LENGTH.size :] != _COMMENT_LENGTH.pack(0):
+        raise ValueError("it was cut at its end")
 
 
 def _check_kind(path: Path, start: bytes) -> None:

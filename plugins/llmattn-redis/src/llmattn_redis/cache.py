@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -12,11 +13,11 @@ import numpy as np
 import redis
 from llmattn.cache.checks import Half, checked_halves, has_positions, key_counts
 from llmattn.cache.protocol import NamespaceInfo
-from llmattn.errors import CacheError
+from llmattn.errors import CacheDamaged, CacheError
 from llmattn.identity import Identity
 from llmattn.rows import Row, Scores
 from llmattn.secrets import strip_credentials
-from llmattn.untrusted import from_json
+from llmattn.untrusted import WRONG_DATA, from_json
 from llmattn.usage import Usage
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -29,8 +30,10 @@ from llmattn_redis.keys import (
     key_of,
     name_of,
     rows_of,
+    sealed,
     space_key,
     text_of,
+    unsealed,
 )
 from llmattn_redis.settings import RedisSettings
 
@@ -74,12 +77,16 @@ class RedisCache:
             return answers
 
         missing = np.full(len(identity.channels), np.nan, "<f2").tobytes()
-        return [
-            np.frombuffer(b"".join([value or missing for value in values]), "<f2")
-            .reshape(-1, len(identity.channels))
-            .T.astype(np.float32)
-            for values in self._ask(work)
-        ]
+        answers = []
+        for (row, text), values in zip(names, self._ask(work), strict=True):
+            key = key_of(identity.namespace, name_of(row, text))
+            found = [
+                missing if value is None else self._body(key, field, value)
+                for field, value in zip(fields_of(row, text), values, strict=True)
+            ]
+            halves = np.frombuffer(b"".join(found), "<f2").reshape(-1, len(identity.channels))
+            answers.append(halves.T.astype(np.float32))
+        return answers
 
     def put(
         self,
@@ -115,7 +122,9 @@ class RedisCache:
             if hashes:
                 pipeline.sadd(rows_of(namespace), *(name for name, _ in hashes))
             for name, fields in hashes:
-                pipeline.hset(key_of(namespace, name), mapping=fields)
+                key = key_of(namespace, name)
+                whole = {field: sealed(key, field, body) for field, body in fields.items()}
+                pipeline.hset(key, mapping=whole)
             pipeline.execute()
 
         self._ask(work)
@@ -125,12 +134,14 @@ class RedisCache:
         about = self._ask(lambda client: client.hget(space_key(namespace), "identity"))
         if about is None:
             return
-        channels = len(from_json(about)["channels"])
+        channels = len(self._identity(namespace, about).channels)
         for names in self._names(namespace):
             found = self._pipelined("hgetall", [key_of(namespace, name) for name in names])
             for name, fields in zip(names, found, strict=True):
                 if fields:
-                    yield _row(name, fields, channels)
+                    key = key_of(namespace, name)
+                    bodies = {f: self._body(key, f, value) for f, value in fields.items()}
+                    yield _row(name, bodies, channels)
 
     def namespaces(self) -> list[NamespaceInfo]:
         """See ``ScoreCache.namespaces``."""
@@ -171,6 +182,25 @@ class RedisCache:
         except redis.RedisError as error:
             raise CacheError(f"The Redis server {self._where} says: {_plain(error)}.") from None
 
+    def _body(self, key: bytes, field: bytes, value: bytes) -> bytes:
+        try:
+            return unsealed(key, field, value)
+        except ValueError as error:
+            raise CacheDamaged(
+                f"The Redis server {self._where} has a damaged score ({error}): remove that field "
+                "with HDEL, or the namespace with `llmattn cache purge`."
+            ) from None
+
+    def _identity(self, namespace: str, about: bytes) -> Identity:
+        with suppress(*WRONG_DATA):
+            identity = Identity.from_dict(from_json(about))
+            if identity.namespace == namespace:
+                return identity
+        raise CacheDamaged(
+            f"The Redis server {self._where} has a damaged description of the namespace "
+            f"{namespace}: what scores it holds cannot be known. Scoring into it writes it anew."
+        )
+
     def _pipelined(self, command: str, keys: Sequence[bytes]) -> list[Any]:
         def work(client: Any) -> list[Any]:
             pipeline = client.pipeline(transaction=False)
@@ -201,7 +231,7 @@ class RedisCache:
             size += sum(n or 0 for n in self._pipelined("memory_usage", keys))
         return NamespaceInfo(
             namespace,
-            Identity.from_dict(from_json(about[b"identity"])),
+            self._identity(namespace, about[b"identity"]),
             rows,
             pairs,
             size,

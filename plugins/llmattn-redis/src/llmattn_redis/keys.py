@@ -1,15 +1,20 @@
-"""How scores lie in Redis, version 1. Hashes merge by themselves, so writers need no locks.
+"""How scores lie in Redis, version 2. Hashes merge by themselves, so writers need no locks.
 
-``llmattn:1:spaces``            set of namespaces
-``llmattn:1:NAMESPACE``         hash: identity (JSON), created, updated, what it has cost
-``llmattn:1:NAMESPACE:rows``    set of the names of its rows
-``llmattn:1:NAMESPACE:q:WORD``  hash of a PAIR row: key -> C float16
-``llmattn:1:NAMESPACE:t:HASH``  hash of a PREFIX row: position -> C float16; text -> JSON
+``llmattn:2:spaces``            set of namespaces
+``llmattn:2:NAMESPACE``         hash: identity (JSON), created, updated, what it has cost
+``llmattn:2:NAMESPACE:rows``    set of the names of its rows
+``llmattn:2:NAMESPACE:q:WORD``  hash of a PAIR row: key -> checksum, C float16
+``llmattn:2:NAMESPACE:t:HASH``  hash of a PREFIX row: position -> the same; text -> checksum, JSON
+
+A checksum is the CRC-32 of the hash's name, the field, and what follows: so no score is taken for
+that of other words.
 """
 
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from collections.abc import Sequence
 from hashlib import blake2b
 
@@ -25,13 +30,16 @@ __all__ = [
     "key_of",
     "name_of",
     "rows_of",
+    "sealed",
     "space_key",
     "text_of",
+    "unsealed",
 ]
 
-_ROOT = "llmattn:1"
+_ROOT = "llmattn:2"
 SPACES = f"{_ROOT}:spaces"
 TEXT = b"text"
+_CRC = struct.Struct("<I")
 
 
 def space_key(namespace: str) -> str:
@@ -64,6 +72,23 @@ def fields_of(row: Row, text: bool) -> list[bytes]:
 
 def _numbers(n: int) -> list[bytes]:
     return [b"%d" % i for i in range(n)]
+
+
+def sealed(key: bytes, field: bytes, body: bytes) -> bytes:
+    """``body`` behind its checksum, as the field of a hash."""
+    return _CRC.pack(_checksum(key, field, body)) + body
+
+
+def unsealed(key: bytes, field: bytes, value: bytes) -> bytes:
+    """What :func:`sealed` was given. Raises ValueError if it was anything else."""
+    body = value[_CRC.size :]
+    if value[: _CRC.size] != _CRC.pack(_checksum(key, field, body)):
+        raise ValueError(f"the field {field!r} of the hash {key!r} is damaged")
+    return body
+
+
+def _checksum(key: bytes, field: bytes, body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(field, zlib.crc32(key)))
 
 
 def encode(word: str) -> bytes:

@@ -20,6 +20,7 @@ from llmattn.cache.exchange.portions import (
     make_row,
     read_description,
 )
+from llmattn.digests import EMPTY, fill_digest, has_digest
 from llmattn.errors import CacheError
 from llmattn.rows import Row, Scores
 from llmattn.untrusted import WRONG_DATA, from_json
@@ -27,6 +28,8 @@ from llmattn.untrusted import WRONG_DATA, from_json
 __all__ = ["read", "write"]
 
 _METADATA = b"llmattn"
+_END = "llmattn.end"
+"""Counts and the digest, which are known when all is written."""
 _ROWS = 2048
 _VALUES = 1 << 22
 """About so many are taken out of a file at once."""
@@ -51,13 +54,27 @@ def write(file: IO[bytes], portions: Iterable[Portion]) -> tuple[int, int]:
     head = {**HEAD, "namespaces": [describe_portion(portion) for portion in portions]}
     schema = pa.schema(_FIELDS, metadata={_METADATA: json.dumps(head).encode()})
     rows = pairs = 0
-    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
         for portion in portions:
             while batch := list(islice(portion.rows, _ROWS)):
                 writer.write_table(_table(portion.identity.namespace, batch, schema))
                 rows += len(batch)
                 pairs += sum(len(row.keys) for row, _ in batch)
+        end = {"namespaces": len(portions), "rows": rows, "pairs": pairs, **EMPTY}
+        writer.add_key_value_metadata({_END: json.dumps(end)})
+    file.flush()
+    path = Path(file.name)
+    fill_digest(path, _footer(path))
     return rows, pairs
+
+
+def _footer(path: Path) -> int:
+    """Bytes at the end of a file that hold its description; at most all of it."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(size - 8, 0))
+        length = int.from_bytes(file.read(4), "little")
+    return min(length + 8, size)
 
 
 def _table(namespace: str, batch: list[tuple[Row, Scores]], schema: pa.Schema) -> pa.Table:
@@ -80,10 +97,11 @@ def _table(namespace: str, batch: list[tuple[Row, Scores]], schema: pa.Schema) -
 def read(path: Path) -> Iterator[Portion]:
     """What ``path`` holds; raises CacheError if it is no score file."""
     try:
-        with pq.ParquetFile(path) as file:
+        digested = has_digest(path, _footer(path))
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             metadata = file.schema_arrow.metadata or {}
             head = from_json(metadata.get(_METADATA, b"null"))
-            check_head(head)
+            check_head(path, head, digested=digested)
             if len(head["namespaces"]) > _MOST_NAMESPACES:
                 raise ValueError(f"it holds more than {_MOST_NAMESPACES:,} namespaces")
             described = [read_description(entry) for entry in head["namespaces"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from attrs import asdict, frozen
 from numpy.typing import NDArray
 
 from llmattn.identity import Identity
+from llmattn.notices import notify
 from llmattn.rows import Row, Scores
 from llmattn.untrusted import build
 from llmattn.usage import Usage
@@ -18,8 +20,11 @@ __all__ = ["HEAD", "Portion", "check_head", "describe_portion", "make_row", "rea
 
 _FORMAT = "llmattn-scores"
 _VERSION = 1
-HEAD = {"format": _FORMAT, "version": _VERSION}
-"""What a file begins with."""
+_DIGEST = "digest"
+HEAD = {"format": _FORMAT, "version": _VERSION, _DIGEST: "sha256"}
+"""What a file begins with. The digest is announced, so that no file is taken for whole that has
+lost its end.
+"""
 
 
 @frozen
@@ -54,8 +59,10 @@ def read_description(data: Mapping[str, Any]) -> tuple[Identity, Usage]:
     return identity, usage
 
 
-def check_head(data: object) -> None:
-    """Raise ValueError unless ``data`` is the head of a score file of a known version."""
+def check_head(path: Path, data: object, *, digested: bool) -> None:
+    """Raise ValueError unless ``data`` is the head of a score file of a known version; and if it
+    announces a digest, which was not there. A file that has none, from elsewhere, is named.
+    """
     if not isinstance(data, dict) or data.get("format") != _FORMAT:
         raise ValueError("it is not a score file of llmattn")
     if data.get("version") != _VERSION:
@@ -63,6 +70,10 @@ def check_head(data: object) -> None:
             f"its version is {data.get('version')}, and this llmattn reads {_VERSION}: upgrade "
             "llmattn-core"
         )
+    if not digested:
+        if _DIGEST in data:
+            raise ValueError("it was cut short or damaged: the digest that it should have is lost")
+        notify(f"{path} has no digest: it is taken, but damage in it would not be seen.")
 
 
 def make_row(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -11,13 +10,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from attrs import evolve
 from numpy.typing import NDArray
 
 from llmattn.cache.checks import Half, checked_halves, key_counts, nothing_known, where_positions
-from llmattn.cache.lmdb.layout import ID_KEY, LAST_SPACE, PAIR_KEY, PLACE, SEALED, Space
+from llmattn.cache.lmdb.layout import (
+    ID_KEY,
+    PAIR_KEY,
+    PLACE,
+    SEALED,
+    Space,
+)
 from llmattn.cache.lmdb.opening import FILE_NAME, Contents, prepare_folder
 from llmattn.cache.lmdb.pairs import get_pairs, load_pairs, put_pairs, scan_pairs
+from llmattn.cache.lmdb.spaces import note_put, read_space, spaces
 from llmattn.cache.lmdb.store import Replaced, Store, Transaction, acquire, release
 from llmattn.cache.lmdb.texts import chunked, get_texts, live_texts, put_texts, scan_texts
 from llmattn.cache.lmdb.verify import verify_file
@@ -97,7 +102,7 @@ class LmdbCache:
                 jobs.append((put, part, halves[np.repeat(chosen, counts)]))
 
         def work(txn: Transaction, store: Store, interning: Interning) -> None:
-            space = _note_put(txn, store, identity, usage)
+            space = note_put(txn, store, identity, usage)
             for put, part, values in jobs:
                 put(txn, store, interning, space, part, values)
 
@@ -125,8 +130,7 @@ class LmdbCache:
         """See ``ScoreCache.namespaces``."""
 
         def work(txn: Transaction, store: Store) -> list[NamespaceInfo]:
-            records = [value for _, value in txn.cursor(store.namespaces)]
-            return [_measured(txn, store, Space.from_json(bytes(value))) for value in records]
+            return [_measured(txn, store, space) for space in spaces(txn, store)]
 
         listed = self._current().read(work, words=False, views=True)
         return sorted(listed, key=lambda info: (info.created, info.namespace))
@@ -135,7 +139,7 @@ class LmdbCache:
         """See ``ScoreCache.purge``. The file keeps its size until it is compacted."""
 
         def work(txn: Transaction, store: Store, _: Interning) -> None:
-            space = _read_space(txn, store, namespace)
+            space = read_space(txn, store, namespace)
             if space is None:
                 return
             prefix = ID_KEY.pack(space.id)
@@ -199,7 +203,7 @@ class LmdbCache:
         """What ``work`` finds of a namespace; None if that is not there."""
 
         def reading(txn: Transaction, store: Store) -> T | None:
-            space = _read_space(txn, store, namespace)
+            space = read_space(txn, store, namespace)
             return None if space is None else work(txn, store, space)
 
         return self._current().read(reading)
@@ -223,24 +227,6 @@ def _any_in_row(known: NDArray[np.bool_], counts: NDArray[np.int64]) -> NDArray[
         return np.zeros(0, bool)
     starts = np.cumsum(counts) - counts
     return np.logical_or.reduceat(known, starts)
-
-
-def _read_space(txn: Transaction, store: Store, namespace: str) -> Space | None:
-    value = txn.get(namespace.encode(), db=store.namespaces)
-    return None if value is None else Space.from_json(value)
-
-
-def _note_put(txn: Transaction, store: Store, identity: Identity, usage: Usage) -> Space:
-    """Note a put in the namespace's record, made if it is not there."""
-    now = time.time()
-    space = _read_space(txn, store, identity.namespace)
-    if space is None:
-        number = int(txn.get(LAST_SPACE, b"0", db=store.meta)) + 1  # no number serves twice
-        txn.put(LAST_SPACE, str(number).encode(), db=store.meta)
-        space = Space(number, identity, now, now, Usage())
-    space = evolve(space, updated=now, usage=space.usage + usage)
-    txn.put(identity.namespace.encode(), space.to_json(), db=store.namespaces)
-    return space
 
 
 def _measured(txn: Transaction, store: Store, space: Space) -> NamespaceInfo:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import struct
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,9 +15,9 @@ from typing import Any
 
 import lmdb
 
-from llmattn.cache.lmdb.layout import DATABASES, LAYOUT
-from llmattn.cache.lmdb.pages import ELSEWHERE, check_head, damaged_file, structure_problems
-from llmattn.errors import CacheError
+from llmattn.cache.lmdb.layout import DATABASES, LAYOUT, LAYOUT_KEY, LAYOUT_VALUE, SEALED, seal
+from llmattn.cache.lmdb.pages import ELSEWHERE, check_head, damaged_file
+from llmattn.errors import CacheDamaged, CacheError
 from llmattn.locks import folder_lock
 from llmattn.notices import warn
 from llmattn.paths import user_path
@@ -72,13 +73,11 @@ def prepare_folder(folder: Path) -> Path:
     return folder / FILE_NAME
 
 
-def check_file(path: Path, walked: float) -> bool:
+def check_file(path: Path) -> bool:
     """Whether ``path`` holds a cache already; False if LMDB may make a new one there.
 
-    All pages are looked at if the file has at most ``walked`` bytes, else the first two: LMDB
-    ends the process when it meets a page of zeros, such as a failing disk may leave.
     Raises CacheError for a link, something else than a file, a file that LMDB cannot open
-    safely (another format, damaged pages, shorter than its head says), or one not writable.
+    safely (another format, a damaged head, shorter than its head says), or one not writable.
     """
     for part in (path, path.with_name(path.name + "-lock")):
         try:
@@ -102,8 +101,6 @@ def check_file(path: Path, walked: float) -> bool:
     if not path.exists() or path.stat().st_size == 0:
         return False
     check_head(path)
-    if path.stat().st_size <= walked and (problems := structure_problems(path)):
-        raise damaged_file(path, problems[0])
     return True
 
 
@@ -151,19 +148,22 @@ def open_tables(env: lmdb.Environment, path: Path) -> list[Any]:
     if env.stat()["entries"] == 0:
         with env.begin(write=True) as txn:
             tables: list[Any] = [env.open_db(name, txn=txn) for name in DATABASES]
-            txn.put(b"layout", LAYOUT, db=tables[0], overwrite=False)
+            txn.put(LAYOUT_KEY, LAYOUT_VALUE, db=tables[0], overwrite=False)
         return tables
     try:
         meta = env.open_db(b"meta", create=False)
         with env.begin() as txn:
-            layout = txn.get(b"layout", db=meta)
+            layout = txn.get(LAYOUT_KEY, db=meta)
         tables = [env.open_db(name, create=False) for name in DATABASES]
     except lmdb.NotFoundError:
         layout = None
     if layout is None:
-        raise CacheError(f"{path} is another program's LMDB file; move it away, or {ELSEWHERE}.")
-    if bytes(layout) != LAYOUT:
-        shown = bytes(layout).decode("ascii", "replace")
+        raise CacheDamaged(f"{path} is another program's LMDB file; move it away, or {ELSEWHERE}.")
+    if bytes(layout) != LAYOUT_VALUE:
+        body = bytes(layout)[SEALED:]
+        if seal(LAYOUT_KEY, body) != layout and not layout.isdigit():  # digits alone: layout 2
+            raise damaged_file(path, "the number of its layout has a wrong checksum")
+        shown = (body or bytes(layout)).decode("ascii", "replace")
         raise CacheError(
             f"{path} has the layout {shown}, and this llmattn reads layout {LAYOUT.decode()}: move "
             f"the file away, upgrade llmattn-core if the layout is a later one, or {ELSEWHERE}."
@@ -190,9 +190,9 @@ def translated(path: Path) -> Iterator[None]:
         lmdb.InvalidError,
         lmdb.PanicError,
     ) as error:
-        raise CacheError(
-            f"{path} is damaged ({error}). Run: llmattn cache verify --cache-dir {path.parent}"
-        ) from None
+        raise damaged_file(path, str(error)) from None
+    except struct.error:
+        raise damaged_file(path, "a record has another length than it must") from None
     except (lmdb.Error, OSError) as error:
         if "Input/output error" in str(error) and shutil.disk_usage(path.parent).free < _TIGHT:
             raise _disk_full(path) from None  # LMDB's word for a write that was cut short

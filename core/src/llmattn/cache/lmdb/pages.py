@@ -6,11 +6,12 @@ import os
 import struct
 import sys
 from collections.abc import Iterator
+from mmap import mmap
 from pathlib import Path
 
 import lmdb.verify
 
-from llmattn.errors import CacheError
+from llmattn.errors import CacheDamaged, CacheError
 
 __all__ = ["ELSEWHERE", "check_head", "damaged_file", "page_records", "structure_problems"]
 
@@ -68,7 +69,7 @@ def _read_meta(path: Path, page: bytes) -> tuple[int, int, tuple[int, int], int]
                 f"{path} was written by LMDB 1.0, whose files llmattn does not read; "
                 f"move it away, or {ELSEWHERE}."
             )
-        raise CacheError(
+        raise CacheDamaged(
             f"{path} is not a score cache (no LMDB head); move it away, or {ELSEWHERE}."
         )
     if version != _DATA_VERSION:
@@ -82,25 +83,30 @@ def _read_meta(path: Path, page: bytes) -> tuple[int, int, tuple[int, int], int]
     return page_size, last_page, (_TREE.unpack(free)[-1], _TREE.unpack(main)[-1]), txn
 
 
-def damaged_file(path: Path, how: str) -> CacheError:
+def damaged_file(path: Path, how: str) -> CacheDamaged:
     """For a file that LMDB must not be given, and why."""
-    return CacheError(
+    return CacheDamaged(
         f"{path} is damaged: {how}. Save what is good in it by: llmattn cache verify --drop "
         f"--cache-dir {path.parent}; or {ELSEWHERE}."
     )
 
 
-def structure_problems(path: Path, *, tries: int = 5) -> list[str] | None:
-    """What is wrong with the pages of a file, found without LMDB; None if it never rests."""
+def structure_problems(path: Path, *, tries: int = 5) -> list[str]:
+    """What is wrong with the pages of a file, found without LMDB.
+
+    Others may write to it if a read transaction is open: no page of a version that is as young as
+    that one is used again before it ends. Only its head is read anew when it changes meanwhile.
+    """
+    problems: list[str] = []
     for _ in range(tries):
         before = _head(path)
         try:
-            problems: list[str] = lmdb.verify.verify(str(path), subdir=False)  # type: ignore[no-untyped-call]
+            problems = lmdb.verify.verify(str(path), subdir=False)  # type: ignore[no-untyped-call]
         except lmdb.verify.VerifyError as error:
             problems = [str(error)]
-        if _head(path) == before:
-            return problems
-    return None
+        if not problems or _head(path) == before:
+            break
+    return problems
 
 
 def _head(path: Path) -> bytes:
@@ -109,7 +115,7 @@ def _head(path: Path) -> bytes:
         return file.read(1 << 17)
 
 
-def page_records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def page_records(data: bytes | mmap) -> Iterator[tuple[bytes, bytes]]:
     """Keys and values on everything in a file's bytes that looks like a leaf page."""
     size = _page_size(data)
     for start in range(2 * size, len(data) - size + 1, size):
@@ -123,7 +129,7 @@ def page_records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
                     yield record
 
 
-def _record(data: bytes, at: int, end: int, page_size: int) -> tuple[bytes, bytes] | None:
+def _record(data: bytes | mmap, at: int, end: int, page_size: int) -> tuple[bytes, bytes] | None:
     low, high, flags, key_size = _NODE.unpack_from(data, at)
     key_at = at + _NODE.size
     value_at, value_size = key_at + key_size, low | high << 16
@@ -139,7 +145,7 @@ def _record(data: bytes, at: int, end: int, page_size: int) -> tuple[bytes, byte
     return data[key_at : key_at + key_size], data[value_at : value_at + value_size]
 
 
-def _page_size(data: bytes) -> int:
+def _page_size(data: bytes | mmap) -> int:
     """As the head says, if it can be believed."""
     stated = int(struct.unpack_from("=I", data, 40)[0]) if len(data) >= 44 else 0
     return stated if stated in _PAGE_SIZES else 4096

@@ -1,7 +1,8 @@
 """PAIR rows in and out of a transaction, as array code: nothing here runs once a pair.
 
 A value holds the pairs of one query with up to 65,536 keys whose ids have the same high half:
-checksum, then for each pair the low half of the key's id (u16) and C scores (f16), by key id.
+checksum (of the record's key too), then for each pair the low half of the key's id (u16) and C
+scores (f16), by key id.
 In memory a pair is ``query << 32 | key``.
 """
 
@@ -34,6 +35,8 @@ _KEY = np.dtype([("space", ">u4"), ("query", ">u4"), ("block", ">u2")])
 """``PAIR_KEY`` as numpy reads and writes many."""
 _QUERY_KEY = 8
 """Bytes of the key that name space and query."""
+_FEW = 400
+"""Keys up to which a checksum of each costs less than those of all at once."""
 _PORTION = 256
 """Records that a scan reads in one transaction."""
 _SCAN_SHARE = 4
@@ -76,10 +79,10 @@ def _write(txn: Transaction, store: Store, space: Space, pairs: PairIds, records
     segments = segments[starts]
     fields = np.empty(len(starts), _KEY)
     fields["space"], fields["query"], fields["block"] = space.id, segments >> 16, segments & 0xFFFF
-    keys = _cut(fields.tobytes(), np.arange(len(starts)) * PAIR_KEY.size)
+    together = fields.tobytes()
+    keys = _cut(together, np.arange(len(starts)) * PAIR_KEY.size)
     bodies = _cut(records.tobytes(), starts * (records.itemsize * records.shape[1]))
-    sums = np.fromiter(map(zlib.crc32, bodies), "<u4", len(bodies)).tobytes()
-    seals = _cut(sums, np.arange(len(bodies)) * SEALED)
+    seals = _cut(_checksums(together, bodies), np.arange(len(bodies)) * SEALED)
     values = [head + body for head, body in zip(seals, bodies, strict=True)]
     table = store.pairs
     cursor = txn.cursor(table)
@@ -90,6 +93,36 @@ def _write(txn: Transaction, store: Store, space: Space, pairs: PairIds, records
     for key, value in zip(keys, values, strict=True):
         if get(key, db=table) != value:  # an equal value would only make the file grow
             put(key, value, db=table)
+
+
+def _checksums(keys: bytes, bodies: Sequence[bytes]) -> bytes:
+    """What ``layout.seal`` writes before each body, if ``keys`` are theirs, one after the other."""
+    if len(bodies) < _FEW:
+        size = PAIR_KEY.size
+        begun = [zlib.crc32(keys[start : start + size]) for start in range(0, len(keys), size)]
+    else:
+        begun = _key_checksums(np.frombuffer(keys, np.uint8).reshape(-1, PAIR_KEY.size)).tolist()
+    sums = map(zlib.crc32, bodies, begun)
+    return np.fromiter(sums, "<u4", len(bodies)).tobytes()
+
+
+def _key_checksums(keys: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """The CRC-32 of each of ``keys``, (N, bytes)."""
+    found = np.full(len(keys), 0xFFFFFFFF, np.uint32)
+    for column in keys.T:
+        found = _CRC_OF_BYTE[(found ^ column) & 0xFF] ^ (found >> 8)
+    return ~found
+
+
+def _crc_of_byte() -> NDArray[np.uint32]:
+    """The table of the CRC-32 by which a sum goes on with another byte."""
+    found = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        found = (found >> 1) ^ np.where(found & 1, np.uint32(0xEDB88320), np.uint32(0))
+    return found
+
+
+_CRC_OF_BYTE = _crc_of_byte()
 
 
 def _cut(data: bytes, starts: NDArray[np.int64]) -> list[bytes]:
@@ -169,13 +202,19 @@ def _read(
     blocks = range((max(len(store.vocabulary), 1) - 1 >> _HALF_BITS) + 1)
     keys: list[bytes] = []
     values: list[bytes] = []
+    cursor = txn.cursor(table)
     for query in queries.tolist():
+        before = len(keys)
         for block in blocks:
             key = pack(number, query, block)
             value = get(key, db=table)
             if value is not None:
                 keys.append(key)
                 values.append(value)
+        first = pack(number, query, 0)
+        lost = len(keys) == before and cursor.set_range(first)
+        if lost and cursor.key()[:_QUERY_KEY] == first[:_QUERY_KEY]:
+            raise damaged("one of a word's rows has the key of words that are not there")
     return _unpacked(keys, values, space)
 
 
@@ -196,12 +235,14 @@ def _unpacked(
     width = 2 + 2 * space.channels
     bodies = [value[SEALED:] for value in values]
     lengths = np.fromiter(map(len, bodies), np.int64, len(bodies))
-    sums = np.fromiter(map(zlib.crc32, bodies), "<u4", len(bodies))
+    together = b"".join(keys)
     kept = b"".join([value[:SEALED] for value in values])
-    if sums.tobytes() != kept or (lengths % width).any():
+    if len(together) != len(keys) * PAIR_KEY.size or (lengths % width).any():
+        raise damaged()
+    if _checksums(together, bodies) != kept:
         raise damaged()
     records = np.frombuffer(b"".join(bodies), "<u2").reshape(-1, width // 2)
-    fields = np.frombuffer(b"".join(keys), _KEY)
+    fields = np.frombuffer(together, _KEY)
     bases = fields["query"].astype(np.int64) << _KEY_BITS
     bases |= fields["block"].astype(np.int64) << _HALF_BITS
     pairs = np.repeat(bases, lengths // width)

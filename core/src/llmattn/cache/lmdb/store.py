@@ -22,9 +22,10 @@ from llmattn.cache.lmdb.opening import (
     swap_in,
     translated,
 )
+from llmattn.cache.lmdb.pages import damaged_file, structure_problems
 from llmattn.cache.lmdb.vocabulary import Interning, Vocabulary
 from llmattn.cache.settings import LmdbSettings
-from llmattn.errors import CacheError
+from llmattn.errors import CacheDamaged, CacheError
 from llmattn.locks import folder_lock
 
 __all__ = [
@@ -60,11 +61,13 @@ class Store:
             # Not longer than this: a process that swaps the file waits for the lock, and
             # making the tables waits for that process.
             with folder_lock(path.parent):
-                exists = check_file(path, settings.check_mb * 2**20)
+                exists = check_file(path)
                 size = int(settings.map_size_gb * 2**30)
                 self._env = open_environment(path, size, sync=settings.sync, exists=exists)
                 self._file = _file_id(path)
             try:
+                if exists and (problems := self.page_problems()):
+                    raise damaged_file(path, problems[0])
                 tables = open_tables(self._env, path)
                 self._env.reader_check()
             except BaseException:
@@ -72,6 +75,15 @@ class Store:
                 raise
         self._tables = tables
         self.meta, self.namespaces, self.tokens, self.pairs, self.texts, self.prefixes = tables
+
+    def page_problems(self) -> list[str]:
+        """What is wrong with the tree of pages, none of which LMDB has to read for that.
+
+        It ends the process when it meets a page of zeros, such as a failing disk may leave, and
+        believes whatever else a page says: so it is not given one before all have been looked at.
+        """
+        with self._env.begin():
+            return structure_problems(self.path)
 
     def is_current(self) -> bool:
         """Whether it is open, and its path still names the same file (compacting swaps it)."""
@@ -224,9 +236,12 @@ def records_of(txn: Transaction, table: Any, space: int, start: bytes = b"") -> 
     return takewhile((ID_KEY.pack(space + 1),).__gt__, cursor)  # of tuples the keys come first
 
 
-def damaged() -> CacheError:
-    """For a record whose checksum is wrong."""
-    return CacheError("The cache has a damaged record. Give it up by: llmattn cache verify --drop")
+def damaged(what: str = "") -> CacheDamaged:
+    """For a record whose checksum is wrong; ``what`` tells which one it is."""
+    shown = f" ({what})" if what else ""
+    return CacheDamaged(
+        f"The cache has a damaged record{shown}. Save what is good by: llmattn cache verify --drop"
+    )
 
 
 def _file_id(path: Path) -> tuple[int, int] | None:

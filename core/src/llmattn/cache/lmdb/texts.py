@@ -1,15 +1,15 @@
 """PREFIX rows in and out of a transaction: chunks of rows, and an index by hash.
 
-A chunk writes the tokens of a text once: checksum of what follows up to the rows, number of rows
-R, number of new ids, R lengths in tokens, R numbers of tokens shared with the row before, the
-new ids (all u32); then each row: checksum, scores (C, n) f16. A row that is put anew goes to a
-new chunk; a row at which the index does not point is an old version.
+A chunk writes the tokens of a text once: checksum of the chunk's key and what follows up to the
+rows, number of rows R, number of new ids, R lengths in tokens, R numbers of tokens shared with the
+row before, the new ids (all u32); then each row: checksum of its key in the index and its scores,
+scores (C, n) f16. A row that is put anew goes to a new chunk; a row at which the index does not
+point is an old version.
 """
 
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -58,8 +58,12 @@ Text = tuple[bytes, bytes]
 
 @frozen
 class ChunkRow:
-    """A row in a chunk: its token ids (u32) and its scores (C, n) f16, None if damaged."""
+    """A row in a chunk: its token ids (u32) and its scores (C, n) f16, None if damaged.
 
+    ``key``: that of the row in the index.
+    """
+
+    key: bytes
     ids: bytes
     offset: int
     scores: bytes | None
@@ -91,7 +95,7 @@ class _Reader:
             self._number, self._chunk = number, chunk or b""
         size = SEALED + self._token_bytes * tokens
         record = self._chunk[offset : offset + size]
-        if len(record) != size or not check(record):
+        if len(record) != size or not check(key, record):
             raise damaged()
         return record[SEALED:]
 
@@ -121,10 +125,9 @@ def put_texts(
         start = end
     number = _last_chunk(txn, store, space.id)
     places: list[tuple[bytes, bytes]] = []
-    for chunk, found in _make_chunks(fresh.items()):
-        number += 1
-        txn.put(CHUNK_KEY.pack(space.id, number), chunk, db=store.texts)
-        places += [(key, PLACE.pack(number, *place)) for key, place in found]
+    for key, chunk, found in _make_chunks(space.id, number + 1, fresh.items()):
+        txn.put(key, chunk, db=store.texts)
+        places += found
     txn.cursor(store.prefixes).putmulti(sorted(places))
 
 
@@ -185,12 +188,15 @@ def live_texts(txn: Transaction, store: Store) -> Iterator[tuple[int, bytes, byt
 
 def _live(txn: Transaction, store: Store, key: bytes, value: bytes) -> Iterator[Text]:
     """The rows of a chunk at which the index points. Raises CacheError if it is damaged."""
-    space, number = CHUNK_KEY.unpack(key)
-    rows = unpack_chunk(value)
+    rows = unpack_chunk(key, value)
     if rows is None:
         raise damaged()
+    _, number = CHUNK_KEY.unpack(key)
     for row in rows:
-        if txn.get(prefix_key(space, row.ids), db=store.prefixes) == row.place(number):
+        place = txn.get(row.key, db=store.prefixes)
+        if place is None:
+            raise damaged("a text that the index does not know")
+        if place == row.place(number):
             if row.scores is None:
                 raise damaged()
             yield row.ids, row.scores
@@ -206,9 +212,9 @@ def chunked(texts: Iterator[tuple[int, bytes, bytes]]) -> tuple[Records, Records
     def chunks() -> Records:
         for space, group in groupby(texts, itemgetter(0)):
             keyed = ((prefix_key(space, ids), (ids, scores)) for _, ids, scores in group)
-            for number, (chunk, found) in enumerate(_make_chunks(keyed), start=1):
-                places.update((key, PLACE.pack(number, *place)) for key, place in found)
-                yield CHUNK_KEY.pack(space, number), chunk
+            for key, chunk, found in _make_chunks(space, 1, keyed):
+                places.update(found)
+                yield key, chunk
 
     def index() -> Records:
         yield from sorted(places.items())
@@ -217,24 +223,26 @@ def chunked(texts: Iterator[tuple[int, bytes, bytes]]) -> tuple[Records, Records
 
 
 def _make_chunks(
-    texts: Iterable[tuple[bytes, Text]],
-) -> Iterator[tuple[bytes, list[tuple[bytes, tuple[int, int]]]]]:
-    """Chunks of ``texts``, each with the key of its rows, their offsets, and their tokens."""
+    space: int, number: int, texts: Iterable[tuple[bytes, Text]]
+) -> Iterator[tuple[bytes, bytes, list[tuple[bytes, bytes]]]]:
+    """Keys and values of chunks of ``texts``, numbered from ``number`` on; each with the records
+    of the index that point to its rows.
+    """
     part: list[tuple[bytes, Text]] = []
     size = 0
     for key, text in texts:
         if size and size + len(text[1]) > _CHUNK_BYTES:
-            yield _pack_chunk(part)
-            part, size = [], 0
+            yield _pack_chunk(space, number, part)
+            part, size, number = [], 0, number + 1
         part.append((key, text))
         size += len(text[1])
     if part:
-        yield _pack_chunk(part)
+        yield _pack_chunk(space, number, part)
 
 
 def _pack_chunk(
-    texts: Sequence[tuple[bytes, Text]],
-) -> tuple[bytes, list[tuple[bytes, tuple[int, int]]]]:
+    space: int, number: int, texts: Sequence[tuple[bytes, Text]]
+) -> tuple[bytes, bytes, list[tuple[bytes, bytes]]]:
     shared, lengths, new = [], [], []
     before = b""
     for _, (ids, _) in texts:
@@ -245,23 +253,24 @@ def _pack_chunk(
         before = ids
     fresh = b"".join(new)
     counts = np.array([len(texts), len(fresh) // ID_BYTES, *lengths, *shared], "<u4")
-    directory = seal(counts.tobytes() + fresh)
-    records = [seal(scores) for _, (_, scores) in texts]
-    places: list[tuple[bytes, tuple[int, int]]] = []
+    chunk_key = CHUNK_KEY.pack(space, number)
+    directory = seal(chunk_key, counts.tobytes() + fresh)
+    records = [seal(key, scores) for key, (_, scores) in texts]
+    places: list[tuple[bytes, bytes]] = []
     at = len(directory)
     for (key, _), length, record in zip(texts, lengths, records, strict=True):
-        places.append((key, (at, length)))
+        places.append((key, PLACE.pack(number, at, length)))
         at += len(record)
-    return directory + b"".join(records), places
+    return chunk_key, directory + b"".join(records), places
 
 
-def unpack_chunk(value: bytes) -> Iterator[ChunkRow] | None:
-    """The rows of a chunk; None if its directory is damaged."""
-    if len(value) < _HEAD.size:
+def unpack_chunk(key: bytes, value: bytes) -> Iterator[ChunkRow] | None:
+    """The rows of a chunk; None if its directory is damaged, or that of another key."""
+    if len(key) != CHUNK_KEY.size or len(value) < _HEAD.size:
         return None
-    checksum, rows, new = _HEAD.unpack_from(value)
+    _, rows, new = _HEAD.unpack_from(value)
     body = _HEAD.size + ID_BYTES * (2 * rows + new)
-    if zlib.crc32(value[SEALED:body]) != checksum or len(value) < body:
+    if len(value) < body or not check(key, value[:body]):
         return None
     lengths = np.frombuffer(value, "<u4", rows, _HEAD.size)
     shared = np.frombuffer(value, "<u4", rows, _HEAD.size + ID_BYTES * rows)
@@ -271,16 +280,17 @@ def unpack_chunk(value: bytes) -> Iterator[ChunkRow] | None:
         return None
     sizes = (lengths.astype(np.int64) * (scores // tokens) + SEALED).tolist()
     fresh = value[body - ID_BYTES * new : body]
-    return _rows(value, fresh, shared.tolist(), lengths.tolist(), body, sizes)
+    cut = list(zip(shared.tolist(), lengths.tolist(), sizes, strict=True))
+    return _rows(CHUNK_KEY.unpack(key)[0], value, fresh, cut, body)
 
 
 def _rows(
-    value: bytes, fresh: bytes, shared: list[int], lengths: list[int], at: int, sizes: list[int]
+    space: int, value: bytes, fresh: bytes, cut: list[tuple[int, int, int]], at: int
 ) -> Iterator[ChunkRow]:
     ids, used = b"", 0
-    for known, length, size in zip(shared, lengths, sizes, strict=True):
+    for known, length, size in cut:
         end = used + ID_BYTES * (length - known)
         ids, used = ids[: ID_BYTES * known] + fresh[used:end], end
-        record = value[at : at + size]
-        yield ChunkRow(ids, at, record[SEALED:] if check(record) else None)
+        key, record = prefix_key(space, ids), value[at : at + size]
+        yield ChunkRow(key, ids, at, record[SEALED:] if check(key, record) else None)
         at += size

@@ -1,9 +1,4 @@
-"""Reads every record of a cache file, and can write a new file of the good ones.
-
-Of a file that LMDB cannot read, records are collected from its pages. Some of those are no longer
-in use, so an old version of a row may come back, or scores that were purged; never one of another
-namespace, whose number is not used again.
-"""
+"""Reads every record of a cache file, and can write a new file of the good ones."""
 
 from __future__ import annotations
 
@@ -20,37 +15,27 @@ from llmattn.cache.lmdb.layout import (
     ID_BYTES,
     ID_KEY,
     LAST_SPACE,
-    LAYOUT,
+    LAYOUT_KEY,
+    LAYOUT_VALUE,
     PAIR_KEY,
-    PREFIX_HASH,
     SEALED,
     Space,
     check,
-    prefix_key,
+    last_number,
+    seal,
     unpack_words,
 )
-from llmattn.cache.lmdb.opening import Contents, Records, check_file, swap_in, translated
-from llmattn.cache.lmdb.pages import page_records, structure_problems
+from llmattn.cache.lmdb.opening import Contents, Records, swap_in, translated
+from llmattn.cache.lmdb.pages import ELSEWHERE, structure_problems
+from llmattn.cache.lmdb.salvage import salvaged
 from llmattn.cache.lmdb.store import acquire, release
 from llmattn.cache.lmdb.texts import ChunkRow, chunked, unpack_chunk
 from llmattn.cache.lmdb.vocabulary import word_lists
 from llmattn.cache.protocol import VerifyReport
 from llmattn.cache.settings import LmdbSettings
-from llmattn.errors import CacheError
-from llmattn.locks import folder_lock
+from llmattn.errors import CacheDamaged, CacheError
 
 __all__ = ["verify_file"]
-
-_NAMESPACE = 32
-"""Length of a namespace's name."""
-_TEXT_KEY = ID_KEY.size + PREFIX_HASH
-_GOOD: dict[int, Callable[[bytes], object]] = {
-    ID_KEY.size: check,
-    PAIR_KEY.size: check,
-    CHUNK_KEY.size: lambda value: unpack_chunk(value) is not None,
-    _TEXT_KEY: lambda value: value,
-}
-"""By the length of a table's keys, which of two versions of a record to believe."""
 
 
 def verify_file(path: Path, settings: LmdbSettings, *, drop: bool) -> VerifyReport:
@@ -58,14 +43,13 @@ def verify_file(path: Path, settings: LmdbSettings, *, drop: bool) -> VerifyRepo
     if not path.exists():
         raise CacheError(f"There is no cache in {path.parent}.")
     report = VerifyReport(path)
-    report.problems += _structure(path)
-    if report.problems:
-        if drop:
-            report.kept_copy = _copy(path)
-            swap_in(path, _good(_salvaged(report.kept_copy), report))
-        return report
-    store = acquire(path, evolve(settings, check_mb=0))
     try:
+        store = acquire(path, settings)
+    except CacheDamaged as error:
+        return _saved(path, structure_problems(path) or [str(error)], report, drop)
+    try:
+        if problems := store.page_problems():
+            return _saved(path, problems, report, drop)
         store.read(lambda txn, _: _use_up(_good(store.contents(txn), report)), words=False)
         if drop and report.problems:
             report.kept_copy = _copy(path)
@@ -76,18 +60,22 @@ def verify_file(path: Path, settings: LmdbSettings, *, drop: bool) -> VerifyRepo
     return report
 
 
-def _structure(path: Path) -> list[str]:
-    """What is wrong with the tree of pages; LMDB itself is not trusted with the file before."""
-    try:
-        with folder_lock(path.parent):
-            check_file(path, walked=0)
-    except CacheError as error:
-        found = [str(error)] if path.is_symlink() else structure_problems(path)
-        return found or [str(error)]
-    problems = structure_problems(path)
-    if problems is None:
-        raise CacheError(f"{path} is being written all the time; verify it when that has ended.")
-    return problems
+def _saved(path: Path, problems: list[str], report: VerifyReport, drop: bool) -> VerifyReport:
+    """The report of a file that LMDB cannot be given; ``drop``: save what its pages hold.
+
+    Raises CacheDamaged if they hold nothing of ours.
+    """
+    report.problems += problems
+    if drop:
+        found = salvaged(path)
+        if found is None:
+            raise CacheDamaged(
+                f"{path} holds no scores that can be saved ({problems[0]}): move it away, or "
+                f"{ELSEWHERE}."
+            )
+        report.kept_copy = _copy(path)
+        swap_in(path, _good(found, report))
+    return report
 
 
 def _copy(path: Path) -> Path:
@@ -126,22 +114,48 @@ class _Checker:
             else:
                 yield key, value
 
-    def namespace(self, key: bytes, value: bytes) -> str:
+    def meta(self, items: Records) -> Records:
+        """The layout and the highest number, which is made anew from the namespaces if need be."""
+        found = dict(items)
+        self._report.records += len(found)
         try:
-            space = Space.from_json(value)
-        except (KeyError, TypeError, ValueError) as error:
-            return f"namespace {key.decode('ascii', 'replace')}: cannot be read ({error})"
-        if space.identity.namespace.encode() != key:
-            return f"namespace {key.decode('ascii', 'replace')}: is not that of its identity"
-        self._spaces[space.id] = space
-        return ""
+            last = last_number(found.pop(LAST_SPACE, None))
+        except ValueError as error:
+            self._report.problems.append(f"meta: {error}")
+            last = 0
+        found.pop(LAYOUT_KEY, None)  # whoever opened the file has read it
+        self._report.problems += [f"meta: {key!r} is no key" for key in found]
+        highest = max([last, *self._spaces])
+        if highest != last and not found:
+            self._report.problems.append("meta: the highest number of a namespace is missing")
+        yield LAST_SPACE, seal(LAST_SPACE, b"%d" % highest)
+        yield LAYOUT_KEY, LAYOUT_VALUE
+
+    def namespaces(self, items: Records) -> Records:
+        """Descriptions of which at least one copy is whole, under their own keys."""
+        good: dict[bytes, bytes] = {}
+        for key, value in items:
+            self._report.records += 1
+            name = f"namespace {key.decode('ascii', 'replace')}"
+            try:
+                space = Space.from_value(value)
+            except ValueError as error:
+                self._report.problems.append(f"{name}: its description is damaged, {error}")
+                continue
+            if space.key != key:
+                self._report.problems.append(f"{name}: is the key of {space.key.decode()}")
+            elif space.to_value() != value:
+                self._report.problems.append(f"{name}: a copy of its description is damaged")
+            self._spaces[space.id] = space
+            good[space.key] = space.to_value()
+        yield from sorted(good.items())
 
     def words(self, items: Records) -> Records:
         """The word lists; gaps are filled, so that the ids of other words stay."""
         for key, value in items:
             self._report.records += 1
             try:
-                words = unpack_words(value) if check(value) else None
+                words = unpack_words(value) if check(key, value) else None
                 first = ID_KEY.unpack(key)[0]
             except (ValueError, struct.error):
                 words, first = None, 0
@@ -167,7 +181,7 @@ class _Checker:
             return f"pairs: {key.hex()} belongs to no namespace"
         name = self._name(space, query)
         width = 2 + 2 * space.channels
-        if not check(value) or (len(value) - SEALED) % width or len(value) == SEALED:
+        if not check(key, value) or (len(value) - SEALED) % width or len(value) == SEALED:
             return f"{name}: its checksum is wrong"
         records = np.frombuffer(value, "<u2", offset=SEALED).reshape(-1, width // 2)
         ids = records[:, 0].astype(np.int64) + (block << 16)
@@ -182,7 +196,7 @@ class _Checker:
         """Space, token ids and scores of the good rows in the chunks."""
         for key, value in items:
             space = self._spaces.get(ID_KEY.unpack(key[:4])[0]) if len(key) == 8 else None
-            rows = unpack_chunk(value)
+            rows = unpack_chunk(key, value)
             if space is None or rows is None:
                 what = "belongs to no namespace" if space is None else "its checksum is wrong"
                 self._report.problems.append(f"texts: chunk {key.hex()}: {what}")
@@ -190,8 +204,7 @@ class _Checker:
             _, number = CHUNK_KEY.unpack(key)
             for row in rows:
                 self._report.records += 1
-                name = prefix_key(space.id, row.ids)
-                self._places.setdefault(name, []).append(row.place(number))
+                self._places.setdefault(row.key, []).append(row.place(number))
                 problem = self._text_row(space, row)
                 if problem:
                     self._report.problems.append(problem)
@@ -235,53 +248,10 @@ def _good(contents: Contents, report: VerifyReport) -> Contents:
     checker = _Checker(report)
     texts, index = chunked(checker.texts(contents[b"texts"]))
     return {
-        b"meta": contents[b"meta"],
-        b"namespaces": checker.filtered(contents[b"namespaces"], checker.namespace),
+        b"namespaces": checker.namespaces(contents[b"namespaces"]),
+        b"meta": checker.meta(contents[b"meta"]),
         b"tokens": checker.words(contents[b"tokens"]),
         b"pairs": checker.filtered(contents[b"pairs"], checker.pair_row),
         b"texts": texts,
         b"prefixes": checker.index(contents[b"prefixes"], index),
     }
-
-
-def _salvaged(path: Path) -> Contents:
-    """The records of our databases that can be found in ``path``, bad ones among them."""
-    namespaces: dict[bytes, bytes] = {}
-    others: dict[int, dict[bytes, bytes]] = {size: {} for size in _GOOD}
-    for key, value in page_records(path.read_bytes()):
-        if len(key) == _NAMESPACE:
-            if _updated(value) >= _updated(namespaces.get(key, b"")):
-                namespaces[key] = value
-        elif len(key) in others:
-            table = others[len(key)]
-            good, old = _GOOD[len(key)], table.get(key, b"")
-            if (good(value), len(value)) > (good(old), len(old)):
-                table[key] = value
-    spaces = {space.id for space in map(_space, namespaces.values()) if space}
-    meta = {b"layout": LAYOUT, LAST_SPACE: str(max(spaces, default=0)).encode()}
-
-    def kept(size: int) -> Records:
-        for key, value in sorted(others[size].items()):
-            if ID_KEY.unpack(key[:4])[0] in spaces:
-                yield key, value
-
-    return {
-        b"meta": iter(sorted(meta.items())),
-        b"namespaces": iter(sorted(namespaces.items())),
-        b"tokens": iter(sorted(others[ID_KEY.size].items())),
-        b"pairs": kept(PAIR_KEY.size),
-        b"texts": kept(CHUNK_KEY.size),
-        b"prefixes": kept(_TEXT_KEY),
-    }
-
-
-def _updated(value: bytes) -> float:
-    space = _space(value)
-    return space.updated if space else -1.0
-
-
-def _space(value: bytes) -> Space | None:
-    try:
-        return Space.from_json(value)
-    except (KeyError, TypeError, ValueError):
-        return None

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmattn.cache.lmdb.layout import ID_KEY, check, pack_words, unpack_words
-from llmattn.errors import CacheError
+from llmattn.errors import CacheDamaged
 from llmattn.rows import Row
 
 __all__ = ["Interning", "Vocabulary", "word_lists"]
@@ -40,7 +40,7 @@ class Vocabulary:
     def refresh(self, txn: Any, table: Any) -> None:
         """Read the words that other processes have added.
 
-        Raises CacheError if the word list is damaged.
+        Raises CacheDamaged if the word list is damaged.
         """
         cursor = txn.cursor(table)
         if not cursor.last() or ID_KEY.unpack(cursor.key())[0] < len(self.words):
@@ -50,8 +50,8 @@ class Vocabulary:
                 return
             for key, value in cursor:
                 first = ID_KEY.unpack(key)[0]
-                if first != len(self.words) or not check(value):
-                    raise CacheError(
+                if first != len(self.words) or not check(key, value):
+                    raise CacheDamaged(
                         "The cache's word list is damaged. Save what is good in the cache by: "
                         "llmattn cache verify --drop"
                     )
@@ -177,4 +177,5 @@ def _key_ids(ids: dict[str, bytes], rows: Sequence[Row]) -> Iterator[bytes]:
 def word_lists(words: Sequence[str], first: int) -> Iterator[tuple[bytes, bytes]]:
     """Records for ``words``, numbered from ``first`` on. Lists are short: a damaged one is lost."""
     for start in range(0, len(words), _WORDS_A_LIST):
-        yield ID_KEY.pack(first + start), pack_words(words[start : start + _WORDS_A_LIST])
+        key = ID_KEY.pack(first + start)
+        yield key, pack_words(key, words[start : start + _WORDS_A_LIST])
