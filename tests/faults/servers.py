@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from faults.runs import finish, repeated, score, wait, write_text
-from faults.table import Outcome
 from llmattn.testing.faults import FaultPlan
 from llmattn.testing.server import ScoreServer
+
+from faults.runs import finish, repeated, score, wait, write_text
+from faults.table import Outcome
 
 __all__ = ["deaths", "refusals"]
 
