@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from llmattn.drawing import save_picture
 from llmattn.errors import CacheError, ConfigError
 from llmattn.unfinished import scratch_folder, unfinished, unfinished_in
@@ -79,6 +80,24 @@ def test_a_link_to_a_foreign_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link.txt").symlink_to("notes")
     with pytest.raises(ConfigError, match="is not a letter"):
         check_output(tmp_path / "link.txt", OURS)
+
+
+def test_a_link_in_a_folder_that_may_be_a_strangers_is_replaced_and_not_followed(old: Path) -> None:
+    link = old.parent / "link"
+    link.symlink_to(old)
+    for kind in (Kind("a letter", None, in_folder=True), evolve(OURS, in_folder=True)):
+        write(link, b"dear theirs", kind)
+        assert not link.is_symlink()
+        assert (link.read_bytes(), old.read_bytes()) == (b"dear theirs", b"dear all")
+
+
+def test_a_new_file_is_under_the_users_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write(tmp_path / "new")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o640
 
 
 @pytest.fixture
@@ -218,7 +237,7 @@ def test_a_folder_for_files_is_made_and_tried(tmp_path: Path) -> None:
     make_folder(tmp_path / "a" / "b")
     assert os.listdir(tmp_path / "a" / "b") == []
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(ConfigError, match="is a file"):
+    with pytest.raises(ConfigError, match="is a file of this name"):
         make_folder(tmp_path / "file")
     with pytest.raises(ConfigError, match="cannot be made"):
         make_folder(tmp_path / "file" / "below")

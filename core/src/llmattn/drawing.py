@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from llmattn.errors import ConfigError
 from llmattn.writing import Kind, check_output, written
 
@@ -39,9 +41,9 @@ def need_drawing() -> None:
         raise ConfigError("Drawing needs matplotlib: pip install 'llmattn-core[plot]'")
 
 
-def check_picture(path: Path, said: str = "--out") -> None:
+def check_picture(path: Path, said: str = "--out", *, in_folder: bool = False) -> None:
     """Raise ConfigError unless a picture can be written to ``path``, which the option ``said``
-    names.
+    names, or whose folder, see ``Kind.in_folder``.
     """
     need_drawing()
     from matplotlib.backend_bases import FigureCanvasBase
@@ -52,16 +54,19 @@ def check_picture(path: Path, said: str = "--out") -> None:
             f"{said} {path}: the name's end is the format of the picture, one of "
             f"{', '.join(sorted(formats))}."
         )
-    check_output(path, _PICTURE, said)
+    check_output(path, evolve(_PICTURE, in_folder=in_folder), said)
 
 
-def save_picture(figure: Figure, path: Path, said: str = "--out") -> Path:
+def save_picture(
+    figure: Figure, path: Path, said: str = "--out", *, in_folder: bool = False
+) -> Path:
     """Write a picture to ``path`` (its ending names the format), and give that back.
 
-    Raises ConfigError.
+    Raises ConfigError as :func:`check_picture` does.
     """
-    check_picture(path, said)
-    with warnings.catch_warnings(), written(path, _PICTURE, said) as file:
+    check_picture(path, said, in_folder=in_folder)
+    kind = evolve(_PICTURE, in_folder=in_folder)
+    with warnings.catch_warnings(), written(path, kind, said) as file:
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box stands for it
         figure.savefig(file, format=_format(path), dpi=150, **_MARKED.get(_format(path), {}))
     return path

@@ -127,7 +127,10 @@ def make_folder(folder: Path, said: str = "--out") -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise ConfigError(f"{said} {folder} is a file; name a folder.") from None
+        raise ConfigError(
+            f"{said}: the folder {folder} cannot be made, as there is a file of this name; name "
+            "another."
+        ) from None
     except OSError as error:
         raise ConfigError(
             f"{said}: the folder {folder} cannot be made ({error.strerror}); name another."
@@ -160,14 +163,14 @@ def is_stream(path: Path, kind: Kind, said: str = "") -> bool:
     except (OSError, ValueError) as error:
         raise kind.error(f"{name} cannot be looked at ({_reason(error)}).") from None
     mode = found.st_mode
+    if stat.S_ISLNK(mode) or (stat.S_ISFIFO(mode) and kind.is_ours is None):
+        return False  # in our own folder, where a stranger may have put it
     if stat.S_ISDIR(mode):
         raise kind.error(f"{name} is a folder; name a file, such as {path / 'name'}{path.suffix}.")
     if stat.S_ISCHR(mode) or stat.S_ISFIFO(mode):
         if kind.streams:
             return True
         raise kind.error(f"{name} is a device or a pipe, and {kind.noun} is a file; name one.")
-    if stat.S_ISLNK(mode):
-        return False
     if not stat.S_ISREG(mode):
         raise kind.error(f"{name} is a disk or a socket, which is not written to; name a file.")
     if not mode & 0o222:

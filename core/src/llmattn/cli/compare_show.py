@@ -54,7 +54,7 @@ def _check_files(config: CompareConfig) -> None:
         from llmattn.comparing.plots import PICTURES
 
         for name in PICTURES:
-            check_picture(folder / name)
+            check_picture(folder / name, in_folder=True)
 
 
 def _show_plan(config: CompareConfig) -> None:

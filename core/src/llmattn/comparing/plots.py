@@ -29,7 +29,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
     colors = {result.name: f"C{index % 10}" for index, result in enumerate(results.arms)}
     curves = Figure(figsize=(8, 5), layout="constrained")
     _draw_curves(curves.add_subplot(), results.arms, colors)
-    paths = [save_picture(curves, folder / _CURVES)]
+    paths = [save_picture(curves, folder / _CURVES, in_folder=True)]
     against = [name for name in results.against if len(results.arms) > 1]
     if against:
         height = 1.3 + 0.38 * len(results.arms)
@@ -37,7 +37,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
         panels = intervals.subplots(1, len(against), sharey=True, squeeze=False)[0]
         for axes, baseline in zip(panels, against, strict=True):
             _draw_gains(axes, results, baseline, colors)
-        paths.append(save_picture(intervals, folder / _GAINS))
+        paths.append(save_picture(intervals, folder / _GAINS, in_folder=True))
     return paths
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from llmattn.comparing.results import ArmResult, Results
@@ -15,12 +16,12 @@ __all__ = ["as_json", "check_report", "legend", "markdown", "table", "write_repo
 
 
 _TITLE = "# Comparison\n"
-_ABOUT = '{\n "about": {\n  "summary": '
+_ABOUT = re.compile(rb'\s*\{\s*"about"\s*:\s*\{\s*"summary"\s*:')
 _MADE = "\nMade with:\n"
 _KINDS = {
     "result.json": Kind(
         "the result of a comparison",
-        lambda head, _: head.startswith(_ABOUT.encode()),
+        lambda head, _: _ABOUT.match(head) is not None,
         in_folder=True,
     ),
     "report.md": Kind(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llmattn.errors import ConfigError
-from llmattn.notices import notify_once
+from llmattn.notices import warn_once
 from llmattn.training.loop import Report
 from llmattn.writing import make_folder
 
@@ -62,7 +62,7 @@ class Board:
                 self._writer.add_scalar(name, value, report.step)
             self._writer.flush()
         except OSError as error:
-            notify_once(
+            warn_once(
                 f"--tensorboard cannot be written ({error.strerror or error}); training goes on."
             )
 

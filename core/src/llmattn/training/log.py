@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 
 from llmattn.errors import ConfigError
-from llmattn.notices import notify
+from llmattn.notices import notify, warn
 from llmattn.training.loop import Report
 from llmattn.untrusted import WRONG_DATA, from_json
 from llmattn.writing import Kind, check_output, keep_beside, written
@@ -107,7 +107,7 @@ class TrainingLog:
         except OSError as error:
             if not self._told:
                 self._told = True
-                notify(
+                warn(
                     f"--log {self._path} cannot be written now ({error.strerror or error}). "
                     "Training goes on, and the lines are tried again."
                 )

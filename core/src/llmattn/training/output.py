@@ -14,7 +14,7 @@ from llmattn.data.table import ScoreTable
 from llmattn.errors import CheckpointError
 from llmattn.model.config import ModelConfig
 from llmattn.model.shapes import parameter_count
-from llmattn.notices import notify
+from llmattn.notices import notify, warn
 from llmattn.training.checkpoint import Checkpoint, check_writable, save_checkpoint
 from llmattn.writing import free_names, keep_beside
 
@@ -79,7 +79,7 @@ class Output:
         except CheckpointError as error:
             if not self._told:
                 self._told = True
-                notify(f"{error} Training goes on meanwhile; the next checkpoint is tried again.")
+                warn(f"{error} Training goes on meanwhile; the next checkpoint is tried again.")
 
     def _save(self, checkpoint: Checkpoint) -> None:
         if not self.other:
@@ -116,7 +116,7 @@ class Output:
             return
         for place in _other_places(self.path):
             if self._try(place, checkpoint) is None:
-                notify(f"{error}\nSo that nothing is lost, the checkpoint is in {self.path}.")
+                warn(f"{error}\nSo that nothing is lost, the checkpoint is in {self.path}.")
                 return
         raise error
 
