@@ -66,18 +66,18 @@ def test_the_last_line_counts_what_is_in_the_file(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_program_is_taken_with_one_line_that_says_so(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = exported(tmp_path, "scores.jsonl")
     head, *rows, _ = file.read_text().splitlines()
     about = {name: value for name, value in json.loads(head).items() if name != "digest"}
     file.write_text("\n".join([json.dumps(about), *rows]) + "\n")
     assert copy_into(memory(), files.read(file)).added == 321
-    assert capfd.readouterr().err.count("has no digest") == 1
+    assert caplog.text.count("has no digest") == 1
 
 
 def test_a_parquet_file_of_another_program_is_taken_with_one_line_that_says_so(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = exported(tmp_path, "scores.parquet")
     table = pq.read_table(file)
@@ -86,7 +86,7 @@ def test_a_parquet_file_of_another_program_is_taken_with_one_line_that_says_so(
     table = table.replace_schema_metadata({b"llmattn": json.dumps(head).encode()})
     pq.write_table(table, file)
     assert copy_into(memory(), files.read(file)).added == 321
-    assert capfd.readouterr().err.count("has no digest") == 1
+    assert caplog.text.count("has no digest") == 1
 
 
 def test_damage_in_the_pages_of_a_parquet_file_without_digest_is_found_by_their_checksums(
@@ -106,7 +106,7 @@ def test_damage_in_the_pages_of_a_parquet_file_without_digest_is_found_by_their_
         copy_into(memory(), files.read(file))
 
 
-def test_a_whole_export_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_whole_export_says_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in NAMES:
         assert copy_into(memory(), files.read(exported(tmp_path, name))).added == 321
-    assert capfd.readouterr().err == ""
+    assert caplog.text == ""

@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -181,13 +181,13 @@ def test_a_disk_without_room_is_told_before_anything_is_scored(
 
 @needs_root
 def test_a_disk_that_fills_up_ends_no_training_and_loses_none(
-    small_disk: Path, capsys: pytest.CaptureFixture[str]
+    small_disk: Path, told: Callable[[], str]
 ) -> None:
     output = Output.of_new_run(small_disk / "x.pt")
     filler = fill(small_disk)
     output.try_to_save(example_checkpoint())
     output.try_to_save(example_checkpoint())
-    said = capsys.readouterr().err
+    said = told()
     assert said.count("Training goes on meanwhile") == 1
     assert "No space left on device" in said
     filler.unlink()
@@ -195,7 +195,7 @@ def test_a_disk_that_fills_up_ends_no_training_and_loses_none(
     assert load_checkpoint(small_disk / "x.pt").last == example_checkpoint().last
     filler = fill(small_disk)
     output.save(evolve(example_checkpoint(), corpus="last"))
-    assert "So that nothing is lost, the checkpoint is in" in capsys.readouterr().err
+    assert "So that nothing is lost, the checkpoint is in" in told()
     assert load_checkpoint(output.path).corpus == "last"
     assert output.path.parent != small_disk
     assert not list(small_disk.glob(".*"))

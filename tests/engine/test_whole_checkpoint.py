@@ -119,17 +119,17 @@ def test_every_command_refuses_a_damaged_checkpoint(
 
 
 def test_a_checkpoint_without_digest_is_taken_with_one_line_that_says_so(
-    made: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    made: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "theirs.pt"
     torch.save(torch.load(made / "m.pt", weights_only=True), file)
     load_checkpoint(file)
-    assert capfd.readouterr().err.count("has no digest") == 1
+    assert caplog.text.count("has no digest") == 1
 
 
 def test_a_whole_checkpoint_and_folder_say_nothing(
-    made: Path, capfd: pytest.CaptureFixture[str]
+    made: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     load_checkpoint(made / "m.pt")
     load_checkpoint(made / "export")
-    assert capfd.readouterr().err == ""
+    assert caplog.text == ""

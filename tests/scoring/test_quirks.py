@@ -183,14 +183,14 @@ def test_a_limit_in_tokens_does_not_hold_back_the_first_request(tmp_path: Path) 
     assert server.log.received == 1
 
 
-def test_what_ended_a_run_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_ended_a_run_is_told_once(tmp_path: Path, told: Callable[[], str]) -> None:
     with (
         ScoreServer(script=lambda number, body: CAUSES["a web page"](body)) as server,
         custom_source(server, tmp_path) as source,
         pytest.raises(BadReply, match="web page"),
     ):
         source.fill(some_rows(4, 4))
-    assert "web page" not in capsys.readouterr().err
+    assert "web page" not in told()
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,8 @@ class Line:
 
 def table() -> list[Line]:
     """The lines of the table of causes."""
-    text = _TABLE.read_text().partition("## A provider that never answers usably")[2]
+    after = _TABLE.read_text().partition("## A provider that never answers usably\n")[2]
+    text = after.partition("\n## ")[0]
     cells = [line.strip("|").split(" | ") for line in text.splitlines() if line.startswith("| ")]
     return [
         Line(cause.strip(), example.strip(" `"), int(requests), told.strip())

@@ -72,19 +72,21 @@ def setting(
     help: str,
     env: str | None = None,
     harmless: bool = False,
+    instead_of: str | None = None,
     validator: Any = None,
 ) -> Any:
     """A field of a plugin's settings class.
 
     ``env``: the environment variable that fills it. ``harmless``: it cannot change a score,
     so it stays out of the identity (keys, timeouts, numbers of requests at once).
+    ``instead_of``: the setting in whose place it stands in the identity, if it is not empty.
     Without ``default`` it is required. A field of type ``Secret`` never prints.
     """
     return attrs.field(
         default=default,
         validator=validator,
         repr=lambda value: redact(repr(value)),
-        metadata={"help": help, "env": env, "harmless": harmless},
+        metadata={"help": help, "env": env, "harmless": harmless, "instead_of": instead_of},
     )
 
 
@@ -169,6 +171,8 @@ def addresses(settings: object, said: Mapping[str, Stated]) -> list[tuple[str, s
     found = []
     for f in attrs.fields(cast(Any, type(settings))):
         value = getattr(settings, f.name)
+        if f.metadata.get("instead_of"):  # a name, be it an address that was: nobody goes there
+            continue
         if isinstance(value, str) and "://" in value and value != f.default and f.name in said:
             with suppress(ValueError):  # no address after all, as its owner will tell
                 found.append((redact(strip_credentials(value)), said[f.name].origin))
@@ -220,14 +224,19 @@ def _kinds(kind: Any) -> list[Any]:
 def identity_details(settings: object) -> dict[str, Any]:
     """The settings that can change a score, for an Identity; URLs lose their credentials."""
     details: dict[str, Any] = {}
+    names: dict[str, Any] = {}
     for f in attrs.fields(cast(Any, type(settings))):
         value = getattr(settings, f.name)
         if f.metadata.get("harmless") or isinstance(value, Secret):
             continue
         if isinstance(value, str) and "://" in value:
             value = strip_credentials(value)
-        details[f.name] = value
-    return details
+        other = f.metadata.get("instead_of")
+        if not other:
+            details[f.name] = value
+        elif value:
+            names[other] = value
+    return {**details, **names}
 
 
 def secret_settings(cls: type) -> set[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from attrs import frozen
 
 from llmattn.cache.protocol import FileCache, ScoreCache
+from llmattn.cache.read_only import is_read_only
 from llmattn.unfinished import is_left_over, unfinished_in
 
 __all__ = ["Packed", "forget_orphans", "forget_packed", "packed_folder", "packed_of"]
@@ -34,7 +35,11 @@ class Packed:
 
 
 def packed_folder(cache: ScoreCache) -> Path | None:
-    """The folder of packed scores beside a cache that is a file; None for any other."""
+    """The folder of packed scores beside a cache that is a file; None for any other, and beside
+    one that cannot be written.
+    """
+    if is_read_only(cache):
+        return None
     return cache.path.parent / "packed" if isinstance(cache, FileCache) else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,10 +14,25 @@ from llmattn.identity import Identity
 from llmattn.rows import Row, Scores
 from llmattn.usage import Usage
 
-__all__ = ["BulkCache", "FileCache", "NamespaceInfo", "Pairs", "ScoreCache", "VerifyReport"]
+__all__ = [
+    "BulkCache",
+    "Claims",
+    "FileCache",
+    "MaybeReadOnly",
+    "NamespaceInfo",
+    "Numbers",
+    "Pairs",
+    "ScoreCache",
+    "SharedCache",
+    "Taken",
+    "VerifyReport",
+]
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float16]]
 """Query ids (N,), key ids (N,) and scores (C, N) of N pairs."""
+
+Numbers = NDArray[np.uint64]
+"""Pairs, or texts, of any namespace: each as a number made of its words. Shape (N,)."""
 
 
 @frozen
@@ -109,6 +124,72 @@ class BulkCache(Protocol):
 
         Rows with context are left out. In no particular order.
         """
+        ...
+
+
+@frozen(eq=False)
+class Taken:
+    """What others claim of a request."""
+
+    numbers: NDArray[np.bool_]
+    """Which of its numbers, (N,)."""
+    holders: tuple[str, ...] = ()
+    """Who they are, in words."""
+
+
+class Claims(Protocol):
+    """What one asker is asking for, told to all others who share its cache.
+
+    A claim holds until it is released, or its asker is gone: dead, or without :meth:`renew` for a
+    minute. May be called from any thread, by one at a time. Raises CacheError where the others
+    cannot be told.
+    """
+
+    @property
+    def beside(self) -> bool:
+        """Whether others may have scored something since these claims were opened."""
+        ...
+
+    def claim(self, wanted: Mapping[int, Numbers]) -> dict[int, Taken]:
+        """Claim requests, each under a number of its own; of none that another claims in part.
+
+        What is taken of each: a request of which nothing is is now this asker's.
+        """
+        ...
+
+    def taken(self, numbers: Numbers) -> Taken:
+        """What others claim of ``numbers``, which are not claimed by this."""
+        ...
+
+    def release(self, ticket: int, kept: Numbers | None = None) -> None:
+        """Give a claim back, but for ``kept``; others may hear of it a second later."""
+        ...
+
+    def renew(self) -> None:
+        """Show that the asker is there; to be called every second."""
+        ...
+
+    def close(self) -> None:
+        """Give all claims back; may be called twice."""
+        ...
+
+
+@runtime_checkable
+class SharedCache(Protocol):
+    """A cache whose users share the work: none asks, and pays, for what another is asking for."""
+
+    def claims(self) -> Claims:
+        """Claims of one more asker, to be closed. Raises CacheError."""
+        ...
+
+
+@runtime_checkable
+class MaybeReadOnly(Protocol):
+    """A cache that may be found where its user can read it, and not write."""
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be put."""
         ...
 
 

@@ -12,12 +12,14 @@ from llmattn.cli.common import Corpus, Json
 from llmattn.cli.given import Given
 from llmattn.comparing.config import SHARED, Experiment
 from llmattn.comparing.score_sets import why_unread
+from llmattn.held import hold
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
 from llmattn.options import COURSE, MODEL
 from llmattn.scoring.options import ScoreChoice
 from llmattn.signals import exit_code
 from llmattn.training.config import TrainConfig
+from llmattn.writing import make_folder
 
 __all__ = ["compare"]
 
@@ -78,7 +80,9 @@ def compare(
     from llmattn.cli.compare_show import run_and_show
 
     try:
-        run_and_show(config, command=given.command(without=["as_json"]), json=as_json)
+        make_folder(experiment.out)
+        with hold(experiment.out, "--out"):
+            run_and_show(config, command=given.command(without=["as_json"]), json=as_json)
     except KeyboardInterrupt:
         notify(
             f"Interrupted: finished runs are kept in {experiment.out}. The same command makes the "

@@ -57,6 +57,7 @@ def plan(
 
     from llmattn.data.corpus import load_corpus
     from llmattn.planning import make_plan, plot_plan
+    from llmattn.scoring.same_server import tell_moved
     from llmattn.scoring.source import check_kinds, open_sources
 
     loaded = load_corpus(corpus, text)
@@ -64,6 +65,8 @@ def plan(
     sources = open_sources(scores, text=loaded.train_words(model.block_size))
     try:
         check_kinds(sources, scores)
+        for source in sources:
+            tell_moved(source.name, source.cache, source.identity)
         plans = [
             make_plan(source, loaded, scores, block_size=model.block_size) for source in sources
         ]

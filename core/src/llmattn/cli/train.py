@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 from llmattn.cli.again import Again
 from llmattn.cli.build import AlsoArgument, command
 from llmattn.cli.given import Given
+from llmattn.held import hold
 from llmattn.model.config import ModelConfig, variants_with
 from llmattn.options import TEXT, Option, all_options
 from llmattn.scoring.options import ScoreChoice
@@ -59,7 +61,9 @@ def train(
     from llmattn.training import run as runs
     from llmattn.training.distributed import join_team
 
-    with join_team(options.device, sharded=options.shard) as (team, device):
+    with ExitStack() as held, join_team(options.device, sharded=options.shard) as (team, device):
+        # Before anything is paid; of a team the first process writes, so it holds.
+        team.from_first(lambda: held.enter_context(hold(options.out, "--out")))
         own = attrs.evolve(options, device=str(device))
         if own.resume or team.from_first(lambda: runs.is_of_this_launch(own.out)):
             run = runs.resume(

@@ -16,11 +16,12 @@ from llmattn.identity import Identity
 from llmattn.providers.chat_settings import ChatSettings
 from llmattn.providers.criteria import read_criteria
 from llmattn.providers.prompt import LAYOUT, Prompt, build_prompt, system_text
-from llmattn.providers.protocol import Limits, RateHint, Reply
+from llmattn.providers.protocol import Limits, RateHint, Reply, StandIn
 from llmattn.providers.reply import bad_reply, excerpt, read_reply
 from llmattn.providers.reply_text import split_thoughts
 from llmattn.providers.text_prompt import TEXT_LAYOUT
 from llmattn.rows import Row, Scope
+from llmattn.secrets import strip_credentials
 from llmattn.settings import identity_details
 from llmattn.usage import Usage
 
@@ -111,6 +112,17 @@ class ChatProvider(abc.ABC):
 
     def identity(self) -> Identity:
         return self._identity
+
+    @property
+    def stand_in(self) -> StandIn | None:
+        """See ``NamedServer``: of settings with a ``server_name``."""
+        if not getattr(self.settings, "server_name", ""):
+            return None
+        name = str(dict(self._identity.details)["base_url"])
+        address = strip_credentials(getattr(self.settings, "base_url", ""))
+        if name == address:
+            return None
+        return StandIn(name, address, self.settings.server_may_differ)
 
     def prompt(self, rows: Sequence[Row]) -> Prompt:
         """The request that :meth:`score` would send for ``rows``."""

@@ -13,7 +13,7 @@ from llmattn.providers.settings import SCOPES
 from llmattn.secrets import Secret, query_secrets, redact
 from llmattn.settings import setting
 
-__all__ = ["ChatSettings", "base_url"]
+__all__ = ["ChatSettings", "base_url", "server_name"]
 
 
 def _valid_criteria(instance: object, attribute: Attribute[str], value: str) -> None:
@@ -46,6 +46,18 @@ def _remember_credentials(parts: SplitResult) -> None:
         header = b64encode(f"{user}:{password}".encode()).decode()
         for secret in (parts.password or "", password, header):
             Secret(secret)
+
+
+def server_name(env: str | None = None) -> str:
+    """The setting of a settings class that has a ``base_url``, in whose place it stands."""
+    name: str = setting(
+        "",
+        env=env,
+        instead_of="base_url",
+        help="a name of your own for the server, under which scores are kept instead of its "
+        "address: one that moves keeps what it has scored (the address it had will do)",
+    )
+    return name
 
 
 @frozen(kw_only=True)
@@ -97,6 +109,11 @@ class ChatSettings:
     )
     requests_at_once: int = setting(
         16, harmless=True, help="most requests under way", validator=validators.ge(1)
+    )
+    server_may_differ: bool = setting(
+        False,
+        harmless=True,
+        help="go on where a server with a server_name does not score as it did at another address",
     )
     timeout: float = setting(
         120.0, harmless=True, help="seconds to wait for a reply", validator=validators.gt(0)

@@ -20,10 +20,12 @@ __all__ = [
     "Limits",
     "LocalProvider",
     "MapProvider",
+    "NamedServer",
     "NeedsText",
     "OwnServer",
     "RateHint",
     "Reply",
+    "StandIn",
 ]
 
 
@@ -156,6 +158,28 @@ class MapProvider(Protocol):
 
     transform: Literal["identity", "log"] | tuple[Literal["identity", "log"], ...]
     normalised: bool | tuple[bool, ...]
+
+
+@frozen
+class StandIn:
+    """A name of the user's own that stands, in an identity, for the address that is asked.
+
+    ``may_differ``: the user knows that it does not answer as what bore the name before.
+    """
+
+    name: str
+    address: str
+    may_differ: bool = False
+
+
+@runtime_checkable
+class NamedServer(Protocol):
+    """A provider whose server may have a name of the user's own."""
+
+    @property
+    def stand_in(self) -> StandIn | None:
+        """That name, if the user gave one."""
+        ...
 
 
 @runtime_checkable

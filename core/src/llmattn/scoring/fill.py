@@ -25,9 +25,10 @@ from llmattn.rows import Row
 from llmattn.scoring import retry
 from llmattn.scoring.keeping import Keeper
 from llmattn.scoring.limiter import sleep
-from llmattn.scoring.planner import merge_rows, pack
+from llmattn.scoring.planner import is_full, merge_rows, pack
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.sending import Sender
+from llmattn.scoring.sharing import Share, Sharing
 from llmattn.scoring.sizes import pairs_of
 from llmattn.scoring.tally import Tally
 from llmattn.usage import Usage
@@ -64,6 +65,7 @@ class Fill:
         self,
         sender: Sender,
         keeper: Keeper,
+        sharing: Sharing,
         report: FillReport,
         on_progress: Callable[[FillReport], None],
     ) -> None:
@@ -72,6 +74,7 @@ class Fill:
         self.error: LlmattnError | None = None
         self._sender = sender
         self._keeper = keeper
+        self._sharing = sharing
         self._report = report
         self._on_progress = on_progress
         self._tally = Tally()
@@ -86,6 +89,9 @@ class Fill:
         self._parts: deque[Request] = deque()  # of requests that were too much for the model
         self._unusable: list[Row] = []
         self._too_large: list[Row] = []
+        self._limits = sender.sizes.limits
+        self._loose: list[Row] = []  # of requests that others are asking for in part
+        self._taken: list[Row] = []  # others are asking for them
 
     async def run(self, rows: Sequence[Row]) -> None:
         """Ask for ``rows``. Never raises an error of ours: see ``error`` and ``stopped``."""
@@ -138,10 +144,9 @@ class Fill:
         self._bad_in_a_row, self._unusable = 0, []
         while rows and not self.halted.is_set():
             largest = min(limits.pairs_per_request, self._sender.sizes.limits.pairs_per_request)
-            packed = pack(
-                rows, evolve(limits, pairs_per_request=largest), self._sender.provider.scope
-            )
-            self._requests, self._too_large = deque(packed), []
+            self._limits = evolve(limits, pairs_per_request=largest)
+            packed = pack(rows, self._limits, self._sender.provider.scope)
+            self._requests, self._too_large, self._loose = deque(packed), [], []
             if not self._report.requests_planned:
                 self._report.requests_planned = len(packed)
                 self._on_progress(self._report)
@@ -155,8 +160,42 @@ class Fill:
             async with anyio.create_task_group() as workers:
                 for _ in range(min(at_once, len(self._requests))):
                     workers.start_soon(self._work)
-            rows = merge_rows(self._too_large)
+            rows = merge_rows([*self._too_large, *self._loose]) or await self._await_others()
         return merge_rows(self._unusable)
+
+    async def _await_others(self) -> tuple[Row, ...]:
+        """Wait for what others are asking for; gives rows that they leave to us."""
+        if not self._taken or self.halted.is_set():
+            return ()
+        taken, self._taken = merge_rows(self._taken), []
+        try:
+            await self._keeper.end(self._report)  # or they would wait for us too
+            left = await self._sharing.wait(taken, self.halted, self._known)
+        except LlmattnError as error:
+            self.halt(None, error)
+            return ()
+        self._taken.extend(left.taken)
+        return left.free
+
+    def _known(self, pairs: int) -> None:
+        """Note what others have scored meanwhile."""
+        self._report.cached += pairs
+        self._on_progress(self._report)
+
+    def _divide(self, share: Share) -> None:
+        """See to the parts of a request that is not ours alone: what is free is sent once there
+        is enough of it.
+        """
+        self._known(share.known)
+        self._taken.extend(share.taken)
+        if not share.free:
+            return
+        packed = pack(
+            merge_rows([*self._loose, *share.free]), self._limits, self._sender.provider.scope
+        )
+        full = [request for request in packed if is_full(request, self._limits)]
+        self._requests.extendleft(reversed(full))
+        self._loose = [row for r in packed if not is_full(r, self._limits) for row in r]
 
     def _round_limits(self) -> Limits:
         """Later rounds hold rows that a model failed at: smaller requests may go better."""
@@ -177,7 +216,12 @@ class Fill:
         if (rows := self._sender.sizes.to_pack_anew(request)) is not None:
             self._too_large.extend(rows)
             return
+        share = Share()
         try:
+            share = await self._sharing.take(request)
+            if share.ticket is None:
+                self._divide(share)
+                return
             self._put_back(await self._ask(request), request)
         except TooLarge as error:
             self._shrink(request, error)
@@ -197,6 +241,8 @@ class Fill:
             self.halt(None, error)
         except Exception as error:
             self.halt(None, self._fault(error))
+        finally:
+            self._sharing.done(share, kept=self._keeper.waiting(request))
 
     def _put_back(self, rows: Sequence[Row], request: Sequence[Row] | None = None) -> None:
         """Rows for the next round; they were unusable in a request of this size."""

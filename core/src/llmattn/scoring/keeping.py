@@ -79,6 +79,13 @@ class Keeper:
         parts = (unknown_part(row, scores, self._provider.scope) for row, scores in answers)
         return [part for part in parts if part is not None]
 
+    def waiting(self, request: Sequence[Row]) -> list[Row]:
+        """Those of ``request`` that are answered, and wait for the trial's end to be stored."""
+        if not self._held:
+            return []
+        held = {id(row) for row, _ in self._held}
+        return [row for row in request if id(row) in held]
+
     async def end(self, report: FillReport) -> None:
         """A run of fewer than 20 requests is judged at its end; raises DegenerateReplies."""
         if not self._trial or not self._held or self._trial.failed:

@@ -10,7 +10,7 @@ from attrs import define, evolve, field
 from llmattn.providers.protocol import Limits
 from llmattn.rows import Row, Scope
 
-__all__ = ["APART", "merge_rows", "pack"]
+__all__ = ["APART", "is_full", "merge_rows", "pack"]
 
 APART = 128
 """So many tokens of the text after a row are in no other text of its request, at the least."""
@@ -69,6 +69,12 @@ def pack(rows: Sequence[Row], limits: Limits, scope: Scope) -> list[tuple[Row, .
     if current:
         requests.append(tuple(current))
     return requests
+
+
+def is_full(request: Sequence[Row], limits: Limits) -> bool:
+    """Whether one more row like those of ``request`` would be too much for it."""
+    pairs, longest = sum(len(row.keys) for row in request), max(len(row.keys) for row in request)
+    return len(request) >= limits.rows_per_request or pairs + longest > limits.pairs_per_request
 
 
 def _cut(rows: Iterable[Row], most: int) -> Iterator[Row]:

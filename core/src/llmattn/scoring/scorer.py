@@ -19,6 +19,7 @@ from llmattn.scoring.planner import merge_rows
 from llmattn.scoring.quality import Trial
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.sending import Sender
+from llmattn.scoring.sharing import Sharing
 from llmattn.scoring.unknown import missing_rows
 
 __all__ = ["Scorer"]
@@ -61,6 +62,7 @@ class Scorer:
             notify=notify,
         )
         self._keeper = Keeper(provider, cache, trial)
+        self._sharing = Sharing(provider, cache, notify)
         self._on_progress = on_progress
         self._claimed: dict[tuple[str, tuple[str, ...]], anyio.Event] = {}
         self._running: set[Fill] = set()
@@ -78,12 +80,14 @@ class Scorer:
         report.pairs = sum(len(row.keys) for row in wanted)
         if not self._running:
             self._keeper.begin()
-        fill = Fill(self._sender, self._keeper, report, self._on_progress)
+        fill = Fill(self._sender, self._keeper, self._sharing, report, self._on_progress)
         self._running.add(fill)
         try:
-            await self._ask(wanted, fill, report)
-        except LlmattnError as error:
-            fill.halt(None, error)
+            async with self._sharing.taking_part():
+                try:
+                    await self._ask(wanted, fill, report)
+                except LlmattnError as error:
+                    fill.halt(None, error)
         finally:
             self._running.discard(fill)
         report.stopped = fill.stopped

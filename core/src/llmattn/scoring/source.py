@@ -13,8 +13,11 @@ from typing import Any, TypeVar
 import attrs
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from llmattn.cache.memory import MemoryCache
 from llmattn.cache.open import cache_folder, open_cache
 from llmattn.cache.protocol import ScoreCache
+from llmattn.cache.read_only import is_read_only
+from llmattn.cache.settings import MemorySettings
 from llmattn.errors import BadReply, BudgetExceeded, ConfigError, LlmattnError, PluginError
 from llmattn.identity import Identity
 from llmattn.notices import notify, notify_once, warn
@@ -26,6 +29,7 @@ from llmattn.providers.protocol import (
     BatchProvider,
     Estimator,
     LocalProvider,
+    NamedServer,
     NeedsText,
     OwnServer,
 )
@@ -45,7 +49,9 @@ from llmattn.scoring.permission import Permission
 from llmattn.scoring.planner import merge_rows
 from llmattn.scoring.progress import describe, following
 from llmattn.scoring.quality import Trial
+from llmattn.scoring.read_only import check_nothing_lacks, not_stored
 from llmattn.scoring.report import FillReport
+from llmattn.scoring.same_server import SameServer
 from llmattn.scoring.scorer import Scorer
 from llmattn.scoring.stopping import finish
 from llmattn.scoring.under_way import UnderWay, handed_over
@@ -101,6 +107,13 @@ class ScoreSource:
         self.price = self._find_price()
         self.budget = self._make_budget()
         self.permission = self._make_permission()
+        most = options.requests_at_once or provider.limits.requests_at_once
+        self._limiter = AdaptiveLimiter(most, rpm=options.rpm, tpm=options.tpm)
+        stand_in = provider.stand_in if isinstance(provider, NamedServer) else None
+        self._same_server: SameServer | None = None
+        if stand_in and batches is not None:
+            servers = batches.parent / "servers"
+            self._same_server = SameServer(servers, name, self.identity, stand_in)
         self.batches: BatchFolder | None = None
         if batches is not None and isinstance(provider, BatchProvider):
             self.batches = BatchFolder(batches / self.identity.namespace)
@@ -159,13 +172,20 @@ class ScoreSource:
         """
         if not self.options.ask:
             return self.unasked(self.work(rows))
-        if beside is None and not self.permission.free:
-            self.permission.ask(self.work(rows))
         rows, batched = self._without_batched(rows)
         if batched.batched and not rows:
             return batched
+        if is_read_only(self.cache):
+            report = self.unasked(self.work(rows))
+            check_nothing_lacks(self.name, self.cache, report)
+            return report + batched
+        if beside is None and not self.permission.free:
+            self.permission.ask(self.work(rows))
         before = (self._untold if beside is None else beside) + batched
         portal, scorer = self._start()
+        if self._same_server and self.missing(rows):
+            self._same_server.check(self.cache, self._ask_again)
+            self._same_server = None
         report = FillReport(requests_planned=planned)
         with self.showing(beside):
             work = portal.start_task_soon(scorer.fill, rows, report)
@@ -179,6 +199,15 @@ class ScoreSource:
             raise BudgetExceeded(f"{self.name}: {report.stopped}")
         self._untold += report
         return report + batched
+
+    def _ask_again(self, rows: Sequence[Row]) -> list[Scores]:
+        """What the provider says now of rows that the cache may have; only the cost is kept."""
+        portal, _ = self._start()
+        once, report = MemoryCache(MemorySettings()), FillReport()
+        scorer = portal.call(self._new_scorer, once, False)
+        portal.call(scorer.fill, rows, report)
+        self.cache.put(self.identity, [], [], report.usage)
+        return once.get(self.identity, rows)
 
     def _without_batched(self, rows: Sequence[Row]) -> tuple[Sequence[Row], FillReport]:
         """What is to be asked, where batches under way will answer some of ``rows``, and a report
@@ -266,7 +295,12 @@ class ScoreSource:
         return self.cache.get(self.identity, rows)
 
     def call(self, function: Callable[..., Awaitable[T]], *arguments: object) -> T:
-        """Await ``function(*arguments)`` on the provider's event loop."""
+        """Await ``function(*arguments)`` on the provider's event loop.
+
+        Raises CacheError if what is answered could not be stored.
+        """
+        if is_read_only(self.cache):
+            raise not_stored(self.name, self.cache, "No answer")
         portal, _ = self._start()
         self._tell_addresses()
         work = portal.start_task_soon(function, *arguments)
@@ -324,19 +358,18 @@ class ScoreSource:
             if self._portal is None or self._scorer is None:
                 self._portal_manager = start_blocking_portal("asyncio")
                 self._portal = self._portal_manager.__enter__()
-                self._scorer = self._portal.call(self._new_scorer)
+                self._scorer = self._portal.call(self._new_scorer, self.cache)
             return self._portal, self._scorer
 
-    def _new_scorer(self) -> Scorer:
-        options = self.options
-        most = options.requests_at_once or self.provider.limits.requests_at_once
+    def _new_scorer(self, cache: ScoreCache, judged: bool = True) -> Scorer:
+        """One of those of this source, which spend from one budget at one speed."""
         return Scorer(
             self.provider,
-            self.cache,
+            cache,
             budget=self.budget,
-            limiter=AdaptiveLimiter(most, rpm=options.rpm, tpm=options.tpm),
-            trial=None if self.local else Trial(options.max_degenerate),
-            max_wait=options.max_wait,
+            limiter=self._limiter,
+            trial=Trial(self.options.max_degenerate) if judged and not self.local else None,
+            max_wait=self.options.max_wait,
             on_progress=self._show,
             before_asking=self._tell_addresses,
             notify=notify,

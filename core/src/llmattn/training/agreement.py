@@ -64,6 +64,12 @@ class UserSetup:
         return f"The checkpoint names other settings; only if you agree with them, add {words}"
 
     def _remedy(self, then: Identity, changed: list[str]) -> str:
+        if changed == ["base_url"] and "server_name" in self._fields():
+            owner = self.registered.name
+            words = self._words(then, changed).replace(
+                f"{owner}.base_url=", f"{owner}.server_name="
+            )
+            return f"If it is the same server at another address, add {words}"
         words = self._words(then, changed)
         if not words:
             return "Set it up as it was then, or train again."

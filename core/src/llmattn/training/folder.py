@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
+from logging import WARNING
 from pathlib import Path
 from typing import IO, Any
 
@@ -146,7 +147,9 @@ def _check_files(folder: Path, config: Mapping[str, Any], digested: bool) -> Non
     if not digested:
         if _DIGESTS in config:
             raise ValueError(f"{CONFIG} has lost its digest")
-        notify_once(f"{folder} has no digests: it is taken, but damage in it would not be seen.")
+        notify_once(
+            f"{folder} has no digests: it is taken, but damage in it would not be seen.", WARNING
+        )
         return
     digests = config[_DIGESTS]
     for name in (MODEL, SCORES, TOKENIZER):

@@ -13,6 +13,7 @@ import struct
 import sys
 import zipfile
 import zlib
+from logging import WARNING
 from pathlib import Path
 from typing import IO, Any
 
@@ -82,7 +83,9 @@ def read_torch_file(path: Path) -> Any:
                 _check_end(file)
             found = _read(file)
         if not digested:
-            notify_once(f"{path} has no digest: it is taken, but damage in it may not be seen.")
+            notify_once(
+                f"{path} has no digest: it is taken, but damage in it may not be seen.", WARNING
+            )
         return found
     except FileNotFoundError:
         raise CheckpointError(

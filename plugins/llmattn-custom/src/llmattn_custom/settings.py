@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attrs import frozen
-from llmattn.providers.chat_settings import ChatSettings, base_url
+from llmattn.providers.chat_settings import ChatSettings, base_url, server_name
 from llmattn.secrets import Secret
 from llmattn.settings import setting
 
@@ -19,6 +19,7 @@ class CustomSettings(ChatSettings):
         help="where the server is, such as http://127.0.0.1:8080/v1",
         validator=base_url,
     )
+    server_name: str = server_name(env="CUSTOM_SERVER_NAME")
     api_key: Secret | None = setting(
         None, env="CUSTOM_API_KEY", harmless=True, help="key, if the server wants one"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attrs import frozen, validators
-from llmattn.providers.chat_settings import ChatSettings, base_url
+from llmattn.providers.chat_settings import ChatSettings, base_url, server_name
 from llmattn.secrets import Secret
 from llmattn.settings import setting
 
@@ -21,6 +21,7 @@ class OpenAISettings(ChatSettings):
         help="where the Responses API is served",
         validator=base_url,
     )
+    server_name: str = server_name(env="OPENAI_SERVER_NAME")
     model: str = setting("gpt-5.4-mini", env="LLM_MODEL", help="name of an OpenAI model")
     reasoning_effort: str = setting(
         "none",

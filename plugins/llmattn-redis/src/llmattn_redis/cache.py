@@ -22,6 +22,7 @@ from llmattn.usage import Usage
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from llmattn_redis.claims import RedisClaims
 from llmattn_redis.keys import (
     SPACES,
     TEXT,
@@ -162,6 +163,10 @@ class RedisCache:
             pipeline.execute()
 
         self._ask(work)
+
+    def claims(self) -> RedisClaims:
+        """See ``SharedCache.claims``."""
+        return RedisClaims(self._ask)
 
     def close(self) -> None:
         """See ``ScoreCache.close``."""

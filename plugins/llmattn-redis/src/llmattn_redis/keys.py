@@ -4,6 +4,7 @@
 ``llmattn:2:NAMESPACE``         hash: identity (JSON), created, updated, what it has cost
 ``llmattn:2:NAMESPACE:rows``    set of the names of its rows
 ``llmattn:2:NAMESPACE:q:WORD``  hash of a PAIR row: key -> checksum, C float16
+``llmattn:2:claim:NUMBER``       who is asking for a pair or a text just now; it expires
 ``llmattn:2:NAMESPACE:t:HASH``  hash of a PREFIX row: position -> the same; text -> checksum, JSON
 
 A checksum is the CRC-32 of the hash's name, the field, and what follows: so no score is taken for
@@ -18,12 +19,14 @@ import zlib
 from collections.abc import Sequence
 from hashlib import blake2b
 
+from llmattn.cache.protocol import Numbers
 from llmattn.rows import Row
 from llmattn.untrusted import from_json
 
 __all__ = [
     "SPACES",
     "TEXT",
+    "claim_keys",
     "decode",
     "encode",
     "fields_of",
@@ -55,6 +58,11 @@ def rows_of(namespace: str) -> str:
 def key_of(namespace: str, name: bytes) -> bytes:
     """The hash of a row."""
     return f"{_ROOT}:{namespace}:".encode() + name
+
+
+def claim_keys(numbers: Numbers) -> list[str]:
+    """The keys that claim what ``numbers`` stand for."""
+    return [f"{_ROOT}:claim:{number:016x}" for number in numbers.tolist()]
 
 
 def name_of(row: Row, text: bool) -> bytes:

@@ -11,7 +11,7 @@ import numpy as np
 from llmattn.cache.bulk import load_pairs
 from llmattn.cache.exchange.transfer import contents, copy_into
 from llmattn.cache.lmdb.cache import LmdbCache
-from llmattn.cache.protocol import NamespaceInfo, Pairs, VerifyReport
+from llmattn.cache.protocol import Claims, NamespaceInfo, Pairs, VerifyReport
 from llmattn.cache.settings import LmdbSettings
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
@@ -47,6 +47,11 @@ class LayeredCache:
         """See ``FileCache.path``: the file in front."""
         return self._front.path
 
+    @property
+    def read_only(self) -> bool:
+        """See ``MaybeReadOnly.read_only``: what is put goes to the file in front first."""
+        return self._front.read_only
+
     def compact(self) -> tuple[int, int]:
         """See ``FileCache.compact``: the file in front."""
         return self._front.compact()
@@ -73,7 +78,7 @@ class LayeredCache:
         lacking = [rows[i] for i in open_]
         found = self._server().get(identity, lacking)
         known = [i for i, scores in enumerate(found) if not np.isnan(scores).all()]
-        if known:
+        if known and not self._front.read_only:
             self._front.put(identity, [lacking[i] for i in known], [found[i] for i in known])
         for i, scores in zip(open_, found, strict=True):
             answers[i] = np.where(np.isnan(answers[i]), scores, answers[i])
@@ -121,6 +126,10 @@ class LayeredCache:
         self._server().purge(namespace)
         self._front.purge(namespace)
 
+    def claims(self) -> Claims:
+        """See ``SharedCache.claims``: on the server, where all machines see them."""
+        return self._server().claims()
+
     def close(self) -> None:
         """See ``ScoreCache.close``."""
         self._front.close()
@@ -136,6 +145,8 @@ class LayeredCache:
 
     def _pull(self, namespace: str) -> None:
         """Copy what the server knows of a namespace to the front."""
+        if self._front.read_only:
+            return
         with self._if_there(f"going on with what {self.path.parent} holds"):
             copy_into(self._front, contents(self._server(), [namespace]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from logging import WARNING
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def check_head(path: Path, data: object, *, digested: bool) -> None:
     if not digested:
         if _DIGEST in data:
             raise ValueError("it was cut short or damaged: the digest that it should have is lost")
-        notify(f"{path} has no digest: it is taken, but damage in it would not be seen.")
+        notify(f"{path} has no digest: it is taken, but damage in it would not be seen.", WARNING)
 
 
 def make_row(

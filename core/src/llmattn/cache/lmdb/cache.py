@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmattn.cache.checks import Half, checked_halves, key_counts, nothing_known, where_positions
+from llmattn.cache.claims import FolderClaims
 from llmattn.cache.lmdb.layout import (
     ID_KEY,
     PAIR_KEY,
@@ -27,7 +28,7 @@ from llmattn.cache.lmdb.store import Replaced, Store, Transaction, acquire, rele
 from llmattn.cache.lmdb.texts import chunked, get_texts, live_texts, put_texts, scan_texts
 from llmattn.cache.lmdb.verify import verify_file
 from llmattn.cache.lmdb.vocabulary import Interning, word_lists
-from llmattn.cache.protocol import NamespaceInfo, Pairs, VerifyReport
+from llmattn.cache.protocol import Claims, NamespaceInfo, Pairs, VerifyReport
 from llmattn.cache.settings import LmdbSettings
 from llmattn.errors import CacheError
 from llmattn.identity import Identity
@@ -62,6 +63,11 @@ class LmdbCache:
     def path(self) -> Path:
         """See ``FileCache.path``."""
         return self._path
+
+    @property
+    def read_only(self) -> bool:
+        """See ``MaybeReadOnly.read_only``."""
+        return self._current().read_only
 
     def get(self, identity: Identity, rows: Sequence[Row]) -> list[Scores]:
         """See ``ScoreCache.get``."""
@@ -151,6 +157,10 @@ class LmdbCache:
             txn.delete(namespace.encode(), db=store.namespaces)
 
         self._write(work)
+
+    def claims(self) -> Claims:
+        """See ``SharedCache.claims``: in a folder beside the file."""
+        return FolderClaims(self._path.parent / "claims")
 
     def compact(self) -> tuple[int, int]:
         """See ``FileCache.compact``. Writes the file anew, and swaps it in."""

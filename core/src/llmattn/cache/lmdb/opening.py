@@ -27,7 +27,9 @@ __all__ = [
     "FILE_NAME",
     "Contents",
     "Records",
+    "can_lock",
     "check_file",
+    "is_read_only",
     "open_environment",
     "open_tables",
     "prepare_folder",
@@ -68,9 +70,24 @@ def prepare_folder(folder: Path) -> Path:
         warn(f"The cache folder {folder} is a link to {folder.resolve()}.")
     folder = folder.resolve()
     _announce_owner(folder, os.stat(folder))
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise CacheError(f"The cache folder {folder} is not writable; {ELSEWHERE}.")
-    return folder / FILE_NAME
+    path = folder / FILE_NAME
+    if not os.access(folder, os.W_OK | os.X_OK) and not _is_there(path):
+        raise CacheError(
+            f"The cache folder {folder} holds no cache to read, and is not writable; {ELSEWHERE}."
+        )
+    return path
+
+
+def is_read_only(path: Path) -> bool:
+    """Whether the cache ``path`` can be read, and its folder or file not written: it belongs to
+    another, or lies in a container's image.
+    """
+    writable = os.access(path.parent, os.W_OK | os.X_OK)
+    return _is_there(path) and not (writable and os.access(path, os.W_OK))
+
+
+def _is_there(path: Path) -> bool:
+    return os.access(path, os.R_OK) and path.stat().st_size > 0
 
 
 def check_file(path: Path) -> bool:
@@ -79,7 +96,8 @@ def check_file(path: Path) -> bool:
     Raises CacheError for a link, something else than a file, a file that LMDB cannot open
     safely (another format, a damaged head, shorter than its head says), or one not writable.
     """
-    for part in (path, path.with_name(path.name + "-lock")):
+    read_only = is_read_only(path)
+    for part in (path, _lock_of(path)):
         try:
             found = os.lstat(part)
         except FileNotFoundError:
@@ -95,7 +113,9 @@ def check_file(path: Path) -> bool:
             )
         if not stat.S_ISREG(found.st_mode):
             raise CacheError(f"{part} is not a file; remove it, or {ELSEWHERE}.")
-        if not os.access(part, os.R_OK | os.W_OK):
+        if not os.access(part, os.R_OK if read_only else os.R_OK | os.W_OK) and not (
+            read_only and part != path
+        ):
             raise CacheError(f"{part} is not readable and writable by this user; {ELSEWHERE}.")
         _announce_owner(part, found)
     if not path.exists() or path.stat().st_size == 0:
@@ -104,14 +124,27 @@ def check_file(path: Path) -> bool:
     return True
 
 
+def _lock_of(path: Path) -> Path:
+    return path.with_name(path.name + "-lock")
+
+
 def _announce_owner(path: Path, found: os.stat_result) -> None:
     if hasattr(os, "geteuid") and found.st_uid not in (os.geteuid(), 0):
         warn(f"{path} belongs to another user (uid {found.st_uid}).")
 
 
-def open_environment(path: Path, map_size: int, *, sync: bool, exists: bool) -> lmdb.Environment:
+def can_lock(path: Path) -> bool:
+    """Whether LMDB can note who reads, so that no writer takes a page from a reader."""
+    return os.access(_lock_of(path), os.R_OK | os.W_OK)
+
+
+def open_environment(
+    path: Path, map_size: int, *, sync: bool, exists: bool, read_only: bool = False
+) -> lmdb.Environment:
     """The environment, of LMDB 0.9's format if it is new."""
-    version: dict[str, Any] = {} if exists else {"lib_version": 0}
+    how: dict[str, Any] = {} if exists else {"lib_version": 0}
+    if read_only:
+        how = {"readonly": True, "create": False, "lock": can_lock(path)}
     for divisor in _SMALLER:
         with suppress(lmdb.MemoryError):
             env = lmdb.open(
@@ -122,7 +155,7 @@ def open_environment(path: Path, map_size: int, *, sync: bool, exists: bool) -> 
                 sync=sync,
                 max_readers=_MAX_READERS,
                 max_dbs=len(DATABASES),
-                **version,
+                **how,
             )
             _give_lock(path)
             return env
@@ -145,6 +178,8 @@ def open_tables(env: lmdb.Environment, path: Path) -> list[Any]:
 
     Raises CacheError if the file is another program's, or of another layout.
     """
+    if env.stat()["entries"] == 0 and env.flags().get("readonly"):
+        raise CacheError(f"{path} cannot be written, and is empty; {ELSEWHERE}.")
     if env.stat()["entries"] == 0:
         with env.begin(write=True) as txn:
             tables: list[Any] = [env.open_db(name, txn=txn) for name in DATABASES]

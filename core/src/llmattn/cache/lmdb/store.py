@@ -16,13 +16,15 @@ from llmattn.cache.lmdb.layout import DATABASES, ID_KEY, MOVED
 from llmattn.cache.lmdb.opening import (
     Contents,
     Records,
+    can_lock,
     check_file,
+    is_read_only,
     open_environment,
     open_tables,
     swap_in,
     translated,
 )
-from llmattn.cache.lmdb.pages import damaged_file, structure_problems
+from llmattn.cache.lmdb.pages import ELSEWHERE, damaged_file, structure_problems
 from llmattn.cache.lmdb.vocabulary import Interning, Vocabulary
 from llmattn.cache.settings import LmdbSettings
 from llmattn.errors import CacheDamaged, CacheError
@@ -47,6 +49,10 @@ class Replaced(Exception):
     """The file was swapped for another (compacting does so): open it and do the work there."""
 
 
+class _Changed(Exception):
+    """The file was written while it was read by one whom the writer cannot see: read again."""
+
+
 class Store:
     """An open environment, shared by every cache object of this process on the same file."""
 
@@ -63,13 +69,18 @@ class Store:
             with folder_lock(path.parent):
                 exists = check_file(path)
                 size = int(settings.map_size_gb * 2**30)
-                self._env = open_environment(path, size, sync=settings.sync, exists=exists)
+                self.read_only = is_read_only(path)
+                self._unseen = self.read_only and not can_lock(path)
+                self._env = open_environment(
+                    path, size, sync=settings.sync, exists=exists, read_only=self.read_only
+                )
                 self._file = _file_id(path)
             try:
                 if exists and (problems := self.page_problems()):
                     raise damaged_file(path, problems[0])
                 tables = open_tables(self._env, path)
-                self._env.reader_check()
+                if not self._unseen:
+                    self._env.reader_check()
             except BaseException:
                 self._env.close()
                 raise
@@ -100,12 +111,26 @@ class Store:
         while True:
             with translated(self.path):
                 try:
-                    with self._gate.shared(), self._begin(views) as txn:
+                    with self._gate.shared(), self._begin(views) as txn, self._unchanged(txn):
                         if words:
                             self.vocabulary.refresh(txn, self.tokens)
                         return work(txn, self)
+                except _Changed:
+                    continue
                 except lmdb.MapResizedError:
                     self._resize(0)
+
+    @contextmanager
+    def _unchanged(self, txn: Transaction) -> Iterator[None]:
+        """Of a reader that no writer sees: raises _Changed if pages may have been taken from it."""
+        if not self._unseen:
+            yield
+            return
+        try:
+            yield
+        finally:
+            if self._env.info()["last_txnid"] != txn.id():
+                raise _Changed
 
     def _begin(self, views: bool) -> Transaction:
         return self._env.begin(buffers=True) if views else self._env.begin()
@@ -116,6 +141,7 @@ class Store:
         It is done anew in a larger map if the map is full, so it may run more than once.
         Raises Replaced if the file was swapped while waiting for its turn.
         """
+        self._check_writable()
         vocabulary = self.vocabulary
         while True:
             with translated(self.path):
@@ -142,6 +168,7 @@ class Store:
         Other processes go on reading the old file, and open the new one at their next call;
         their writes wait until the swap is done. Raises Replaced like :meth:`write`.
         """
+        self._check_writable()
         with translated(self.path), self._gate.shared(), self._env.begin(write=True) as txn:
             try:
                 if not self.is_current():
@@ -159,6 +186,8 @@ class Store:
         """Raise CacheError if the file is not at its path any more, and nobody has moved its
         records to another one: what was stored since it was opened is lost.
         """
+        if self.read_only:
+            return
         if self._removed is None and not (self.closed or self.is_current()):
             self._removed = "" if self._was_moved() else self._what_happened()
         if self._removed:
@@ -169,7 +198,7 @@ class Store:
         with (
             translated(self.path),
             self._gate.shared(),
-            self._env.begin(write=True) as txn,
+            self._env.begin(write=not self.read_only) as txn,
         ):
             return txn.get(MOVED, db=self.meta) is not None
 
@@ -180,6 +209,10 @@ class Store:
             "then, is not at its place any more. Put the file back if you have it; else the same "
             "command asks for those scores again."
         )
+
+    def _check_writable(self) -> None:
+        if self.read_only:
+            raise CacheError(f"{self.path} can be read, but not written; {ELSEWHERE}.")
 
     def contents(self, txn: Transaction) -> Contents:
         """Every record of the file, in order, by database."""

@@ -1,1 +1,0 @@
-"""Faults made on purpose, and what is lost by each."""
