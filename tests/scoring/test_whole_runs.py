@@ -147,7 +147,7 @@ def test_beside_a_loss_stands_the_share_of_unknown_words(tmp_path: Path) -> None
         (("--log", "no/such/log.csv"), "log.csv: no/such is not there"),
         (("--log", "log.txt"), ".csv or .jsonl"),
         (("--tensorboard", "corpus.txt/curves"), "--tensorboard"),
-        (("--out", "no/such/folder.pt"), "No checkpoint can be written"),
+        (("--out", "corpus.txt/model.pt"), "corpus.txt"),
         (("--device", "cuda:7"), "--device may be"),
     ],
 )
