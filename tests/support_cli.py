@@ -8,8 +8,9 @@ import io
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import IO, Any
 from unittest import mock
@@ -87,3 +88,40 @@ def start_process(
         start_new_session=start_new_session,
         text=True,
     )
+
+
+def run_on_terminal(folder: Path, *arguments: object, answer: str, **environ: str) -> Done:
+    """The same as :func:`run_cli`, with a person at a terminal who types ``answer``; ``stderr`` is
+    what stood on it.
+    """
+    person, terminal = os.openpty()
+    shown: list[bytes] = []
+
+    def read() -> None:
+        with suppress(OSError):  # the terminal was closed
+            while part := os.read(person, 4096):
+                shown.append(part)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    os.write(person, f"{answer}\n".encode())
+    out = io.StringIO()
+    command = [str(argument) for argument in arguments]
+    with (
+        os.fdopen(os.dup(terminal)) as keys,
+        os.fdopen(terminal, "w") as screen,
+        pytest.MonkeyPatch.context() as patch,
+        mock.patch.dict(os.environ, environment(folder, **environ)),
+        redirect_stdout(out),
+        redirect_stderr(screen),
+    ):
+        patch.chdir(folder)
+        patch.setattr(sys, "stdin", keys)
+        with pytest.raises(SystemExit) as left:
+            main(command)
+    reader.join()
+    os.close(person)
+    code = left.value.code
+    assert isinstance(code, int)
+    text = b"".join(shown).decode().replace("\r\n", "\n")
+    return subprocess.CompletedProcess(command, code, out.getvalue(), text)

@@ -17,7 +17,8 @@ from llmattn.cache.memory import MemoryCache
 from llmattn.cache.protocol import ScoreCache
 from llmattn.cache.settings import MemorySettings
 from llmattn.errors import CacheError
-from llmattn.rows import Row, prefix_rows
+from llmattn.identity import Identity
+from llmattn.rows import Row, Scope, prefix_rows
 from llmattn.usage import Usage
 from support_cache import PAIR, TEXT, lmdb_cache, many_rows, scored
 
@@ -192,3 +193,27 @@ def test_an_export_that_fails_leaves_the_old_file_as_it_was(tmp_path: Path) -> N
 def test_a_name_without_a_known_ending_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CacheError, match=r"\.parquet or \.jsonl"):
         files.write(tmp_path / "scores.csv", contents(memory()))
+
+
+def test_parquet_is_read_in_one_pass_however_many_namespaces_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many, row = memory(), Row("cat", ("the",))
+    for number in range(50):
+        scores = [np.full((1, 1), number / 64, np.float32)]
+        many.put(Identity(f"p{number}", 1, Scope.PAIR, ("c",)), [row], scores, Usage(1, cost=0.5))
+    files.write(tmp_path / "many.parquet", contents(many))
+    passes: list[int] = []
+    scan = pq.ParquetFile.iter_batches
+
+    def counted(*arguments: Any, **more: Any) -> Any:
+        passes.append(1)
+        return scan(*arguments, **more)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", counted)
+    other = memory()
+    copy_into(other, files.read(tmp_path / "many.parquet"))
+    groups = pq.ParquetFile(tmp_path / "many.parquet").num_row_groups
+    assert len(passes) == groups
+    assert everything(other) == everything(many)
+    assert sum(info.usage.cost for info in other.namespaces()) == 25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -218,3 +219,36 @@ def test_padding_stands_on_the_right_and_has_no_target(tmp_path: Path) -> None:
     assert (batch.ids[1, inside:] == 1).all()
     assert torch.equal(batch.ids[1, 1:inside], batch.targets[1, : inside - 1])
     assert not (batch.targets[0] == IGNORED).any()
+
+
+@pytest.mark.parametrize("kind", ["float16", "uint8", "sparse"])
+def test_what_was_added_is_read_merged_and_kept_in_every_kind_of_table(kind: TableKind) -> None:
+    nan = float("nan")
+    scores = table({(3, 2): [0.25, nan], (2, 2): [0.75, 1.0]}, kind=kind)
+    scores.add(3, [4, 2], np.array([[0.5, nan], [0.125, 0.625]]))
+    scores.add(3, [4], np.array([[nan], [1.0]]))
+    scores.add(0, [1], np.array([[0.0], [0.375]]))
+    for grown in (scores, pickle.loads(pickle.dumps(scores))):
+        assert [lookup(grown, 3, 2), lookup(grown, 3, 4)] == [[0.25, 0.625], [0.5, 1.0]]
+        assert [lookup(grown, 0, 1), lookup(grown, 2, 2)] == [[0.0, 0.375], [0.75, 1.0]]
+        assert grown.is_known([3, 3, 0, 1], [2, 4, 1, 0]).tolist() == [True, True, True, False]
+    assert len(scores.known.query_ids) == len(scores.state()["query_ids"]) == 4
+
+
+def test_adding_a_row_makes_nothing_as_large_as_the_table() -> None:
+    size = 1000
+    query, key = np.divmod(np.arange(size * size), size)
+    large = ScoreTable(
+        KnownPairs.of(query, key, np.zeros((1, size * size), np.float16)),
+        vocab_size=size,
+        channels=["c"],
+        absent=[None],
+        kind="sparse",
+    )
+    tracemalloc.start()
+    for word in range(50):
+        large.add(word, [word, word + 1], np.ones((1, 2)))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1 << 20
+    assert large.is_known(3, 4)

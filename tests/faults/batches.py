@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from faults.table import Outcome
 from llmattn.testing.server import ScoreServer
 from support_batches import CORPUS, command, setup
 from support_cli import start_process
-
-from faults.table import Outcome
 
 __all__ = ["batches"]
 

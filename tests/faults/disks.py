@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from llmattn.testing.server import ScoreServer
-
 from faults.runs import finish, repeated, score, wait, write_text
 from faults.table import Outcome
+from llmattn.testing.server import ScoreServer
 
 __all__ = ["full_disk", "read_only_disk"]
 

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from llmattn.testing.faults import FaultPlan
-from llmattn.testing.server import ScoreServer
-
 from faults.runs import finish, repeated, score, wait, write_text
 from faults.table import Outcome
+from llmattn.testing.faults import FaultPlan
+from llmattn.testing.server import ScoreServer
 
 __all__ = ["deaths", "refusals"]
 

@@ -8,10 +8,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from llmattn.testing.server import ScoreServer
-
 from faults.runs import finish, repeated, score, wait, write_text
 from faults.table import Outcome
+from llmattn.testing.server import ScoreServer
 
 __all__ = ["stop_at_random", "stops"]
 

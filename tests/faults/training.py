@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from llmattn.training.checkpoint import load_checkpoint
-from support_cli import run_cli, start_process
-
 from faults.runs import write_text
 from faults.table import Outcome
+from llmattn.training.checkpoint import load_checkpoint
+from support_cli import run_cli, start_process
 
 __all__ = ["trainings"]
 

@@ -7,6 +7,7 @@ unless they set up :mod:`logging`.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,7 +15,17 @@ from contextvars import ContextVar
 from llmattn.printable import printable
 from llmattn.secrets import redact
 
-__all__ = ["LOGGER", "forget_told", "notify", "notify_once", "silence", "warn", "warn_once"]
+__all__ = [
+    "LOGGER",
+    "confirm",
+    "forget_told",
+    "notify",
+    "notify_once",
+    "person_is_there",
+    "silence",
+    "warn",
+    "warn_once",
+]
 
 LOGGER = logging.getLogger(__name__)
 # What the library tells is for those who set up logging to hear it.
@@ -45,6 +56,18 @@ def notify_once(message: str, level: int = logging.INFO) -> None:
 def warn_once(message: str) -> None:
     """As :func:`warn`, but a message that this process has had before is left out."""
     notify_once(message, logging.WARNING)
+
+
+def person_is_there() -> bool:
+    """Whether somebody at a terminal could read a question and answer it."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+
+
+def confirm(question: str) -> bool:
+    """Ask a person on stderr; anything but a yes is a no."""
+    sys.stderr.write(f"{printable(redact(question))} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def forget_told() -> None:

@@ -8,7 +8,9 @@ from typing import Any, cast
 
 import attrs
 
+from llmattn.cache.memory import MemoryCache
 from llmattn.cache.protocol import FileCache, ScoreCache, VerifyReport
+from llmattn.cache.settings import MemorySettings
 from llmattn.errors import CacheError
 from llmattn.notices import notify_once
 from llmattn.plugins import Plugins, load_plugins
@@ -26,11 +28,14 @@ def open_cache(
     cache_dir: Path | None = None,
     options: Mapping[str, str] = _NO_OPTIONS,
     plugins: Plugins | None = None,
+    create: bool = True,
 ) -> ScoreCache:
     """The cache that a plugin registered as ``name``.
 
     ``cache_dir``: the folder, for a cache that keeps files. ``options``: its settings by name,
-    which win over the environment. Raises UnknownPlugin, PluginError, ConfigError or CacheError.
+    which win over the environment. ``create``: False for who only reads: of a file that is not
+    there the cache is then an empty one in memory, and nothing is made. Raises UnknownPlugin,
+    PluginError, ConfigError or CacheError.
     """
     registered = (plugins or load_plugins()).cache(name)
     given, environ = _given(registered, cache_dir, options), environment()
@@ -38,6 +43,10 @@ def open_cache(
     said = stated(registered.settings, owner=name, options=given, environ=environ)
     for address, origin in addresses(settings, said):
         notify_once(f"reading and keeping scores at {address}, from {origin}")
+    if not create:
+        factory = registered.load()
+        if isinstance(factory, FileCache) and not factory.locate(settings).exists():
+            return MemoryCache(MemorySettings())
     return cast(ScoreCache, registered.build(settings))
 
 

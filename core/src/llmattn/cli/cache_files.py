@@ -65,7 +65,7 @@ def import_(
     """Merge the scores of FILE into the cache."""
     from llmattn.cache.exchange import files
 
-    with opened(cache, cache_dir) as store:
+    with opened(cache, cache_dir, create=True) as store:
         report = copy_into(store, files.read(file), replace=replace)
     _tell(report, as_json)
 
@@ -81,7 +81,7 @@ def merge(
     file = locate_cache(cache_dir=other)
     if not file.exists():
         raise CacheError(f"There is no cache in {other}: {file.name} is missing.")
-    with opened(cache, cache_dir) as store:
+    with opened(cache, cache_dir, create=True) as store:
         source = open_cache(cache_dir=other)
         try:
             report = copy_into(store, contents(source), replace=replace)

@@ -25,9 +25,9 @@ CacheName = Annotated[str, typer.Option(help="Which cache: lmdb, or one that a p
 
 
 @contextmanager
-def opened(name: str, folder: Path | None) -> Iterator[ScoreCache]:
-    """The cache, closed at the end."""
-    cache = open_cache(name, cache_dir=folder)
+def opened(name: str, folder: Path | None, *, create: bool = False) -> Iterator[ScoreCache]:
+    """The cache, closed at the end; ``create``: made if it is not there."""
+    cache = open_cache(name, cache_dir=folder, create=create)
     try:
         yield cache
     finally:

@@ -20,6 +20,7 @@ ASKING_AGAIN = (
     "cache_dir",
     "max_cost",
     "max_requests",
+    "yes",
     "price_in",
     "price_out",
     "max_wait",

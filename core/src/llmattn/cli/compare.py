@@ -47,7 +47,6 @@ def compare(
                 "steps": 800,
                 "batch_size": None,
                 "patience": 5,
-                "min_count": 5,
                 "test_fraction": 0.1,
             },
             help={

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
+from attrs import evolve
 
 from llmattn.cli.build import Uses, Written, command
 from llmattn.cli.common import Corpus, Json
@@ -35,6 +36,7 @@ def plan(
                 "score_transform",
                 "max_cost",
                 "max_requests",
+                "yes",
                 "tpm",
                 "requests_at_once",
                 "max_degenerate",
@@ -59,6 +61,7 @@ def plan(
     from llmattn.scoring.source import check_kinds, open_sources
 
     loaded = load_corpus(corpus, text)
+    scores = evolve(scores, scoring=evolve(scores.scoring, ask=False))
     sources = open_sources(scores, text=loaded.train_words(model.block_size))
     try:
         check_kinds(sources, scores)

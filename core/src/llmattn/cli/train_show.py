@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from llmattn.cli.again import Again
 from llmattn.cli.output import ask_for_place, echo
+from llmattn.data.corpus import Split
 from llmattn.notices import notify
 from llmattn.training.board import Board
 from llmattn.training.config import RunOptions
@@ -88,11 +87,14 @@ def _show_start(run: Run) -> None:
     corpus, config = run.trainer.corpus, run.trainer.model.config
     unit = "words" if corpus.tokenizer.tokens_are_words else "pieces of words"
     tested = "" if corpus.test is None else f", {len(corpus.test):,} to test"
-    unknown = float(np.mean(corpus.train.ids == corpus.tokenizer.unk_id))
+    unknown = f"{corpus.train.unknown_share:.1%} of the training text"
+    unknown += f" and {corpus.val.unknown_share:.1%} of the validation text"
+    if corpus.test is not None:
+        unknown += f" and {corpus.test.unknown_share:.1%} of the test text"
     echo(
         f"corpus  {len(corpus.train):,} lines to train on, {len(corpus.val):,} to validate"
         f"{tested}; "
-        f"{len(corpus.tokenizer):,} {unit} ({unknown:.1%} of the text outside them)"
+        f"{len(corpus.tokenizer):,} {unit} ({unknown} outside them)"
     )
     if channels := run.feeds.channels:
         names = ", ".join(channels[:_CHANNELS_SHOWN])
@@ -138,12 +140,20 @@ def _show_end(run: Run, again: Again, outcome: str) -> None:
         echo(f"No new best in {trainer.config.patience} evaluations: stopped early.")
     echo(
         f"Best validation loss: {trainer.best_loss:.4f} nats a token (perplexity "
-        f"{math.exp(trainer.best_loss):.1f}), at step {trainer.best_step}; kept in {out}"
+        f"{math.exp(trainer.best_loss):.1f}{_unknown(trainer.corpus.val)}), at step "
+        f"{trainer.best_step}; kept in {out}"
     )
     test_loss = run.test_loss()
-    if test_loss is not None:
+    if test_loss is not None and trainer.corpus.test is not None:
         echo(
             f"Test loss of these weights: {test_loss:.4f} nats a token (perplexity "
-            f"{math.exp(test_loss):.1f}), on {len(trainer.corpus.test or ()):,} lines"
+            f"{math.exp(test_loss):.1f}{_unknown(trainer.corpus.test)}), on "
+            f"{len(trainer.corpus.test):,} lines"
         )
     echo(f"Now try: {again.sample(out, uses_scores=bool(run.scored))}")
+
+
+def _unknown(split: Split) -> str:
+    """What a loss over ``split`` leaves open, if it does."""
+    share = split.unknown_share
+    return f"; {share:.1%} of the tokens are <unk>" if share else ""

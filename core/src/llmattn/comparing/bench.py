@@ -31,6 +31,7 @@ from llmattn.reading.files import is_pipe
 from llmattn.training.interrupt import StopWish
 from llmattn.training.loop import Trainer
 from llmattn.training.output import Output
+from llmattn.training.ready import check_precision
 from llmattn.training.run import Run
 from llmattn.untrusted import from_json
 from llmattn.writing import make_folder
@@ -51,6 +52,8 @@ class Bench:
         self.device = choose_device(said.device)
         if said.threads:
             torch.set_num_threads(said.threads)
+        check_precision(self.device, train.precision)
+        make_folder(said.out / "runs")
         if said.keep_checkpoints:
             make_folder(said.out / "checkpoints")
         self.path = config.corpus
@@ -78,6 +81,8 @@ class Bench:
         Raises what scoring raises.
         """
         self._shelf.check(self._sets)
+        for arm in self.config.arms:
+            self.model_config(arm)
         return {name: self._shelf.scores(chosen) for name, chosen in self._sets.items()}
 
     def model_config(self, arm: Arm) -> ModelConfig:
@@ -87,9 +92,9 @@ class Bench:
         return self._models[arm.name]
 
     def _model_config(self, arm: Arm) -> ModelConfig:
-        scores = self._scores(arm)
+        chosen = self._sets.get(arm.name)
         size = len(self.corpus.tokenizer)
-        channels = scores.channels if scores else ()
+        channels = self._shelf.channels(chosen) if chosen else ()
         config = self.config.model_of(arm).fitted(size, channels)
         if not self.config.experiment.match_params:
             return config
@@ -166,9 +171,11 @@ class Bench:
         """The text, in one line."""
         splits = (self.corpus.train, self.corpus.val, self.test)
         train, val, test = (f"{split.targets:,}" for split in splits)
+        unknown = ", ".join(f"{split.unknown_share:.1%}" for split in splits)
         return (
             f"{self.path.name}: {train} tokens to train on, {val} to validate, {test} to test; "
-            f"a vocabulary of {len(self.corpus.tokenizer):,}"
+            f"a vocabulary of {len(self.corpus.tokenizer):,}, outside which {unknown} of them are "
+            "(<unk>)"
         )
 
     def about(self, command: str) -> dict[str, Any]:
@@ -181,10 +188,11 @@ class Bench:
                 "identities": [{**i.to_dict(), "namespace": i.namespace} for i in identities],
                 "coverage": found.coverage,
             }
-        config = self.config
+        config, unknown = self.config, self.test.unknown_share
         return _plain(
             {
                 "summary": self.summary(),
+                "unknown_share": {"val": self.corpus.val.unknown_share, "test": unknown},
                 "command": command,
                 "text": str(self.path),
                 "text_sha256": self.corpus.digest,

@@ -107,9 +107,11 @@ def legend(results: Results) -> str:
         f"Test loss in nats a token, mean over {seeds}, at the weights with the best validation "
         "loss. Gain: how much lower the test loss is, paired by seed; above 0 is better"
     )
-    if results.seeds < TRUSTED:
-        return text + "."
-    return text + "; ± is half a 95% interval, * marks those clear of zero."
+    if results.seeds >= TRUSTED:
+        text += "; ± is half a 95% interval, * marks those clear of zero"
+    if unknown := dict(results.about.get("unknown_share", {})).get("test"):
+        text += f". {unknown:.1%} of the test tokens are <unk>"
+    return f"{text}."
 
 
 def write_report(results: Results, folder: Path) -> None:

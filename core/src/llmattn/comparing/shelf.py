@@ -14,12 +14,11 @@ from llmattn.comparing.score_sets import ScoreSet
 from llmattn.data.corpus import Corpus
 from llmattn.data.feed import Feeds
 from llmattn.errors import ConfigError
-from llmattn.notices import notify, silence
-from llmattn.planning import make_plan
+from llmattn.notices import silence
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.source import ScoreSource, check_kinds, open_sources
 from llmattn.training.checkpoint import Scored
-from llmattn.training.scores import in_order, open_feeds, reading_of
+from llmattn.training.scores import channel_names, in_order, open_feeds, reading_of
 
 __all__ = ["OTHER_WINDOWS", "ScoreShelf", "Scores"]
 
@@ -52,6 +51,7 @@ class ScoreShelf:
         self._asks = asks
         self._block_size: int = config.model.block_size
         self._scores: dict[ScoreSet, Scores] = {}
+        self._channels: dict[ScoreSet, tuple[str, ...]] = {}
         self._feeds: dict[ScoreSet, Feeds] = {}
 
     def scores(self, chosen: ScoreSet) -> Scores:
@@ -60,6 +60,10 @@ class ScoreShelf:
             self._open(chosen)
         return self._scores[chosen]
 
+    def channels(self, chosen: ScoreSet) -> tuple[str, ...]:
+        """The channels of a set; after :meth:`check` nobody is asked for that."""
+        return self._channels.get(chosen) or self.scores(chosen).channels
+
     def feeds(self, chosen: ScoreSet) -> Feeds:
         """The scores themselves."""
         if chosen not in self._feeds:
@@ -67,23 +71,23 @@ class ScoreShelf:
         return self._feeds[chosen]
 
     def check(self, sets: Mapping[str, ScoreSet]) -> None:
-        """Raise ConfigError, before anything is asked, if a limit in money or requests would have
-        to hold for several paid sources together, since each keeps it for itself, if no scores
-        are of the kind that an option is for, or if a control cannot be made.
+        """Open every set and learn its channels, before anything is asked. Raises ConfigError if a
+        limit in money or requests would have to hold for several paid sources together, since each
+        keeps it for itself, if no scores are of the kind that an option is for, or if a control
+        cannot be made.
 
         ``sets``: those of all arms, by the arm's name.
         """
         scores = self._config.scores
-        limited = (scores.scoring.max_cost, scores.scoring.max_requests) != (None, None)
-        needs_all = limited or scores.says_of("pair") or scores.says_of("prefix")
+        limited = scores.scoring.is_limited
         sources: list[ScoreSource] = []
         for chosen in dict.fromkeys(sets.values()):
-            if needs_all or chosen.control:
-                arm = next(arm for arm, its in sets.items() if its == chosen)
-                with ExitStack() as stack:
-                    own = self._sources(stack, chosen)
-                    check_control(arm, chosen, own, self._corpus, self._block_size)
-                    sources += own
+            arm = next(arm for arm, its in sets.items() if its == chosen)
+            with ExitStack() as stack:
+                own = self._sources(stack, chosen)
+                check_control(arm, chosen, own, self._corpus, self._block_size)
+                self._channels[chosen] = channel_names(own)
+                sources += own
         check_kinds(sources, scores)
         paid = {s.identity.namespace: s.name for s in sources if not s.local}
         if limited and len(paid) > 1:
@@ -114,8 +118,6 @@ class ScoreShelf:
             # What the comparison says of scores of another kind is meant for other sets.
             for scope in {"pair", "prefix"} - {s.identity.scope.value for s in sources}:
                 choice = choice.without(scope, self._config.scores)
-            if self._may_ask(chosen):
-                self._tell_cost(choice, sources)
             feeds = open_feeds(
                 sources, self._corpus, choice, block_size=self._block_size, device=self._device
             )
@@ -128,18 +130,6 @@ class ScoreShelf:
         while len(self._feeds) >= _KEPT and choice.cache != "memory":
             del self._feeds[next(iter(self._feeds))]
         self._feeds[chosen] = feeds
-
-    def _tell_cost(self, choice: ScoreChoice, sources: list[ScoreSource]) -> None:
-        """What each paid source will take, before it is asked."""
-        for source in sources:
-            if source.local:
-                continue
-            plan = make_plan(source, self._corpus, choice, block_size=self._block_size)
-            usage, cost = plan.total.usage, plan.total.cost
-            requests = f"{usage.requests:,} request{'s' * (usage.requests != 1)}"
-            tokens = f"{usage.prompt_tokens + usage.completion_tokens:,} tokens"
-            price = "" if cost is None else f", ${cost:,.2f}"
-            notify(f"{source.name}: {requests} to send, about {tokens}{price}")
 
 
 def _scored(source: ScoreSource, choice: ScoreChoice) -> Scored:

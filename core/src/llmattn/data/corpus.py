@@ -71,6 +71,14 @@ class Split:
         """How many tokens there are to predict: the words and one ``<eol>`` a line."""
         return int(len(self.ids) - len(self.offsets) + 1)
 
+    @property
+    def unknown_share(self) -> float:
+        """The share of them that is ``<unk>``: what a loss says nothing of."""
+        predicted = np.ones(len(self.ids), np.bool_)
+        predicted[self.offsets[:-1]] = False  # the mark at the start of a stretch
+        unknown = predicted & (self.ids == self.tokenizer.unk_id)
+        return float(unknown.sum() / max(1, self.targets))
+
     def lines(self) -> list[list[int]]:
         """The tokens of each line as ids, without ``<eol>``."""
         return self._cut(self.ids)

@@ -40,7 +40,7 @@ def corpus_stages(
     """The same rows in the stages in which a batch hands them over."""
     if source.identity.scope is Scope.PREFIX:
         portions = text_portions(
-            corpus,
+            corpus.splits,
             block_size=block_size,
             context_words=choice.context_words,
             channels=len(source.identity.channels),

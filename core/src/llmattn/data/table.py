@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from attrs import frozen
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from llmattn.data.known_pairs import CodedPairs, KnownPairs, join_channels
 from llmattn.errors import CacheError, CheckpointError
 from llmattn.untrusted import WRONG_DATA
 
@@ -23,47 +23,11 @@ __all__ = ["KnownPairs", "ScoreTable", "TableKind", "join_channels"]
 DENSE_SHARE = 0.25
 """A dense table may take this share of the device's memory; above it the table is sparse."""
 
+_MOST_ADDED = 1 << 14
+"""Pairs that :meth:`ScoreTable.add` keeps beside the table before it takes them in."""
+
 TableKind = Literal["float16", "uint8", "sparse"]
 """Dense in float16, dense in 255ths (off by at most 0.002), or the known pairs alone."""
-
-
-@frozen(eq=False)
-class KnownPairs:
-    """Scored pairs of ids, sorted by query, then key; ``scores`` is ``(C, N)``, NaN where a
-    channel has none.
-    """
-
-    query_ids: NDArray[np.int32]
-    key_ids: NDArray[np.int32]
-    scores: NDArray[np.float16]
-
-    @classmethod
-    def of(
-        cls, query_ids: NDArray[Any], key_ids: NDArray[Any], scores: NDArray[np.float16]
-    ) -> KnownPairs:
-        """Pairs in any order, each once, put in order."""
-        order = np.lexsort((key_ids, query_ids))
-        query, key = query_ids[order].astype(np.int32), key_ids[order].astype(np.int32)
-        return cls(query, key, np.ascontiguousarray(scores[:, order]))
-
-    def codes(self, vocab_size: int) -> NDArray[np.int64]:
-        """One number a pair, ``query * vocab_size + key``, rising."""
-        return self.query_ids.astype(np.int64) * vocab_size + self.key_ids
-
-
-def join_channels(parts: Sequence[KnownPairs], vocab_size: int) -> KnownPairs:
-    """The pairs of several providers over each other, their channels one after another."""
-    if len(parts) == 1:
-        return parts[0]
-    codes = [part.codes(vocab_size) for part in parts]
-    union = np.unique(np.concatenate(codes))
-    scores = []
-    for part, own in zip(parts, codes, strict=True):
-        spread = np.full((len(part.scores), len(union)), np.nan, np.float16)
-        spread[:, np.searchsorted(union, own)] = part.scores
-        scores.append(spread)
-    query, key = np.divmod(union, vocab_size)
-    return KnownPairs(query.astype(np.int32), key.astype(np.int32), np.concatenate(scores))
 
 
 class ScoreTable:
@@ -91,7 +55,7 @@ class ScoreTable:
         self.channels = tuple(channels)
         self.absent = tuple(absent)
         self.device = torch.device(device)
-        self.known = known
+        self._known = known
         self.kind = kind or _kind_for(len(channels) * vocab_size**2, self.device)
         self._file: Path | None = None
         self._derive()
@@ -99,21 +63,47 @@ class ScoreTable:
 
     def _derive(self) -> None:
         """What follows from the known pairs, and costs less to work out than to carry along."""
-        self._codes = self.known.codes(self.vocab_size)
-        self._fill = _row_fill(self.known, self.vocab_size, self.absent)  # (C, V)
+        self._codes = self._known.codes(self.vocab_size)
+        self._fill = _row_fill(self._known, self.vocab_size, self.absent)  # (C, V)
+        self._keep_beside(CodedPairs.none(len(self.channels)))
+
+    @property
+    def known(self) -> KnownPairs:
+        """All pairs that it was made from, and those that were added."""
+        if len(self._added):
+            whole = CodedPairs(self._codes, self._known.scores).update(self._added)
+            self._codes = whole.codes
+            query, key = np.divmod(whole.codes, self.vocab_size)
+            self._known = KnownPairs(query.astype(np.int32), key.astype(np.int32), whole.scores)
+            self._keep_beside(CodedPairs.none(len(self.channels)))
+            if self.kind == "sparse":
+                self._build()
+        return self._known
+
+    def _keep_beside(self, pairs: CodedPairs) -> None:
+        """Hold ``pairs`` beside the table; a sparse one looks them up there."""
+        self._added = pairs
+        if self.kind == "sparse":
+            self._added_sorted, self._added_scores = self._searchable(pairs)
+
+    def _searchable(self, pairs: CodedPairs) -> tuple[Tensor, Tensor]:
+        """Codes and scores on the device, every score known."""
+        queries = pairs.codes // self.vocab_size
+        scores = np.where(np.isnan(pairs.scores), self._fill[:, queries], pairs.scores)
+        # A last code that no pair has keeps searchsorted's answers inside the array.
+        codes = torch.from_numpy(np.append(pairs.codes, np.iinfo(np.int64).max))
+        padded = torch.from_numpy(np.pad(scores, ((0, 0), (0, 1))))
+        return codes.to(self.device), padded.to(self.device)
 
     def _build(self) -> None:
-        known, size = self.known, self.vocab_size
-        fill_of_known = self._fill[:, known.query_ids]
-        scores = np.where(np.isnan(known.scores), fill_of_known, known.scores)
+        known, size = self._known, self.vocab_size
         if self.kind == "sparse":
-            # A last code that no pair has keeps searchsorted's answers inside the array.
-            codes = np.append(self._codes, np.iinfo(np.int64).max)
-            self._sorted = torch.from_numpy(codes).to(self.device)
-            padded = np.pad(scores, ((0, 0), (0, 1)))
-            self._scores = torch.from_numpy(padded).to(self.device)
+            pairs = CodedPairs(self._codes, known.scores)
+            self._sorted, self._scores = self._searchable(pairs)
             self._fill_on_device = torch.from_numpy(self._fill).to(self.device)
             return
+        fill_of_known = self._fill[:, known.query_ids]
+        scores = np.where(np.isnan(known.scores), fill_of_known, known.scores)
         table = np.repeat(self._coded(self._fill), size, axis=1)
         for channel, coded in zip(table, self._coded(scores), strict=True):
             channel[self._codes] = coded
@@ -156,7 +146,9 @@ class ScoreTable:
         self._file = file
 
     def __getstate__(self) -> dict[str, Any]:
-        built = ("_codes", "_fill", "_table", "_sorted", "_scores", "_fill_on_device")
+        _ = self.known  # what was added goes with it
+        built = {"_codes", "_fill", "_table", "_sorted", "_scores", "_fill_on_device"}
+        built |= {"_added", "_added_sorted", "_added_scores"}
         return {name: value for name, value in self.__dict__.items() if name not in built}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -200,6 +192,10 @@ class ScoreTable:
             fill = self._fill_on_device.index_select(1, codes // self.vocab_size)
             hit = self._sorted[where] == codes
             picked = torch.where(hit, self._scores.index_select(1, where), fill)
+            if len(self._added):
+                where = torch.searchsorted(self._added_sorted, codes)
+                hit = self._added_sorted[where] == codes
+                picked = torch.where(hit, self._added_scores.index_select(1, where), picked)
         return picked.view(len(self.channels), batch, rows, length).transpose(0, 1)
 
     def is_known(
@@ -207,33 +203,35 @@ class ScoreTable:
     ) -> NDArray[np.bool_]:
         """Which pairs have been scored in all of ``channels``; the ids are broadcast."""
         codes = np.asarray(query_ids, np.int64) * self.vocab_size + np.asarray(key_ids, np.int64)
-        if not len(self._codes):
-            return np.zeros(codes.shape, np.bool_)
-        where = np.minimum(np.searchsorted(self._codes, codes), len(self._codes) - 1)
-        there: NDArray[np.bool_] = self._codes[where] == codes
-        return there & ~np.isnan(self.known.scores[channels, where]).any(axis=0)
+        unknown = np.asarray(np.isnan(self._stored(codes.ravel(), channels)).any(axis=0))
+        return ~unknown.reshape(codes.shape)
+
+    def _stored(
+        self, codes: NDArray[np.int64], channels: slice = slice(None)
+    ) -> NDArray[np.float16]:
+        """The scores of pairs, ``(C, N)``; NaN where there is none."""
+        found = np.full((len(self.channels[channels]), len(codes)), np.nan, np.float16)
+        for pairs in (CodedPairs(self._codes, self._known.scores), self._added):
+            there, where = pairs.find(codes)
+            found[:, there] = pairs.scores[channels, where[there]]
+        return found
 
     def add(self, query_id: int, key_ids: Sequence[int], scores: NDArray[Any]) -> None:
         """Take in scores ``(C, N)`` of one query, replacing what was known of these pairs.
 
-        NaN leaves a channel as it was. What other pairs are worth does not change.
+        NaN leaves a channel as it was. What other pairs are worth does not change. What it costs
+        does not grow with the table: see ``_MOST_ADDED``.
         """
         keys, first = np.unique(np.asarray(key_ids, np.int32), return_index=True)
         codes = query_id * self.vocab_size + keys.astype(np.int64)
         new = np.asarray(scores, np.float16)[:, first]
-        union = np.union1d(self._codes, codes)
-        merged = np.full((len(self.channels), len(union)), np.nan, np.float16)
-        merged[:, np.searchsorted(union, self._codes)] = self.known.scores
-        place = np.searchsorted(union, codes)
-        merged[:, place] = np.where(np.isnan(new), merged[:, place], new)
-        query, key = np.divmod(union, self.vocab_size)
-        self.known = KnownPairs(query.astype(np.int32), key.astype(np.int32), merged)
-        self._codes = union
+        merged = np.where(np.isnan(new), self._stored(codes), new)
+        self._keep_beside(self._added.update(CodedPairs(codes, merged)))
+        if len(self._added) > _MOST_ADDED:
+            _ = self.known  # takes them in
         if self.kind == "sparse":
-            self._build()
             return
-        final = merged[:, place]
-        final = self._coded(np.where(np.isnan(final), self._fill[:, [query_id]], final))
+        final = self._coded(np.where(np.isnan(merged), self._fill[:, [query_id]], merged))
         where = torch.from_numpy(codes).to(self.device)
         self._table[:, where] = torch.from_numpy(final).to(self.device)
 

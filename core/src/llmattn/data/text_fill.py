@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -13,8 +13,9 @@ from llmattn.rows import Row
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.shard import Shard
 from llmattn.scoring.source import ScoreSource
+from llmattn.scoring.stages import fill_stages
 
-__all__ = ["fill_texts", "row_portions", "text_portions"]
+__all__ = ["fill_splits", "fill_texts", "row_portions", "text_portions"]
 
 _AT_ONCE = 1 << 23
 """Scores that are asked for and read together (32 MB, and as much again a few times over)."""
@@ -46,10 +47,10 @@ def row_portions(
 
 
 def text_portions(
-    corpus: Corpus, *, block_size: int, context_words: int = 0, channels: int = 1
+    splits: Sequence[Split], *, block_size: int, context_words: int = 0, channels: int = 1
 ) -> Iterator[list[Row]]:
-    """The rows of all windows of a corpus, as they are asked for: split by split, in portions."""
-    for split in corpus.splits:
+    """The rows of all windows of ``splits``, as they are asked for: one by one, in portions."""
+    for split in splits:
         for _, rows in row_portions(
             split, split.pieces(block_size), context_words=context_words, channels=channels
         ):
@@ -64,18 +65,33 @@ def fill_texts(
     context_words: int = 0,
     shard: Shard = Shard(),
 ) -> FillReport:
-    """Ask ``source`` (of PREFIX scope) for all rows of the corpus's windows that its cache lacks.
+    """:func:`fill_splits` of all of ``corpus``."""
+    return fill_splits(
+        source, corpus.splits, block_size=block_size, context_words=context_words, shard=shard
+    )
+
+
+def fill_splits(
+    source: ScoreSource,
+    splits: Sequence[Split],
+    *,
+    block_size: int,
+    context_words: int = 0,
+    shard: Shard = Shard(),
+) -> FillReport:
+    """Ask ``source`` (of PREFIX scope) for all rows of the windows of ``splits`` that its cache
+    lacks.
 
     ``shard`` leaves to other processes what is theirs. Raises what ``ScoreSource.fill`` raises.
     """
-    report = FillReport()
-    portions = text_portions(
-        corpus,
-        block_size=block_size,
-        context_words=context_words,
-        channels=len(source.identity.channels),
-    )
-    for rows in portions:
-        if mine := shard.rows(rows):
-            report += source.fill(mine, beside=report)
-    return report
+
+    def portions() -> Iterator[list[Row]]:
+        for rows in text_portions(
+            splits,
+            block_size=block_size,
+            context_words=context_words,
+            channels=len(source.identity.channels),
+        ):
+            yield shard.rows(rows)
+
+    return fill_stages(source, portions)

@@ -146,7 +146,7 @@ def make_pair_plan(
         provider=source.name,
         model=str(details["model"]) if "model" in details else None,
         local=source.local,
-        tokens=corpus.train.targets + corpus.val.targets,
+        tokens=sum(split.targets for split in corpus.splits),
         words=len(np.unique(np.concatenate([pairs.query_ids, pairs.key_ids]))),
         rows=_n_rows(pairs),
         pairs=len(pairs),

@@ -22,6 +22,7 @@ __all__ = [
     "MapProvider",
     "NamedServer",
     "NeedsText",
+    "OwnServer",
     "RateHint",
     "Reply",
     "StandIn",
@@ -132,6 +133,17 @@ class LocalProvider(Protocol):
 
     local: bool
     absent_score: float | None
+
+
+@runtime_checkable
+class OwnServer(Protocol):
+    """A provider of any server says with ``on_this_machine`` whether its server is one of this
+    machine. Where its price is not known it is then taken to cost nothing: no question is asked
+    and no default limit holds. It is sent as little as any other under ``--max-cost 0``.
+    """
+
+    @property
+    def on_this_machine(self) -> bool: ...
 
 
 @runtime_checkable

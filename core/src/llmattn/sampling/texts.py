@@ -108,6 +108,8 @@ def open_text_rows(checkpoint: Checkpoint, choice: ScoreChoice, *, ask: bool) ->
                 continue
             local = is_local(scored)
             own = attrs.evolve(choice, cache="memory") if local else choice
+            if not (ask or local):
+                own = attrs.evolve(own, scoring=attrs.evolve(own.scoring, ask=False))
             source = _open(scored, own)
             reading = reading_of(
                 source, transform=scored.transforms, context_words=scored.context_words

@@ -27,9 +27,11 @@ from llmattn.scoring.batch_files import Pending
 from llmattn.scoring.planner import pack
 from llmattn.scoring.quality import Trial
 from llmattn.scoring.retry import patiently
+from llmattn.scoring.sizes import pairs_of
 from llmattn.scoring.source import ScoreSource
 from llmattn.scoring.under_way import UnderWay
 from llmattn.scoring.unknown import known_pairs
+from llmattn.scoring.work import Work
 from llmattn.usage import Usage
 
 __all__ = ["BATCH_DISCOUNT", "Batches", "Collected", "Handed"]
@@ -168,6 +170,7 @@ class Batches:
             requests = self._missing(stages)
             if not requests:
                 return Handed()
+            self._source.permission.ask(self._work(requests))
             tried = self._source.fill([_smallest(requests[0][0])])
             if tried.stopped:
                 return Handed(left=len(requests), stopped=tried.stopped)
@@ -179,7 +182,8 @@ class Batches:
             left = len(requests) - len(taken)
             stopped = None
             if allowed < len(requests):
-                stopped = "the others might pass --max-cost or --max-requests."
+                advice = self._source.budget.advice
+                stopped = f"the others might pass --max-cost or --max-requests. {advice}".rstrip()
             if not taken:
                 return Handed(left=left, stopped=stopped)
             return Handed(self._hand_over(taken), left, stopped)
@@ -304,9 +308,23 @@ class Batches:
         price = self._source.price
         return BATCH_DISCOUNT * price.of(usage) if price else 0.0
 
+    def _work(self, requests: Sequence[Sequence[Row]]) -> Work:
+        """What ``requests`` are, at the price of a batch."""
+        provider = self._source.provider
+        expected = most = Usage(requests=len(requests))
+        if isinstance(provider, Estimator):
+            expected = sum((provider.expect(request) for request in requests), Usage())
+            most = sum((provider.estimate(request) for request in requests), Usage())
+        return Work(
+            rows=sum(map(len, requests)),
+            pairs=sum(map(pairs_of, requests)),
+            expected=evolve(expected, cost=self._cost(expected)),
+            most=evolve(most, cost=self._cost(most)),
+        )
+
     def _affordable(self, requests: Sequence[Sequence[Row]], spent: Usage) -> int:
-        """How many of ``requests`` surely stay below ``max_cost`` and ``max_requests``."""
-        options, provider = self._source.options, self._source.provider
+        """How many of ``requests`` surely stay below what may be spent and sent."""
+        options, provider = self._source.budget, self._source.provider
         allowed = len(requests)
         if options.max_requests is not None:
             allowed = min(allowed, max(0, options.max_requests - spent.requests))

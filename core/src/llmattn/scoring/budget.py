@@ -28,6 +28,8 @@ class Budget:
         self.price = price
         self.max_cost = max_cost
         self.max_requests = max_requests
+        self.advice = ""
+        """What else to say when a limit is reached."""
         self.spent = Usage()
         self._reserved_cost = 0.0
         self._reserved_requests = 0
@@ -42,7 +44,7 @@ class Budget:
         cost = self.price.of(estimate) if self.price else 0.0
         while not self._fits(cost):
             if self._reserved_requests == 0:
-                raise BudgetExceeded(self._message(cost))
+                raise BudgetExceeded(f"{self._message(cost)} {self.advice}".rstrip())
             self._settled = self._settled or anyio.Event()
             await self._settled.wait()
         self._reserved_cost += cost
@@ -85,6 +87,8 @@ class Budget:
         return self.max_cost is None or total <= self.max_cost + 1e-12
 
     def _message(self, cost: float) -> str:
+        if self.max_requests == 0:
+            return "The limit allows no request at all."
         if self.max_requests is not None and self.spent.requests >= self.max_requests:
             return f"All of the {self.max_requests} requests allowed have been sent."
         return (

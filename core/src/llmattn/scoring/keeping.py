@@ -12,7 +12,7 @@ from llmattn.providers.protocol import AttentionProvider, Reply
 from llmattn.rows import Row, Scores
 from llmattn.scoring.quality import Trial
 from llmattn.scoring.report import FillReport
-from llmattn.scoring.unknown import known_pairs, unknown_part
+from llmattn.scoring.unknown import unknown_part
 from llmattn.scoring.writer import GroupWriter
 from llmattn.usage import Usage
 
@@ -107,7 +107,7 @@ class Keeper:
     async def _commit(self, answers: Sequence[tuple[Row, Scores]], report: FillReport) -> None:
         usage, self._unrecorded = self._unrecorded, Usage()
         await self._writer.put([row for row, _ in answers], [s for _, s in answers], usage)
-        report.scored += known_pairs([scores for _, scores in answers])
+        report.scored += sum(_newly_known(row, scores, report) for row, scores in answers)
 
     async def _commit_held(self, report: FillReport) -> None:
         held, self._held = self._held, []
@@ -126,3 +126,16 @@ class Keeper:
         if ((scores < 0) | (scores > 1)).any():
             raise PluginError(f"The provider {self._name!r} gave scores outside [0, 1].")
         return not np.isnan(scores).any()
+
+
+def _newly_known(row: Row, scores: Scores, report: FillReport) -> int:
+    """How many keys of ``row`` this reply was the first of a run to score. A row in context that
+    came back with gaps is asked whole again, and what it had is not counted twice.
+    """
+    known = ~np.isnan(scores).any(axis=0)
+    name = row.query, row.context, row.keys
+    before = report.partial.pop(name, None)
+    new = known if before is None else known & ~before
+    if row.context and not known.all():
+        report.partial[name] = np.asarray(known if before is None else known | before)
+    return int(new.sum())

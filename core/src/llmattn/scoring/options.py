@@ -37,6 +37,14 @@ class ScoringOptions:
     price_out: float | None = option(
         None, help="What a million reply tokens cost, in US dollars.", panel=LIMITS, at_least=0
     )
+    yes: bool = option(
+        False,
+        short="-y",
+        help="Ask a paid provider without a question first. Without this and without a limit a "
+        "question comes on a terminal; elsewhere it goes on up to $1 (LLMATTN_MAX_COST), or 100 "
+        "requests of unknown price (LLMATTN_MAX_REQUESTS).",
+        panel=LIMITS,
+    )
     rpm: float | None = option(
         None, help="At most so many requests a minute.", panel=LIMITS, above=0
     )
@@ -68,6 +76,13 @@ class ScoringOptions:
     """No progress bar."""
     ask: bool = True
     """False: the cache alone is read, and nothing is sent to anybody."""
+    processes: int = 1
+    """How many share a limit that nobody has set."""
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the user has set a limit in money or requests."""
+        return (self.max_cost, self.max_requests) != (None, None)
 
     def shared_by(self, processes: int) -> ScoringOptions:
         """The part of the limits that each of so many processes keeps."""
@@ -76,6 +91,7 @@ class ScoringOptions:
             self,
             max_cost=None if cost is None else cost / processes,
             max_requests=None if requests is None else requests // processes,
+            processes=processes,
         )
 
 

@@ -9,7 +9,7 @@ from llmattn.rows import Row
 from llmattn.scoring.planner import merge_rows, pack
 from llmattn.usage import Usage
 
-__all__ = ["expected_usage"]
+__all__ = ["expected_and_most", "expected_usage"]
 
 
 def expected_usage(provider: AttentionProvider, rows: Sequence[Row]) -> Usage:
@@ -20,7 +20,16 @@ def expected_usage(provider: AttentionProvider, rows: Sequence[Row]) -> Usage:
     requests = pack(merge_rows(rows), provider.limits, provider.scope)
     if not isinstance(provider, Estimator):
         return Usage(requests=len(requests))
-    total = Usage()
+    return sum((provider.expect(request) for request in requests), Usage())
+
+
+def expected_and_most(provider: AttentionProvider, rows: Sequence[Row]) -> tuple[Usage, Usage]:
+    """The same as :func:`expected_usage`, and its upper bound."""
+    requests = pack(merge_rows(rows), provider.limits, provider.scope)
+    if not isinstance(provider, Estimator):
+        return Usage(requests=len(requests)), Usage(requests=len(requests))
+    expected, most = Usage(), Usage()
     for request in requests:
-        total += provider.expect(request)
-    return total
+        expected += provider.expect(request)
+        most += provider.estimate(request)
+    return expected, most

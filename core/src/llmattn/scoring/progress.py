@@ -65,7 +65,7 @@ def describe(report: FillReport, *, priced: bool) -> str:
     """Requests, tokens and dollars so far, in words."""
     usage = report.usage
     planned = f" of {report.requests_planned:,}" if report.requests_planned else ""
-    parts = [f"{report.rows:,} rows", f"{usage.requests:,}{planned} requests"]
+    parts = [f"{usage.requests:,}{planned} requests"]
     if usage.prompt_tokens or usage.completion_tokens:
         parts.append(f"{usage.prompt_tokens + usage.completion_tokens:,} tokens")
     if priced:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 from attrs import define, field
+from numpy.typing import NDArray
 
 from llmattn.usage import Usage
 
@@ -34,6 +36,11 @@ class FillReport:
     """Why the run ended early, in words; None if it did not."""
     trouble: str | None = None
     """The most frequent reason why pairs came back without usable scores, if any are left."""
+
+    partial: dict[tuple[str, tuple[str, ...], tuple[str, ...]], NDArray[np.bool_]] = field(
+        factory=dict, init=False, repr=False, eq=False
+    )
+    """Rows in context of which some keys are known, and which."""
 
     @property
     def left(self) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from llmattn.cache.open import cache_folder, open_cache
 from llmattn.cache.protocol import ScoreCache
 from llmattn.cache.read_only import is_read_only
 from llmattn.cache.settings import MemorySettings
-from llmattn.errors import BadReply, ConfigError, LlmattnError, PluginError
+from llmattn.errors import BadReply, BudgetExceeded, ConfigError, LlmattnError, PluginError
 from llmattn.identity import Identity
 from llmattn.notices import notify, notify_once, warn
 from llmattn.options import options_of
@@ -31,6 +31,7 @@ from llmattn.providers.protocol import (
     LocalProvider,
     NamedServer,
     NeedsText,
+    OwnServer,
 )
 from llmattn.registry import Registered
 from llmattn.rows import Row, Scores
@@ -44,6 +45,7 @@ from llmattn.scoring.find_provider import (
 )
 from llmattn.scoring.limiter import AdaptiveLimiter
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
+from llmattn.scoring.permission import Permission
 from llmattn.scoring.planner import merge_rows
 from llmattn.scoring.progress import describe, following
 from llmattn.scoring.quality import Trial
@@ -54,6 +56,7 @@ from llmattn.scoring.scorer import Scorer
 from llmattn.scoring.stopping import finish
 from llmattn.scoring.under_way import UnderWay, handed_over
 from llmattn.scoring.unknown import missing_rows
+from llmattn.scoring.work import Work, work_of
 from llmattn.settings import environment
 from llmattn.signals import leave_at_once
 
@@ -104,9 +107,8 @@ class ScoreSource:
         self.price = self._find_price()
         most = options.requests_at_once or provider.limits.requests_at_once
         self._limiter = AdaptiveLimiter(most, rpm=options.rpm, tpm=options.tpm)
-        self._budget = Budget(
-            self.price, max_cost=options.max_cost, max_requests=options.max_requests
-        )
+        self.budget = self._make_budget()
+        self.permission = self._make_permission()
         stand_in = provider.stand_in if isinstance(provider, NamedServer) else None
         self._same_server: SameServer | None = None
         if stand_in and batches is not None:
@@ -123,12 +125,20 @@ class ScoreSource:
         self._portal: BlockingPortal | None = None
         self._scorer: Scorer | None = None
         self._follow: Callable[[FillReport], None] | None = None
+        self._showing = False
+        self._beside = FillReport()
         self._given_up = False
         self._untold = FillReport()
 
     def missing(self, rows: Sequence[Row]) -> list[Row]:
         """What the cache lacks of ``rows``; asks nothing."""
         return missing_rows(self.cache, self.provider, rows)
+
+    def work(self, rows: Sequence[Row]) -> Work:
+        """How much ``rows`` are, and what the cache lacks of them; asks nothing."""
+        return work_of(
+            self.provider, self.cache, rows, self.unbatched if self.options.ask else list
+        )
 
     def unbatched(self, missing: Sequence[Row]) -> list[Row]:
         """Of rows that the cache lacks, what no batch under way will answer, unless the options
@@ -147,38 +157,46 @@ class ScoreSource:
                 )
         return free
 
-    def fill(self, rows: Sequence[Row], beside: FillReport | None = None) -> FillReport:
+    def fill(
+        self, rows: Sequence[Row], beside: FillReport | None = None, *, planned: int = 0
+    ) -> FillReport:
         """Ask for what the cache lacks, in the order of ``rows``, and keep it; or only tell what
         it lacks, if the options say not to ask.
 
-        ``beside``: the rest of a larger run, for the summary if it ends here.
-        Raises ProviderError, PluginError or CacheError when going on is useless. Ctrl-C:
+        ``beside``: the rest of a larger run (``llmattn.scoring.stages``), which is shown with
+        this part of it, of so many ``planned`` requests, and may be asked already. Else
+        ``permission`` is asked. Raises BudgetExceeded at a limit that the user has not set
+        for this run; ProviderError, PluginError or CacheError when going on is useless. Ctrl-C:
         answers under way are awaited and kept, a summary is printed, and KeyboardInterrupt is
         raised; a second one does not wait.
         """
         if not self.options.ask:
-            return self._only_read(rows)
+            return self.unasked(self.work(rows))
         rows, batched = self._without_batched(rows)
         if batched.batched and not rows:
             return batched
         if is_read_only(self.cache):
-            report = self._only_read(rows)
+            report = self.unasked(self.work(rows))
             check_nothing_lacks(self.name, self.cache, report)
             return report + batched
+        if beside is None and not self.permission.free:
+            self.permission.ask(self.work(rows))
         before = (self._untold if beside is None else beside) + batched
         portal, scorer = self._start()
         if self._same_server and self.missing(rows):
             self._same_server.check(self.cache, self._ask_again)
             self._same_server = None
-        report = FillReport()
-        priced = self.price is not None and not self.local
-        with following(self.name, quiet=self.options.quiet, priced=priced) as self._follow:
+        report = FillReport(requests_planned=planned)
+        with self.showing(beside):
             work = portal.start_task_soon(scorer.fill, rows, report)
             try:
                 self._finish(work, scorer.stop, lambda: self._tell_end(before + report))
             except LlmattnError:
                 self._tell_end(before + report)
                 raise
+        if report.stopped and not self.permission.is_users:
+            self._tell_end(before + report)
+            raise BudgetExceeded(f"{self.name}: {report.stopped}")
         self._untold += report
         return report + batched
 
@@ -210,6 +228,23 @@ class ScoreSource:
             batched=lacking - left,
         )
 
+    @contextmanager
+    def showing(self, beside: FillReport | None = None) -> Iterator[None]:
+        """Show what is asked meanwhile: all fills inside of it as one. ``beside``: the rest of the
+        run, which stays as it is.
+        """
+        self._beside = beside or FillReport()
+        if self._showing:
+            yield
+            return
+        priced = self.price is not None and not self.local
+        self._showing = True
+        try:
+            with following(self.name, quiet=self.options.quiet, priced=priced) as self._follow:
+                yield
+        finally:
+            self._showing, self._follow = False, None
+
     def _finish(
         self,
         work: Future[T],
@@ -226,14 +261,10 @@ class ScoreSource:
                 leave_at_once()
             raise
 
-    def _only_read(self, rows: Sequence[Row]) -> FillReport:
-        """What a fill that asks nobody comes to."""
-        wanted = merge_rows(rows)
-        pairs, lacking = (
-            sum(len(row.keys) for row in each) for each in (wanted, self.missing(wanted))
-        )
-        report = FillReport(rows=len(wanted), pairs=pairs, cached=pairs - lacking)
-        if lacking:
+    def unasked(self, work: Work) -> FillReport:
+        """What a fill of ``work`` comes to if the options say not to ask."""
+        report = FillReport(rows=work.rows, pairs=work.pairs, cached=work.cached)
+        if work.lacking:
             report.stopped = f"{NOT_ASKED} {self.name} score them, which may cost money."
         return report
 
@@ -254,6 +285,8 @@ class ScoreSource:
         never given usable scores is named once, and asked no more.
         """
         if not self._given_up:
+            if not self.permission.free and self.missing(rows):
+                self.permission.ask(None)
             try:
                 return self.scores(rows)
             except BadReply as error:
@@ -333,7 +366,7 @@ class ScoreSource:
         return Scorer(
             self.provider,
             cache,
-            budget=self._budget,
+            budget=self.budget,
             limiter=self._limiter,
             trial=Trial(self.options.max_degenerate) if judged and not self.local else None,
             max_wait=self.options.max_wait,
@@ -349,14 +382,38 @@ class ScoreSource:
 
     def _show(self, report: FillReport) -> None:
         if self._follow is not None:
-            self._follow(report)
+            self._follow(self._beside + report)
+
+    def _make_budget(self) -> Budget:
+        """The user's own limits. Where no request has a known cost, none is sent for $0."""
+        options, known = self.options, self.price is not None
+        cost, requests = options.max_cost, options.max_requests
+        if cost == 0 and not (known and (self.local or isinstance(self.provider, Estimator))):
+            cost, requests = None, 0
+        return Budget(self.price, max_cost=cost, max_requests=requests)
+
+    def _make_permission(self) -> Permission:
+        free = self.local or self.price == Price(0.0, 0.0)
+        if self.price is None:
+            free = isinstance(self.provider, OwnServer) and self.provider.on_this_machine
+        asks = self.options.ask and not free
+        model = dict(self.identity.details).get("model")
+        return Permission(
+            self.name,
+            None if model is None else str(model),
+            self.budget,
+            self.options,
+            environment() if asks else {},
+            free=free,
+            in_dollars=self.price is not None and isinstance(self.provider, Estimator),
+        )
 
     def _find_price(self) -> Price | None:
         """What the user says, else what the provider states; None if neither knows."""
         options = self.options
         if self.local:
             return Price(0.0, 0.0)
-        if options.max_cost is not None and not isinstance(self.provider, Estimator):
+        if options.max_cost and not isinstance(self.provider, Estimator):
             raise ConfigError(
                 f"The provider {self.name!r} does not say what a request can cost, so --max-cost "
                 "cannot be kept: use --max-requests."
@@ -369,7 +426,7 @@ class ScoreSource:
             prompt = known.prompt if prompt is None else prompt
             completion = known.completion if completion is None else completion
         if prompt is None or completion is None:
-            if options.max_cost is not None:
+            if options.max_cost:
                 raise ConfigError(
                     f"The price of {self.name} {model} is not known, so --max-cost cannot be "
                     "kept: pass --price-in and --price-out (US dollars a million tokens)."
@@ -434,6 +491,7 @@ def open_sources(
                 cache_dir=choice.cache_dir,
                 options=settings_of(choice.cache, settings),
                 plugins=plugins,
+                create=choice.scoring.ask,
             )
             unused.callback(store.close)
             batches = cache_folder(store, cache_dir=choice.cache_dir) / "batches"
@@ -490,8 +548,7 @@ def _identity(name: str, provider: AttentionProvider) -> Identity:
 def _check_one_budget(sources: Sequence[ScoreSource]) -> None:
     """A limit is kept by each source for itself, so it can stand for one paid source only."""
     paid = [source for source in sources if not source.local]
-    limits = [(source.options.max_cost, source.options.max_requests) for source in paid]
-    if len(paid) > 1 and any(limit != (None, None) for limit in limits):
+    if len(paid) > 1 and any(source.options.is_limited for source in paid):
         names = ", ".join(source.name for source in paid)
         raise ConfigError(
             f"--max-cost and --max-requests limit one provider; {names} are {len(paid)}. Score "

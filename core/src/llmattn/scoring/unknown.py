@@ -15,10 +15,10 @@ __all__ = ["known_pairs", "missing_rows", "unknown_part"]
 
 
 def known_pairs(scores: Sequence[Scores]) -> int:
-    """How many keys of all rows have a score in any channel."""
+    """How many keys of all rows have a score in every channel: others are not kept."""
     if not scores:
         return 0
-    return int((~np.isnan(np.concatenate(scores, axis=1))).any(axis=0).sum())
+    return int((~np.isnan(np.concatenate(scores, axis=1))).all(axis=0).sum())
 
 
 def unknown_part(row: Row, scores: Scores, scope: Scope) -> Row | None:

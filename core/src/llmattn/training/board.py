@@ -5,12 +5,26 @@ from __future__ import annotations
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from llmattn.errors import ConfigError
 from llmattn.notices import warn_once
 from llmattn.training.loop import Report
+from llmattn.writing import make_folder
 
-__all__ = ["Board"]
+__all__ = ["Board", "check_board"]
+
+
+def check_board(folder: Path) -> Any:
+    """The package that writes; ConfigError if it is missing, or ``folder`` cannot be made."""
+    try:
+        module = import_module("tensorboardX")
+    except ImportError:
+        raise ConfigError(
+            "--tensorboard needs tensorboardX: pip install 'llmattn-core[tensorboard]'"
+        ) from None
+    make_folder(folder, "--tensorboard")
+    return module
 
 
 class Board:
@@ -21,12 +35,7 @@ class Board:
     """
 
     def __init__(self, folder: Path, *, after: int = 0) -> None:
-        try:
-            module = import_module("tensorboardX")
-        except ImportError:
-            raise ConfigError(
-                "--tensorboard needs tensorboardX: pip install 'llmattn-core[tensorboard]'"
-            ) from None
+        module = check_board(folder)
         try:
             self._writer = module.SummaryWriter(
                 str(folder),

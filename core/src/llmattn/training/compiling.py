@@ -11,7 +11,7 @@ from torch import nn
 
 from llmattn.errors import ConfigError
 
-__all__ = ["compile_model"]
+__all__ = ["check_compiler", "compile_model"]
 
 _COMPILERS = ("g++", "clang++", "cl")
 
@@ -19,12 +19,17 @@ _COMPILERS = ("g++", "clang++", "cl")
 def compile_model(model: nn.Module) -> nn.Module:
     """A module of the same parameters whose passes are compiled when they are first needed.
 
-    Raises ConfigError on a machine without a C++ compiler: torch needs one even for GPUs.
+    Raises what :func:`check_compiler` raises.
     """
+    check_compiler()
+    return cast(nn.Module, torch.compile(model))
+
+
+def check_compiler() -> None:
+    """Raise ConfigError on a machine without a C++ compiler: torch needs one even for GPUs."""
     named = os.environ.get("CXX")
     if not any(shutil.which(name) for name in ([named] if named else _COMPILERS)):
         raise ConfigError(
             "--compile needs a C++ compiler, and there is none here: install g++ (Debian: apt "
             "install g++), set CXX to another one, or leave --compile out."
         )
-    return cast(nn.Module, torch.compile(model))

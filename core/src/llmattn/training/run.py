@@ -34,6 +34,7 @@ from llmattn.training.fitting import check_state
 from llmattn.training.loop import Trainer
 from llmattn.training.output import Ask, Output, check_space
 from llmattn.training.own_text import own_text
+from llmattn.training.ready import check_ready
 from llmattn.training.reopen import reopen_feeds, settings_in_context, with_users_provider
 from llmattn.training.scores import channel_names, in_order, open_feeds, reading_of
 from llmattn.training.sharding import load_whole_weights, place
@@ -138,6 +139,7 @@ def begin(
     chosen = choose_device(options.device)
 
     def prepare() -> _Material:
+        check_ready(options, chosen, config.precision)
         output = Output.of_new_run(options.out)
         return _prepare(corpus_path, config, shape, scores, options, output, chosen)
 
@@ -233,6 +235,7 @@ def resume(
         check_space(out, checkpoint.model_config, checkpoint.table)
         _check_state(out, checkpoint)
         config = _agreed(checkpoint, given or {})
+        check_ready(options, chosen, config.precision)
         path = corpus_path or own_text(out, checkpoint)
         corpus = _same_corpus(out, checkpoint, path)
         choice = scores

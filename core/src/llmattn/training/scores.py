@@ -13,12 +13,12 @@ from attrs import frozen
 
 from llmattn.cache.bulk import load_pairs
 from llmattn.cache.packed_folder import packed_folder
-from llmattn.data.corpus import Corpus, Split
+from llmattn.data.corpus import Corpus
 from llmattn.data.corpus_pairs import corpus_pairs
 from llmattn.data.feed import Feeds, NoScores, ScoreFeed, TableFeed, joined
 from llmattn.data.fill import fill_pairs
 from llmattn.data.packed_feed import PackedFeed
-from llmattn.data.packed_fill import Reading, pack_split
+from llmattn.data.packed_fill import Reading, pack_splits
 from llmattn.data.selection import select_pairs
 from llmattn.data.table import KnownPairs, ScoreTable, join_channels
 from llmattn.data.transform import choose_transform
@@ -165,10 +165,12 @@ def _table(
         report = fill_pairs(source, wanted, vocabulary)
         notify(source.summary(report))
         _check_batched(source, report)
-        query_ids, key_ids, scores = load_pairs(source.cache, source.identity, vocabulary)
-        if not len(query_ids) and len(wanted):
+        # The cache may hold more, of other texts or from a run that asked for a larger share.
+        stored = KnownPairs.of(*load_pairs(source.cache, source.identity, vocabulary))
+        known_pairs = stored.among(wanted.query_ids, wanted.key_ids, len(vocabulary))
+        if not len(known_pairs.query_ids) and len(wanted):
             raise _nothing(source, "pair")
-        parts.append(KnownPairs.of(query_ids, key_ids, scores))
+        parts.append(known_pairs)
         absent.extend([source.absent_score] * len(source.identity.channels))
     table = ScoreTable(
         join_channels(parts, len(vocabulary)),
@@ -190,24 +192,15 @@ def _packed(
 ) -> _Part:
     """The scores in context of all splits, from one source."""
     folder = packed_folder(source.cache) or _own_folder()
-    total = FillReport()
-
-    def feed(split: Split) -> PackedFeed:
-        nonlocal total
-        packed, report = pack_split(
-            source, split, block_size=block_size, reading=reading, folder=folder
-        )
-        total += report
-        _check_batched(source, total)
-        return PackedFeed(packed, names)
-
-    train = feed(corpus.train)
-    if not train.packed.coverage:
+    packed, report = pack_splits(
+        source, corpus.splits, block_size=block_size, reading=reading, folder=folder
+    )
+    _check_batched(source, report)
+    if not packed[0].coverage:
         raise _nothing(source, "window")
-    val = feed(corpus.val)
-    test = None if corpus.test is None else feed(corpus.test)
-    notify(source.summary(total))
-    return _Part(train, val, test, train.packed.coverage)
+    notify(source.summary(report))
+    train, val, *test = (PackedFeed(scores, names) for scores in packed)
+    return _Part(train, val, test[0] if test else None, packed[0].coverage)
 
 
 def _check_batched(source: ScoreSource, report: FillReport) -> None:

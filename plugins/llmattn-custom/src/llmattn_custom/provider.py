@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from llmattn_openai.compatible import ChatCompletionsProvider
 from llmattn_openai.form import EXACT, Form
@@ -33,3 +35,12 @@ class CustomProvider(ChatCompletionsProvider):
                 effort=settings.reasoning_effort or None,
             ),
         )
+        self.on_this_machine = _is_loopback(urlsplit(settings.base_url).hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a host's name or number always stands for this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,8 +23,10 @@ from llmattn.cache.exchange.portions import (
 )
 from llmattn.digests import EMPTY, fill_digest, has_digest
 from llmattn.errors import CacheError
+from llmattn.identity import Identity
 from llmattn.rows import Row, Scores
 from llmattn.untrusted import WRONG_DATA, from_json
+from llmattn.usage import Usage
 
 __all__ = ["read", "write"]
 
@@ -36,7 +39,6 @@ _VALUES = 1 << 22
 _MOST_VALUES = 1 << 27
 """Of a row group: few bytes can stand for any number of equal ones."""
 _MOST_NAMESPACES = 4096
-"""For each the file is read once."""
 _DAMAGE = (pa.ArrowException, OSError, *WRONG_DATA)
 """What a file that is not as it should be makes arrow raise, and us."""
 _FIELDS = [
@@ -105,21 +107,41 @@ def read(path: Path) -> Iterator[Portion]:
             if len(head["namespaces"]) > _MOST_NAMESPACES:
                 raise ValueError(f"it holds more than {_MOST_NAMESPACES:,} namespaces")
             described = [read_description(entry) for entry in head["namespaces"]]
-            for identity, usage in described:
-                yield Portion(identity, usage, _rows(path, file, identity.namespace))
+            yield from _portions(path, file, described)
     except _DAMAGE as error:
         raise _wrong(path, error) from None
 
 
-def _rows(path: Path, file: pq.ParquetFile, namespace: str) -> Iterator[tuple[Row, Scores]]:
+def _portions(
+    path: Path, file: pq.ParquetFile, described: Sequence[tuple[Identity, Usage]]
+) -> Iterator[Portion]:
+    """What stands in the file, in one pass: a portion for each run of rows of one namespace. What
+    a namespace has cost comes with its first one.
+    """
+    left = {identity.namespace: (identity, usage) for identity, usage in described}
+    known = {identity.namespace: identity for identity, _ in described}
+    for namespace, records in groupby(_records(path, file), itemgetter("namespace")):
+        if namespace in known:
+            _, usage = left.pop(namespace, (None, Usage()))
+            yield Portion(known[namespace], usage, _rows(path, records))
+    for identity, usage in left.values():
+        yield Portion(identity, usage, iter(()))
+
+
+def _rows(path: Path, records: Iterator[dict[str, Any]]) -> Iterator[tuple[Row, Scores]]:
+    try:
+        yield from map(_row, records)
+    except _DAMAGE as error:
+        raise _wrong(path, error) from None
+
+
+def _records(path: Path, file: pq.ParquetFile) -> Iterator[dict[str, Any]]:
     try:
         for group in range(file.num_row_groups):
             size = _batch_size(file.metadata.row_group(group))
             names = [name for name, _ in _FIELDS]
             for batch in file.iter_batches(size, row_groups=[group], columns=names):
-                for record in batch.to_pylist():
-                    if record["namespace"] == namespace:
-                        yield _row(record)
+                yield from batch.to_pylist()
     except _DAMAGE as error:
         raise _wrong(path, error) from None
 
