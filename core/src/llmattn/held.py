@@ -25,6 +25,9 @@ def hold(output: Path, name: str) -> Iterator[None]:
         yield
         return
     path = place / ".llmattn.lock" if place.is_dir() else place.with_name(f".{place.name}.lock")
+    if not path.parent.is_dir():  # the lock would make the folder
+        yield
+        return
     lock = OwnedLock(path)
 
     def refuse(owner: str) -> None:
