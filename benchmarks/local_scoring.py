@@ -19,8 +19,9 @@ import time
 from pathlib import Path
 
 from llmattn.rows import prefix_rows
+from llmattn.scoring.opening import open_source
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
-from llmattn.scoring.source import ScoreSource, open_source
+from llmattn.scoring.source import ScoreSource
 
 WINDOW = 64
 _PIECE = re.compile(r"\n|[^\S\n]*(?:\w+(?:['’]\w+)*|[^\w\s])")

@@ -23,8 +23,8 @@ from pathlib import Path
 import httpx2
 from llmattn.providers.chat import ChatProvider
 from llmattn.rows import Row
+from llmattn.scoring.opening import open_source
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
-from llmattn.scoring.source import open_source
 
 
 def rows_of(turn: int, count: int) -> list[Row]:

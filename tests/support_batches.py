@@ -10,8 +10,9 @@ from typing import Any
 from llmattn.rows import Row
 from llmattn.scoring.batch import Batches, Handed
 from llmattn.scoring.batch_files import Pending
+from llmattn.scoring.opening import open_source
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
-from llmattn.scoring.source import ScoreSource, open_source
+from llmattn.scoring.source import ScoreSource
 from llmattn.testing.server import ScoreServer
 from llmattn.usage import Usage
 from support_cli import Done, run_cli

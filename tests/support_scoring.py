@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from llmattn.rows import Row, Scores
+from llmattn.scoring.opening import open_source
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
-from llmattn.scoring.source import ScoreSource, open_source
+from llmattn.scoring.source import ScoreSource
 from llmattn.testing.api import digit
 from llmattn.testing.server import ScoreServer
 

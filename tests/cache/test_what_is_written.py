@@ -15,8 +15,8 @@ from llmattn.cache.exchange.transfer import contents
 from llmattn.cache.packed_folder import packed_of
 from llmattn.errors import CacheError
 from llmattn.rows import Row
+from llmattn.scoring.opening import open_sources
 from llmattn.scoring.options import ScoreChoice
-from llmattn.scoring.source import open_sources
 from llmattn.testing.faults import FaultPlan
 from llmattn.testing.server import ScoreServer
 from support_cache import PAIR, TEXT, lmdb_cache, many_rows, scored, verify

@@ -12,10 +12,10 @@ import pytest
 from llmattn.cli.speech import speaking
 from llmattn.notices import notify, notify_once, silence, warn
 from llmattn.rows import Row
+from llmattn.scoring.opening import open_source
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.progress import shown_by
 from llmattn.scoring.report import FillReport
-from llmattn.scoring.source import open_source
 from llmattn.secrets import Secret
 from support_cli import run_process
 

@@ -16,8 +16,8 @@ from llmattn.providers.cooccurrence import CooccurrenceProvider
 from llmattn.providers.random import RandomProvider
 from llmattn.providers.settings import CooccurrenceSettings, RandomSettings
 from llmattn.rows import Row
+from llmattn.scoring.opening import open_source
 from llmattn.scoring.options import ScoreChoice
-from llmattn.scoring.source import open_source
 from support_cli import run_cli
 from support_engine import SMALL, write_corpus
 

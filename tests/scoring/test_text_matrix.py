@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from llmattn.rows import Row
+from llmattn.scoring.opening import open_source
 from llmattn.scoring.options import ScoreChoice
-from llmattn.scoring.source import ScoreSource, open_source
+from llmattn.scoring.source import ScoreSource
 from llmattn.scoring.text_matrix import text_matrix
 
 TOKENS = ["to", "be", "or", "not", "to", "be", "\x00", "a\x00", "a"]

@@ -14,8 +14,8 @@ from llmattn.errors import ConfigError
 from llmattn.model.attention import attention_weights
 from llmattn.providers.protocol import MapProvider
 from llmattn.rows import Scope
+from llmattn.scoring.opening import open_source
 from llmattn.scoring.options import ScoreChoice
-from llmattn.scoring.source import open_source
 from llmattn.scoring.text_matrix import text_matrix
 
 __all__ = ["get_attention_matrix"]

@@ -57,8 +57,8 @@ def plan(
 
     from llmattn.data.corpus import load_corpus
     from llmattn.planning import make_plan, plot_plan
+    from llmattn.scoring.opening import check_kinds, open_sources
     from llmattn.scoring.same_server import tell_moved
-    from llmattn.scoring.source import check_kinds, open_sources
 
     loaded = load_corpus(corpus, text)
     scores = evolve(scores, scoring=evolve(scores.scoring, ask=False))

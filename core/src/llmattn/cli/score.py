@@ -72,8 +72,8 @@ def score(
     """
     from llmattn.data.corpus import load_corpus
     from llmattn.data.corpus_fill import corpus_stages, fill_corpus
+    from llmattn.scoring.opening import check_kinds, open_sources
     from llmattn.scoring.shard import Shard
-    from llmattn.scoring.source import check_kinds, open_sources
 
     if probe and batch:
         raise ConfigError("--probe asks at once; leave out --batch.")

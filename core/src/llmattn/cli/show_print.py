@@ -16,8 +16,8 @@ from llmattn.console import make_console
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.errors import CheckpointError, CorpusError
 from llmattn.notices import notify
+from llmattn.scoring.opening import open_source
 from llmattn.scoring.options import ScoreChoice
-from llmattn.scoring.source import open_source
 from llmattn.training.checkpoint import Checkpoint, load_checkpoint
 from llmattn.training.own_text import own_text
 from llmattn.view.heads import Heads, heads_of, measure, text_weights

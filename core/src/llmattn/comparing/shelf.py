@@ -15,8 +15,9 @@ from llmattn.data.corpus import Corpus
 from llmattn.data.feed import Feeds
 from llmattn.errors import ConfigError
 from llmattn.notices import silence
+from llmattn.scoring.opening import check_kinds, open_sources
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
-from llmattn.scoring.source import ScoreSource, check_kinds, open_sources
+from llmattn.scoring.source import ScoreSource
 from llmattn.training.checkpoint import Scored
 from llmattn.training.scores import channel_names, in_order, open_feeds, reading_of
 

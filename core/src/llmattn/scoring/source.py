@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-import attrs
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from llmattn.cache.memory import MemoryCache
-from llmattn.cache.open import cache_folder, open_cache
 from llmattn.cache.protocol import ScoreCache
 from llmattn.cache.read_only import is_read_only
 from llmattn.cache.settings import MemorySettings
 from llmattn.errors import BadReply, BudgetExceeded, ConfigError, LlmattnError, PluginError
 from llmattn.identity import Identity
 from llmattn.notices import notify, notify_once, warn
-from llmattn.options import options_of
-from llmattn.plugins import Plugins, load_plugins
 from llmattn.providers.prices import Price, price_of
 from llmattn.providers.protocol import (
     AttentionProvider,
@@ -30,21 +26,14 @@ from llmattn.providers.protocol import (
     Estimator,
     LocalProvider,
     NamedServer,
-    NeedsText,
     OwnServer,
 )
 from llmattn.registry import Registered
 from llmattn.rows import Row, Scores
 from llmattn.scoring.batch_files import BatchFolder
 from llmattn.scoring.budget import Budget
-from llmattn.scoring.find_provider import (
-    assign_options,
-    build_provider,
-    choose_provider,
-    settings_of,
-)
 from llmattn.scoring.limiter import AdaptiveLimiter
-from llmattn.scoring.options import ScoreChoice, ScoringOptions
+from llmattn.scoring.options import ScoringOptions
 from llmattn.scoring.permission import Permission
 from llmattn.scoring.planner import merge_rows
 from llmattn.scoring.progress import describe, following
@@ -60,18 +49,12 @@ from llmattn.scoring.work import Work, work_of
 from llmattn.settings import environment
 from llmattn.signals import leave_at_once
 
-__all__ = ["NOT_ASKED", "ScoreSource", "check_kinds", "give_back", "open_source", "open_sources"]
+__all__ = ["NOT_ASKED", "ScoreSource", "give_back"]
 
 T = TypeVar("T")
 
 NOT_ASKED = "nobody was asked; --ask (train --resume: --provider NAME) has"
 """Beginning of what is said of scores that are lacking and may not be asked for."""
-
-_PAIRS, _TEXTS = "of pairs of words", "in context"
-_KINDS = (
-    ("pair", _PAIRS, _TEXTS, " --max-requests and --max-cost limit those, too."),
-    ("prefix", _TEXTS, _PAIRS, ""),
-)
 
 
 class ScoreSource:
@@ -441,97 +424,6 @@ def give_back(provider: AttentionProvider) -> None:
         portal.call(provider.aclose)
 
 
-def open_source(
-    provider: str | None = None,
-    choice: ScoreChoice = ScoreChoice(),
-    *,
-    text: Sequence[Sequence[str]] | None = None,
-) -> ScoreSource:
-    """Open one provider with its cache: :func:`open_sources` of a ``choice`` of this one."""
-    names = () if provider is None else (provider,)
-    (source,) = open_sources(attrs.evolve(choice, providers=names), text=text)
-    return source
-
-
-def open_sources(
-    choice: ScoreChoice = ScoreChoice(), *, text: Sequence[Sequence[str]] | None = None
-) -> list[ScoreSource]:
-    """Open the providers of ``choice``, each with the cache.
-
-    Their channels stand side by side in the model. A setting without an owner is for those of
-    several that have it. ``text``: the training lines as tokens, for providers that count in
-    them. Raises ConfigError, also for a setting that none of them would read, PluginError or
-    CacheError.
-    """
-    plugins, environ = load_plugins(), environment()
-    names = choice.providers or (_named_by(environ, plugins),)
-    if len(set(names)) < len(names):
-        raise ConfigError(f"A provider is named twice: {', '.join(names)}.")
-    registered = [plugins.provider(name) for name in names]
-    settings = assign_options(choice.settings, registered, [choice.cache])
-    sources: list[ScoreSource] = []
-    with ExitStack() as if_broken:
-        for each in registered:
-            built = build_provider(
-                each,
-                options=settings_of(each.name, settings),
-                model=choice.model,
-                environ=environ,
-            )
-            unused = if_broken.enter_context(ExitStack())
-            unused.callback(give_back, built.provider)
-            if isinstance(built.provider, NeedsText):
-                if text is None:
-                    raise ConfigError(
-                        f"The provider {each.name!r} counts words in a text; give it one."
-                    )
-                built.provider.read_text(text)
-            store = open_cache(
-                choice.cache,
-                cache_dir=choice.cache_dir,
-                options=settings_of(choice.cache, settings),
-                plugins=plugins,
-                create=choice.scoring.ask,
-            )
-            unused.callback(store.close)
-            batches = cache_folder(store, cache_dir=choice.cache_dir) / "batches"
-            source = ScoreSource(
-                each.name, built.provider, store, choice.scoring, built.addresses, batches, each
-            )
-            unused.pop_all()  # from here on the source closes both
-            if_broken.callback(source.close)
-            sources.append(source)
-        _check_one_budget(sources)
-        if_broken.pop_all()
-    return sources
-
-
-def check_kinds(sources: Sequence[ScoreSource], choice: ScoreChoice) -> None:
-    """Raise ConfigError for an option of ``choice`` about a kind of scores, of pairs or in
-    context, that none of ``sources`` has.
-    """
-    scopes = {source.identity.scope.value for source in sources}
-    names = ", ".join(dict.fromkeys(source.name for source in sources))
-    for scope, kind, other, instead in _KINDS:
-        if scope not in scopes and choice.says_of(scope) and sources:
-            flags = " and ".join(said.flag for _, said in options_of(ScoreChoice, scope=scope))
-            raise ConfigError(
-                f"{flags} are for scores {kind}, and those of {names} are {other}: leave them "
-                f"out.{instead}"
-            )
-
-
-def _named_by(environ: Mapping[str, str], plugins: Plugins) -> str:
-    """The provider that the environment names; the user is told if it names none."""
-    name, fallback = choose_provider(plugins, environ)
-    if fallback:
-        warn(
-            f"No LLM provider is set up (LLM_PROVIDER, or a key): using {name!r}, "
-            "which works offline."
-        )
-    return name
-
-
 def _identity(name: str, provider: AttentionProvider) -> Identity:
     """The provider's identity; raises PluginError if it cannot tell."""
     try:
@@ -543,14 +435,3 @@ def _identity(name: str, provider: AttentionProvider) -> Identity:
             f"The provider {name!r} cannot tell its identity: {type(error).__name__}: {error}. "
             "That is a fault of its plugin; --debug shows where."
         ) from error
-
-
-def _check_one_budget(sources: Sequence[ScoreSource]) -> None:
-    """A limit is kept by each source for itself, so it can stand for one paid source only."""
-    paid = [source for source in sources if not source.local]
-    if len(paid) > 1 and any(source.options.is_limited for source in paid):
-        names = ", ".join(source.name for source in paid)
-        raise ConfigError(
-            f"--max-cost and --max-requests limit one provider; {names} are {len(paid)}. Score "
-            "with each of them first (llmattn score --provider ...), then train without a limit."
-        )

@@ -20,8 +20,9 @@ from llmattn.scoring.find_provider import (
     settings_of,
     with_model,
 )
+from llmattn.scoring.opening import open_source
 from llmattn.scoring.options import ScoreChoice
-from llmattn.scoring.source import ScoreSource, open_source
+from llmattn.scoring.source import ScoreSource
 from llmattn.settings import environment
 from llmattn.training.agreement import UserSetup
 from llmattn.training.checkpoint import Checkpoint, Scored

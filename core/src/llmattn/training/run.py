@@ -18,8 +18,8 @@ from llmattn.errors import CheckpointError, CorpusError
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
+from llmattn.scoring.opening import open_sources
 from llmattn.scoring.options import SETTINGS, ScoreChoice
-from llmattn.scoring.source import open_sources
 from llmattn.training.checkpoint import (
     Checkpoint,
     Scored,

@@ -26,9 +26,10 @@ from llmattn.errors import ConfigError, LlmattnError, PluginError, ProviderError
 from llmattn.notices import notify
 from llmattn.providers.protocol import MapProvider
 from llmattn.rows import Scope
+from llmattn.scoring.opening import check_kinds
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.report import FillReport
-from llmattn.scoring.source import NOT_ASKED, ScoreSource, check_kinds
+from llmattn.scoring.source import NOT_ASKED, ScoreSource
 from llmattn.unfinished import scratch_folder
 
 __all__ = ["channel_names", "in_order", "join_feeds", "open_feeds", "reading_of"]

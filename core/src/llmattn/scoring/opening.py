@@ -1,0 +1,134 @@
+"""Opens the sources that a choice of scores names: each provider set up, with the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+
+import attrs
+
+from llmattn.cache.open import cache_folder, open_cache
+from llmattn.errors import ConfigError
+from llmattn.notices import warn
+from llmattn.options import options_of
+from llmattn.plugins import Plugins, load_plugins
+from llmattn.providers.protocol import NeedsText
+from llmattn.scoring.find_provider import (
+    assign_options,
+    build_provider,
+    choose_provider,
+    settings_of,
+)
+from llmattn.scoring.options import ScoreChoice
+from llmattn.scoring.source import ScoreSource, give_back
+from llmattn.settings import environment
+
+__all__ = ["check_kinds", "open_source", "open_sources"]
+
+_PAIRS, _TEXTS = "of pairs of words", "in context"
+_KINDS = (
+    ("pair", _PAIRS, _TEXTS, " --max-requests and --max-cost limit those, too."),
+    ("prefix", _TEXTS, _PAIRS, ""),
+)
+
+
+def open_source(
+    provider: str | None = None,
+    choice: ScoreChoice = ScoreChoice(),
+    *,
+    text: Sequence[Sequence[str]] | None = None,
+) -> ScoreSource:
+    """Open one provider with its cache: :func:`open_sources` of a ``choice`` of this one."""
+    names = () if provider is None else (provider,)
+    (source,) = open_sources(attrs.evolve(choice, providers=names), text=text)
+    return source
+
+
+def open_sources(
+    choice: ScoreChoice = ScoreChoice(), *, text: Sequence[Sequence[str]] | None = None
+) -> list[ScoreSource]:
+    """Open the providers of ``choice``, each with the cache.
+
+    Their channels stand side by side in the model. A setting without an owner is for those of
+    several that have it. ``text``: the training lines as tokens, for providers that count in
+    them. Raises ConfigError, also for a setting that none of them would read, PluginError or
+    CacheError.
+    """
+    plugins, environ = load_plugins(), environment()
+    names = choice.providers or (_named_by(environ, plugins),)
+    if len(set(names)) < len(names):
+        raise ConfigError(f"A provider is named twice: {', '.join(names)}.")
+    registered = [plugins.provider(name) for name in names]
+    settings = assign_options(choice.settings, registered, [choice.cache])
+    sources: list[ScoreSource] = []
+    with ExitStack() as if_broken:
+        for each in registered:
+            built = build_provider(
+                each,
+                options=settings_of(each.name, settings),
+                model=choice.model,
+                environ=environ,
+            )
+            unused = if_broken.enter_context(ExitStack())
+            unused.callback(give_back, built.provider)
+            if isinstance(built.provider, NeedsText):
+                if text is None:
+                    raise ConfigError(
+                        f"The provider {each.name!r} counts words in a text; give it one."
+                    )
+                built.provider.read_text(text)
+            store = open_cache(
+                choice.cache,
+                cache_dir=choice.cache_dir,
+                options=settings_of(choice.cache, settings),
+                plugins=plugins,
+                create=choice.scoring.ask,
+            )
+            unused.callback(store.close)
+            batches = cache_folder(store, cache_dir=choice.cache_dir) / "batches"
+            source = ScoreSource(
+                each.name, built.provider, store, choice.scoring, built.addresses, batches, each
+            )
+            unused.pop_all()  # from here on the source closes both
+            if_broken.callback(source.close)
+            sources.append(source)
+        _check_one_budget(sources)
+        if_broken.pop_all()
+    return sources
+
+
+def check_kinds(sources: Sequence[ScoreSource], choice: ScoreChoice) -> None:
+    """Raise ConfigError for an option of ``choice`` about a kind of scores, of pairs or in
+    context, that none of ``sources`` has.
+    """
+    scopes = {source.identity.scope.value for source in sources}
+    names = ", ".join(dict.fromkeys(source.name for source in sources))
+    for scope, kind, other, instead in _KINDS:
+        if scope not in scopes and choice.says_of(scope) and sources:
+            flags = " and ".join(said.flag for _, said in options_of(ScoreChoice, scope=scope))
+            raise ConfigError(
+                f"{flags} are for scores {kind}, and those of {names} are {other}: leave them "
+                f"out.{instead}"
+            )
+
+
+def _named_by(environ: Mapping[str, str], plugins: Plugins) -> str:
+    """The provider that the environment names; the user is told if it names none."""
+    name, fallback = choose_provider(plugins, environ)
+    if fallback:
+        warn(
+            f"No LLM provider is set up (LLM_PROVIDER, or a key): using {name!r}, "
+            "which works offline."
+        )
+    return name
+
+
+def _check_one_budget(sources: Sequence[ScoreSource]) -> None:
+    """A limit is kept by each source for itself, so it can stand for one paid source only."""
+    paid = [source for source in sources if not source.local]
+    if len(paid) > 1 and any(source.options.is_limited for source in paid):
+        names = ", ".join(source.name for source in paid)
+        raise ConfigError(
+            f"--max-cost and --max-requests limit one provider; {names} are {len(paid)}. Score "
+            "with each of them first (llmattn score --provider ...), then train without a limit."
+        )
