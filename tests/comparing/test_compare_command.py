@@ -365,7 +365,7 @@ def test_a_comparison_is_not_made_of_a_pipe(tmp_path: Path) -> None:
         (("--arms", "external:cooccurrence", "-o", "window=1"), "names no provider"),
         (("--arms", "position", "--lr", "1e-3", "--lrs", "2e-3,4e-3"), "leave one of them out"),
         (("--arms", "random", "--cache", "memory", "--jobs", "2"), "--cache memory belongs to one"),
-        (("--arms", "random", "--out", "corpus.txt"), "is a file; name a folder"),
+        (("--arms", "random", "--out", "corpus.txt"), "cannot be made, as there is a file"),
         (("--arms", "external:nobody"), "No provider is called 'nobody'"),
     ],
 )

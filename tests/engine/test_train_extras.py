@@ -52,7 +52,7 @@ def test_curves_into_a_file_are_refused(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     done = run_cli(tmp_path, *QUICK, "--steps", "5", "--tensorboard", "corpus.txt")
     assert done.returncode == 1
-    assert "--tensorboard corpus.txt cannot be written" in done.stderr
+    assert "--tensorboard: the folder corpus.txt cannot be made" in done.stderr
 
 
 def test_without_a_compiler_compile_says_what_to_install(

@@ -241,7 +241,7 @@ def test_a_base_urls_query_goes_with_every_request_and_its_key_is_shown_nowhere(
 def test_a_base_urls_query_goes_with_batches_too() -> None:
     async def submit(provider: Any) -> None:
         try:
-            await provider.submit_batch([list(ROWS)])
+            await provider.submit_batch([list(ROWS)], "mark")
         finally:
             await provider.aclose()
 

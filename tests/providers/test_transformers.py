@@ -192,9 +192,8 @@ def test_a_piece_that_the_tokenizer_drops_still_has_its_place(llama: Path) -> No
 def test_what_was_kept_before_a_stop_is_not_asked_again(llama: Path) -> None:
     rows = [row for text in texts(6) for row in prefix_rows(text)]
     cache = MemoryCache(MemorySettings())
-    first = ScoreSource("transformers", provider_of(llama, batch_tokens=8), cache)
-    first.options = ScoringOptions(max_requests=2)
-    report = first.fill(rows)
+    limited, provider = ScoringOptions(max_requests=2), provider_of(llama, batch_tokens=8)
+    report = ScoreSource("transformers", provider, cache, limited).fill(rows)
     assert report.stopped
     assert 0 < report.scored < report.pairs
     again = ScoreSource("transformers", provider_of(llama, batch_tokens=8), cache).fill(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -129,9 +130,9 @@ def unwritable(tmp_path: Path) -> Path:
 
 
 def test_where_nothing_can_be_claimed_scoring_goes_on_and_says_so(
-    unwritable: Path, capfd: pytest.CaptureFixture[str]
+    unwritable: Path, told: Callable[[], str]
 ) -> None:
     rows = some_rows(5, 5)
     with ScoreServer() as server, custom_source(server, unwritable, QUIET) as source:
         assert source.fill(rows).scored == 25
-    assert "another process on this cache may ask for the same" in capfd.readouterr().err
+    assert "another process on this cache may ask for the same" in told()
