@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from llmattn.errors import ProviderRejected
+from llmattn.errors import ProviderRejected, TooLarge
 from llmattn.rows import Row, prefix_rows
 from llmattn.testing.providers import PIECES
 from support_environment import OUTER
@@ -93,7 +93,7 @@ def test_a_wrong_key_is_refused(url: str) -> None:
 
 def test_more_than_the_context_holds_is_refused_with_advice(url: str) -> None:
     rows = [Row(f"query{i}", tuple(f"word{j}" for j in range(30))) for i in range(60)]
-    with pytest.raises(ProviderRejected, match="pairs_per_request"):
+    with pytest.raises(TooLarge, match="pairs_per_request"):
         ask(make("custom", url, {"LLM_MODEL": MODEL}), rows)
 
 

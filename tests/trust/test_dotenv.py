@@ -82,6 +82,8 @@ def test_one_that_only_the_owners_own_group_may_write_is_read(
         os.chmod(folder, 0o755)
         path = Path(folder, ".env")
         path.write_text("LLM_MODEL=one\n")
+        path.chmod(0o600)
+        assert read_dotenv(path)  # what reading needs is loaded now: that user may not read it
         path.chmod(0o664)
         os.chown(path, user.pw_uid, grp.getgrnam(group).gr_gid)
         os.seteuid(user.pw_uid)
