@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from faults.flips import KINDS, try_flips
 
 
