@@ -13,6 +13,8 @@ export OMP_WAIT_POLICY := PASSIVE
 # What is passed to pytest; tests that are named run in one process, where they start sooner.
 ARGS ?=
 PARALLEL := $(if $(strip $(ARGS)),,--numprocesses 2 --dist loadfile)
+# The long ones share nothing, and those of one file would all wait for one process.
+LONG := $(if $(strip $(ARGS)),,--numprocesses 2 --dist worksteal)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long faults check format reference wheels clean
@@ -41,7 +43,7 @@ faults: $(VENV)/.developers ## meet every fault and print the table of docs/misb
 	PYTHONPATH=tests $(BIN)/python -m faults $(ARGS)
 
 test-long: $(VENV)/.developers ## run the tests that take more than half a minute each
-	$(BIN)/python -m pytest -m long $(PARALLEL) $(ARGS)
+	$(BIN)/python -m pytest -m long $(LONG) $(ARGS)
 
 check: $(VENV)/.developers ## lint, format, type and import checks
 	$(BIN)/ruff check .
