@@ -52,3 +52,12 @@ def told(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
         return lines
 
     return messages
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have counted, from whichever process they ran in."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, counts in report.user_properties:
+                if name == "counts":
+                    terminalreporter.write_line(str(counts).rstrip())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from fuzz.kinds import KINDS
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", [*KINDS])
 def test_altered_files_end_in_success_or_in_an_error_of_ours(
-    kind: str, capsys: pytest.CaptureFixture[str]
+    kind: str, record_property: Callable[[str, object], None]
 ) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "fuzz", kind, "--cases", "500", "--jobs", "1"],
@@ -24,7 +25,6 @@ def test_altered_files_end_in_success_or_in_an_error_of_ours(
         capture_output=True,
         text=True,
     )
-    with capsys.disabled():
-        sys.stdout.write(f"\n{done.stdout}")
+    record_property("counts", done.stdout)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert ": 500 cases: " in done.stdout
