@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -177,11 +178,13 @@ def _make_export(folder: Path) -> Path:
 
 
 def _run(*arguments: object) -> None:
+    said = io.StringIO()
     try:
-        main(list(map(str, arguments)))
+        with redirect_stdout(said), redirect_stderr(said):
+            main(list(map(str, arguments)))
     except SystemExit as left:
         if left.code:
-            raise RuntimeError(f"{arguments} has failed") from None
+            raise RuntimeError(f"{arguments} has failed: {said.getvalue()}") from None
 
 
 def _read_model(path: Path) -> int:
