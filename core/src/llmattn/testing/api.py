@@ -184,11 +184,11 @@ def http_fault(fault: str, options: ServerOptions) -> Answer | None:
     }.get(fault)
 
 
-def answer(
-    path: str, body: dict[str, Any], fault: str | None, options: ServerOptions, log: RequestLog
-) -> Answer:
-    """Answer a request for scores: ``/v1/chat/completions`` or ``/v1/responses``."""
-    number = len(log.requests) - 1
+def answer(entry: Mapping[str, Any], options: ServerOptions, log: RequestLog) -> Answer:
+    """Answer a request for scores, as :meth:`RequestLog.add` noted it: to
+    ``/v1/chat/completions`` or ``/v1/responses``.
+    """
+    number, path, body, fault = (entry[name] for name in ("number", "path", "body", "fault"))
     if options.script and (scripted := options.script(number, body)) is not None:
         return scripted
     if options.quota:
@@ -215,7 +215,7 @@ def answer(
         log.count(rows)
     usage = {"prompt": len(system + user) // 4 + 1, "completion": len(text) // 2 + 1}
     make = response if path.endswith("/responses") else chat_completion
-    headers = rate_headers(len(log.requests)) if options.rate_headers else {}
+    headers = rate_headers(number + 1) if options.rate_headers else {}
     return Answer(200, make(str(body["model"]), text, finish, usage), headers)
 
 

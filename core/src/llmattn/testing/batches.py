@@ -154,8 +154,7 @@ class BatchStore:
                 failed.append({**made, "response": None, "error": {"code": f"batch_{status}"}})
                 continue
             fault = options.faults.draw(len(log.requests))
-            log.add(request["url"], request["body"], fault)
-            got = answer(request["url"], request["body"], fault, options, log)
+            got = answer(log.add(request["url"], request["body"], fault), options, log)
             response = {"status_code": got.status, "request_id": "r", "body": got.body}
             if isinstance(got.body, bytes) or fault in ("reset", "stall"):
                 response = {"status_code": 500, "request_id": "r", "body": {}}

@@ -142,9 +142,9 @@ class ScoreServer:
             if method == "POST" and path in _SCORES and self._allowed(headers):
                 asked = json.loads(body)
                 fault = self.options.faults.draw(len(log.requests))
-                log.add(path, asked, fault)
+                entry = log.add(path, asked, fault)
                 await asyncio.sleep(self.options.latency)
-                got = answer(path, asked, fault, self.options, log)
+                got = answer(entry, self.options, log)
             else:
                 got = self._other(method, target, headers, body)
                 if method == "POST" and path == "/v1/batches":
