@@ -14,7 +14,7 @@ from llmattn.cache.open import compact_cache, locate_cache, open_cache, verify_c
 from llmattn.cli.cache_options import CacheDir, CacheName, Json, find_namespace, opened
 from llmattn.cli.output import echo, echo_json
 from llmattn.cli.user_paths import user_paths
-from llmattn.errors import CacheError
+from llmattn.errors import CacheDamaged, CacheError
 from llmattn.writing import STDOUT
 
 __all__ = ["register"]
@@ -107,7 +107,7 @@ def verify(
     cache_dir: CacheDir = None,
     as_json: Json = False,
 ) -> None:
-    """Read every record and tell which are damaged; exits with 1 if any is left."""
+    """Read every record and tell which are damaged; exits with 6 if any is left."""
     report = verify_cache(cache, cache_dir=cache_dir, drop=drop)
     if as_json:
         echo_json(attrs.asdict(report), indent=2)
@@ -123,7 +123,7 @@ def verify(
         elif report.problems:
             echo("Go on with the good records by: llmattn cache verify --drop")
     if report.problems and not report.kept_copy:
-        raise typer.Exit(1)
+        raise typer.Exit(CacheDamaged.exit_code)
 
 
 def _tell(report: TransferReport, as_json: bool) -> None:

@@ -15,7 +15,22 @@ import typer
 from typer.core import TyperGroup
 
 from llmattn import __version__, signals
-from llmattn.cli import cache, compare, evaluate, export, plan, plugins, sample, score, show, train
+from llmattn.cli import (
+    cache,
+    compare,
+    config,
+    doctor,
+    evaluate,
+    export,
+    keys,
+    plan,
+    plugins,
+    sample,
+    score,
+    show,
+    train,
+)
+from llmattn.cli.defaults import set_defaults
 from llmattn.cli.output import echo
 from llmattn.cli.speech import speaking
 from llmattn.cli.user_paths import user_paths
@@ -27,8 +42,20 @@ from llmattn.secrets import RedactingFilter
 __all__ = ["app", "main"]
 
 
+_ABOUT_SETTINGS = ("doctor", "config", "keys")
+"""Commands that go on where a file of settings is damaged, and say so."""
+
+
 class _Commands(TyperGroup):
-    """Those that a signal stops say so in one line, before typer makes of each the same code."""
+    """Those that a signal stops say so in one line, before typer makes of each the same code. What
+    files set is in their options.
+    """
+
+    def resolve_command(self, *given: Any, **more: Any) -> Any:
+        name, command, rest = super().resolve_command(*given, **more)
+        if name and command is not None and name not in _ABOUT_SETTINGS:
+            set_defaults(name, command, self.commands)
+        return name, command, rest
 
     def make_context(self, *given: Any, **more: Any) -> Any:
         with _stopping_in_one_line():
@@ -84,6 +111,9 @@ app.command("eval")(user_paths(evaluate.evaluate))
 app.command("export")(user_paths(export.export))
 app.command("plugins")(user_paths(plugins.plugins))
 app.add_typer(cache.app, name="cache")
+app.command("doctor")(user_paths(doctor.doctor))
+app.add_typer(config.app, name="config")
+app.add_typer(keys.app, name="keys")
 
 
 _NO_MEMORY = (
@@ -101,9 +131,7 @@ class _HarmlessFormatter(logging.Formatter):
 
 @speaking()
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 done, 1 failed, 2 wrongly called, 128 and the number of the
-    signal that stopped it (130: Ctrl-C).
-    """
+    """Run the command line and exit, with the code that ``llmattn.errors`` tells."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -196,4 +224,4 @@ def _fail(message: str, error: Exception, debug: bool) -> NoReturn:
         trace = "".join(traceback.format_exception(error))
         notify(trace)
     notify(message)
-    sys.exit(1)
+    sys.exit(error.exit_code if isinstance(error, LlmattnError) else LlmattnError.exit_code)

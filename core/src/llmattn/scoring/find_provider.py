@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 from attrs import frozen
 
+from llmattn.environment import is_set
 from llmattn.errors import ConfigError, MissingSetting, UnknownPlugin
 from llmattn.plugins import Plugins
 from llmattn.providers.protocol import AttentionProvider
@@ -79,7 +80,7 @@ def choose_provider(plugins: Plugins, environ: Mapping[str, str]) -> tuple[str, 
             raise UnknownPlugin(f"{origin_of(environ, 'LLM_PROVIDER')}: {error}") from None
         return named, False
     for each in plugins.providers.automatic():
-        if all(environ.get(variable) for variable in each.chosen_when):
+        if all(is_set(environ, variable) for variable in each.chosen_when):
             try:
                 resolve(each.settings, owner=each.name, options={}, environ=environ)
             except MissingSetting:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from llmattn.digests import EMPTY, fill_digest, has_digest
-from llmattn.errors import CheckpointError
+from llmattn.errors import CheckpointDamaged, CheckpointError
 from llmattn.notices import notify_once
 from llmattn.training.torch_index import NotPlain, Storage, read_index
 from llmattn.untrusted import check_plain
@@ -93,7 +93,7 @@ def read_torch_file(path: Path) -> Any:
             "name one with --checkpoint FILE."
         ) from None
     except NotPlain as error:
-        raise CheckpointError(
+        raise CheckpointDamaged(
             f"{path} holds more than tensors and plain values ({error}), so it is not loaded: with "
             "more, a file can run any program. llmattn's own checkpoints never hold more."
         ) from None
@@ -101,7 +101,7 @@ def read_torch_file(path: Path) -> Any:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from None
     except _DAMAGE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
+        raise CheckpointDamaged(
             f"{path} is truncated, damaged or no checkpoint ({reason.rstrip('.')}): take a whole "
             "copy, or train again."
         ) from None
@@ -138,7 +138,7 @@ def _check_end(file: IO[bytes]) -> None:
 
 
 def _check_kind(path: Path, start: bytes) -> None:
-    """Raise CheckpointError for a file that is no archive, and say what it is."""
+    """Raise CheckpointDamaged for a file that is no archive, and say what it is."""
     if start.startswith(b"PK\x03\x04"):
         return
     if start.startswith(b"\x80") and start[1:2] <= b"\x05":
@@ -149,7 +149,7 @@ def _check_kind(path: Path, start: bytes) -> None:
         what = "is a text, and no checkpoint"
     else:
         what = "is no checkpoint, or was truncated at its beginning"
-    raise CheckpointError(
+    raise CheckpointDamaged(
         f"{path} {what}: name a checkpoint, which `python -m llmattn.train` writes (checkpoint.pt "
         "if nothing else is said)."
     )
