@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import urlsplit
 
 from llmattn.doctor.finding import Finding
@@ -53,12 +53,16 @@ def examine_files() -> Iterator[Finding]:
             yield Finding("settings", "problem", f"{path} is not read", _sentence(doubt))
         else:
             yield Finding("settings", "ok", f"{path} is read")
-    for read in (settings_files, _dotenv, key_names):
-        try:
-            read()
-        except ConfigError as error:
-            remedy = "Mend or remove that file; llmattn config show tells what is set, and where."
-            yield Finding("settings", "problem", str(error), remedy)
+    yield from filter(None, map(_fault_of, (settings_files, _dotenv, key_names)))
+
+
+def _fault_of(read: Callable[[], object]) -> Finding | None:
+    try:
+        read()
+    except ConfigError as error:
+        remedy = "Mend or remove that file; llmattn config show tells what is set, and where."
+        return Finding("settings", "problem", str(error), remedy)
+    return None
 
 
 def examine_keys(plugins: Plugins, environ: Mapping[str, str]) -> Iterator[Finding]:
