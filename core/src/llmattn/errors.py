@@ -23,7 +23,7 @@ LlmattnError
 A message says what was wrong, where, and what to do next.
 
 What a command that raises one exits with is the ``exit_code`` of its class. With those that are no
-error of ours (docs/commands.md has the same table):
+error of ours (docs/setup.md has the same table):
 
 0      done
 1      failed in another way: a text, a disk, a checkpoint that does not fit, a fault of llmattn
