@@ -156,7 +156,9 @@ class Registry:
 
 
 class ProviderRegistry(Registry):
-    """What ``llmattn_register_providers`` receives."""
+    """The providers that plugins offer: the argument of the hook ``llmattn_register_providers``,
+    whose :meth:`add` the plugin calls.
+    """
 
     def __init__(self) -> None:
         super().__init__("provider")
@@ -199,7 +201,9 @@ class ProviderRegistry(Registry):
 
 
 class CacheRegistry(Registry):
-    """What ``llmattn_register_caches`` receives."""
+    """The caches that plugins offer: the argument of the hook ``llmattn_register_caches``, whose
+    :meth:`add` the plugin calls.
+    """
 
     def __init__(self) -> None:
         super().__init__("cache")
