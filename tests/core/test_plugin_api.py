@@ -27,9 +27,9 @@ def imported(path: Path) -> Iterator[str]:
             yield from (each.name for each in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             module = node.module
-            yield from (f"llmattn.{n.name}" for n in node.names) if module == "llmattn" else [
-                module
-            ]
+            yield from (
+                (f"llmattn.{n.name}" for n in node.names) if module == "llmattn" else [module]
+            )
 
 
 @pytest.mark.parametrize("folder", ["plugins", "examples/llmattn-plugin-spelling"])
@@ -60,10 +60,7 @@ def test_each_name_is_there_and_type_checkers_see_the_same_ones(module: object) 
     tree = ast.parse(inspect.getsource(module))  # type: ignore[arg-type]
     block = next(each for each in tree.body if isinstance(each, ast.If))
     seen = {
-        name.name
-        for each in block.body
-        if isinstance(each, ast.ImportFrom)
-        for name in each.names
+        name.name for each in block.body if isinstance(each, ast.ImportFrom) for name in each.names
     }
     assert set(names) - {"API_VERSION", "needs_api"} == seen
     for name in names:
@@ -90,7 +87,9 @@ def test_a_deprecated_name_works_and_warns_of_its_successor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(llmattn.plugin._DEPRECATED, "Limit", ("Limits", "0.3"))
-    with pytest.warns(DeprecationWarning, match=r"plugin\.Limit goes with llmattn-core 0\.3.*Limits"):
+    with pytest.warns(
+        DeprecationWarning, match=r"plugin\.Limit goes with llmattn-core 0\.3.*Limits"
+    ):
         old = llmattn.plugin.Limit  # type: ignore[attr-defined]
     assert old is llmattn.plugin.Limits
     with warnings.catch_warnings():
@@ -107,7 +106,11 @@ def test_every_deprecated_name_has_a_successor_and_is_offered_no_more() -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "advice"),
-    [((1, 99), "upgrade llmattn-core"), ((2, 0), "upgrade llmattn-core"), ((0, 1), "newer version")],
+    [
+        ((1, 99), "upgrade llmattn-core"),
+        ((2, 0), "upgrade llmattn-core"),
+        ((0, 1), "newer version"),
+    ],
 )
 def test_a_plugin_for_another_api_is_told_what_to_do(wanted: tuple[int, int], advice: str) -> None:
     with pytest.raises(PluginError, match=advice):

@@ -226,13 +226,13 @@ def needs_api(major: int, minor: int) -> None:
     Raises PluginError where this llmattn-core has another one, or an older one; ``llmattn
     plugins`` then lists the plugin as incompatible, with what to do.
     """
-    from llmattn.errors import PluginError
+    from llmattn.errors import IncompatiblePlugin
 
     ours = ".".join(map(str, API_VERSION))
     if major != API_VERSION[0] or minor > API_VERSION[1]:
         newer = (major, minor) > API_VERSION
         advice = "upgrade llmattn-core" if newer else "look for a newer version of it"
-        raise PluginError(
+        raise IncompatiblePlugin(
             f"it was made for the plugin API {major}.{minor}, and this llmattn-core has {ours}: "
             f"{advice}."
         )

@@ -25,6 +25,7 @@ __all__ = [
     "exit_code",
     "forget",
     "handled_by",
+    "is_command",
     "leave_at_once",
     "received",
     "take_over",
@@ -55,6 +56,13 @@ def received() -> bool:
 def by_key() -> bool:
     """Whether the last one was Ctrl-C, which a person at a prompt may mean for the prompt alone."""
     return _last in (None, signal.SIGINT)
+
+
+def is_command() -> bool:
+    """Whether this process, or what runs in it now, is a command: not a program that uses the
+    library.
+    """
+    return _is_command
 
 
 def forget() -> None:
