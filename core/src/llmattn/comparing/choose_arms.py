@@ -17,9 +17,9 @@ from llmattn.comparing.score_sets import ScoreSet, arm_readers, score_sets
 from llmattn.plugins import load_plugins
 from llmattn.providers.protocol import AttentionProvider
 from llmattn.rows import Scope
+from llmattn.scoring.calls import give_back
 from llmattn.scoring.find_provider import assign_options, build_provider, settings_of
 from llmattn.scoring.options import ScoreChoice
-from llmattn.scoring.source import give_back
 from llmattn.settings import environment
 
 __all__ = ["choose_arms"]
