@@ -55,8 +55,9 @@ format: $(VENV)/.developers ## format the code and mend what lint can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-reference: $(VENV)/.developers ## write docs/commands.md anew, after a change of an option
+reference: $(VENV)/.developers ## write the reference in docs/ anew, after a change of an option
 	$(BIN)/python docs/make_commands.py
+	$(BIN)/python docs/make_plugin_pages.py
 
 wheels: $(VENV)/.developers ## build the wheels of all distributions into dist/
 	rm -rf dist

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,10 +181,8 @@ def test_a_command_ends_whatever_a_plugin_holds_on_to(tmp_path: Path, mode: str,
     install(tmp_path, "endless-plugin", "endless", ENDLESS)
     (tmp_path / "c.txt").write_text("a b\n" * 20)
     command = ("score", "c.txt", "--provider", "endless", "--cache", "memory")
-    begun = time.monotonic()
     done = run(tmp_path, *command, "--option", f"mode={mode}", "--provider-timeout", "1")
     assert done.returncode == code, done.stderr
-    assert time.monotonic() - begun < 3000
     told = "Closing the provider" if mode == "close" else "--provider-timeout allows more"
     assert told in done.stderr
     assert "Traceback" not in done.stderr

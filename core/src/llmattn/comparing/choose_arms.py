@@ -90,7 +90,7 @@ def _kind_of(chosen: ScoreSet) -> _Kind:
                 model=choice.model,
                 environ=environ,
             ).provider
-            stack.callback(give_back, provider)
+            stack.callback(give_back, found.name, provider)
             built.append(provider)
         in_context = any(provider.scope is Scope.PREFIX for provider in built)
         return _Kind(

@@ -110,6 +110,9 @@ def close_provider(
             return f"failed with {one_line(error)}"
         return endless
 
+    if calls is not None and calls.overdue():  # the event loop may be what it holds on to
+        signals.leave_behind()
+        return
     stuck = calls is not None and calls.gave_up
     work = portal.start_task_soon(close)
     wrong = endless
