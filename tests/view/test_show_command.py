@@ -182,7 +182,7 @@ def test_without_the_corpus_what_was_learned_is_still_shown(folder: Path) -> Non
 
 def test_wrong_calls_are_told_what_to_do(folder: Path) -> None:
     assert "Name a checkpoint" in refusal(folder)
-    assert "one of them" in refusal(folder, "shared.pt", "-p", "random")
+    assert "give one with --text" in refusal(folder, "shared.pt", "-p", "random")
     assert "--text" in refusal(folder, "-p", "random")
     assert "no token" in refusal(folder, "shared.pt", "--text", "  ")
     assert "--text is no text in UTF-8" in refusal(folder, "-p", "random", "--text", "\udcff")
