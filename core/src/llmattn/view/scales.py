@@ -55,7 +55,7 @@ class Scale:
             return float(np.quantile(self.ordered, place)) if len(self.ordered) else 0.0
         low, high = (float(self._bent(end)) for end in (self.low, self.high))
         bent = low + place * (high - low)
-        return {"linear": bent, "sqrt": bent**2}.get(self.name) or float(np.exp(bent))
+        return float(np.exp(bent)) if self.name == "log" else bent**2 if self.name == "sqrt" else bent
 
     def _bent(self, values: NDArray[np.float64] | float) -> NDArray[np.float64]:
         if self.name == "log":

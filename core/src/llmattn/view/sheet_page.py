@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from llmattn.printable import printable
-from llmattn.view.maps import Floats, Maps, Sheet, lines_of, strongest_pairs, token_label
+from llmattn.view.maps import Floats, Maps, Sheet, lines_of, token_label
 from llmattn.view.packing import UNKNOWN, Packed, in_base64, pack
 from llmattn.view.page import asset, escaped, render_page, save_page
 from llmattn.view.scales import SCALES, Scale, fit_scale, usual_scale
@@ -50,7 +50,7 @@ def sheet_page(sheet: Sheet, scale: str | None = None) -> str:
         f"What attends to what: {names}",
         body,
         styles=["maps.css"],
-        scripts=["maps.js", "sheet.js"],
+        scripts=["maps.js", "maps_figure.js", "sheet.js"],
         data=data,
     )
 
@@ -108,6 +108,14 @@ def _short(value: float, digits: int = 3) -> float:
 
 
 def _first(matrix: Floats, labels: Sequence[str], lines: Sequence[int]) -> int:
-    """The query that is worth looking at first: that of the strongest pair."""
-    pairs = strongest_pairs(matrix, labels, 1, lines)
-    return pairs[0][0] if pairs else len(labels) - 1
+    """The query that is worth looking at first: that of the strongest pair of two words, of those
+    that have many keys to choose from and do not choose the one next to them.
+    """
+    words = np.array([any(map(str.isalnum, label)) for label in labels])
+    queries, keys = np.tril_indices(len(labels), -2)
+    fit = (queries >= len(labels) // 2) & ~np.isin(keys, list(lines))
+    fit &= words[queries] & words[keys]
+    if not fit.any():
+        return len(labels) - 1
+    values = np.nan_to_num(matrix[queries[fit], keys[fit]])
+    return int(queries[fit][np.argmax(values)])
