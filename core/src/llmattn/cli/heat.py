@@ -38,7 +38,7 @@ def print_heat(sheet: Sheet, scale: str | None = None) -> None:
 
 
 def _width(labels: list[str]) -> int:
-    return max((2 * (n + 1) + 1 + Text(label).cell_len for n, label in enumerate(labels)), default=0)
+    return max(2 * n + 3 + Text(label).cell_len for n, label in enumerate(labels))
 
 
 def _print_source(console: Console, source: Maps, labels: list[str], scale: str) -> None:

@@ -145,7 +145,9 @@ def _print_strongest(source: Maps, tokens: list[str], *, titled: bool) -> None:
     if len(source.names) <= _COLUMNS and len(tokens) <= _SHORT:
         table = Table("token", *source.names, box=box.SIMPLE_HEAD)
         for query, label in enumerate(labels):
-            cells = [_strongest_keys(matrix[query, : query + 1], labels) for matrix in source.values]
+            cells = [
+                _strongest_keys(matrix[query, : query + 1], labels) for matrix in source.values
+            ]
             table.add_row(label, *cells, end_section=True)
     else:
         table = Table("", "rests on", "strongest pairs besides", box=box.SIMPLE_HEAD)

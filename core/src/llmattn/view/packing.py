@@ -56,9 +56,7 @@ def pack(matrices: Sequence[Floats]) -> list[Packed]:
         blobs = [zlib.compress(codes.tobytes(), 6) for codes, _ in coded]
         if sum(map(len, blobs)) * 4 / 3 <= room:
             break
-    return [
-        Packed(in_base64(blob), book) for blob, (_, book) in zip(blobs, coded, strict=True)
-    ]
+    return [Packed(in_base64(blob), book) for blob, (_, book) in zip(blobs, coded, strict=True)]
 
 
 def in_base64(data: bytes) -> str:

@@ -48,7 +48,7 @@ def escaped(text: str) -> str:
 
 def asset(name: str) -> str:
     """A style or a script that comes with this package."""
-    return files("llmattn.view").joinpath("assets", name).read_text("utf-8")
+    return (files("llmattn.view") / "assets" / name).read_text("utf-8")
 
 
 def render_page(

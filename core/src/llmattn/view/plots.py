@@ -194,7 +194,12 @@ def _columns(source: Maps) -> int:
 
 
 def _draw_source(
-    source: Maps, titles: Sequence[str], panels: Any, tokens: Sequence[str], scale: str, columns: int
+    source: Maps,
+    titles: Sequence[str],
+    panels: Any,
+    tokens: Sequence[str],
+    scale: str,
+    columns: int,
 ) -> None:
     size = len(tokens)
     labels = [token_label(token) for token in tokens]

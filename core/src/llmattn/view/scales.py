@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from attrs import frozen
@@ -35,9 +36,9 @@ class Scale:
     ordered: NDArray[np.float64]
     """The values that ``rank`` counts, in order; empty for another scale."""
 
-    def places(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
+    def places(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Of ``values`` of any shape; NaN where they are."""
-        values = values.astype(np.float64)
+        values = np.asarray(values, np.float64)
         if self.name == "rank":
             below = np.searchsorted(self.ordered, values, "left")
             upto = np.searchsorted(self.ordered, values, "right")
@@ -55,9 +56,11 @@ class Scale:
             return float(np.quantile(self.ordered, place)) if len(self.ordered) else 0.0
         low, high = (float(self._bent(end)) for end in (self.low, self.high))
         bent = low + place * (high - low)
-        return float(np.exp(bent)) if self.name == "log" else bent**2 if self.name == "sqrt" else bent
+        return (
+            float(np.exp(bent)) if self.name == "log" else bent**2 if self.name == "sqrt" else bent
+        )
 
-    def _bent(self, values: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    def _bent(self, values: NDArray[np.floating[Any]] | float) -> NDArray[np.float64]:
         if self.name == "log":
             return np.log(np.maximum(values, self.low))
         return np.sqrt(np.maximum(values, 0)) if self.name == "sqrt" else np.asarray(values)

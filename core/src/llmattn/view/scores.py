@@ -70,8 +70,7 @@ def _placed(text: str, in_context: bool) -> list[list[str | None]]:
     special = set(tokenizer.special_ids)
     ids = split.ids.tolist()[:-1]
     words = [
-        None if n in special else word
-        for n, word in zip(ids, tokenizer.decode(ids), strict=True)
+        None if n in special else word for n, word in zip(ids, tokenizer.decode(ids), strict=True)
     ]
     return [[*split.written[:-1]], words, words]
 
@@ -116,9 +115,7 @@ def choose_channels(
     known = dict.fromkeys(name for each in channels for name in each)
     unknown = [name for name in wanted if name not in known]
     if unknown:
-        raise ConfigError(
-            f"There is no channel {unknown[0]!r}; choose among: {', '.join(known)}."
-        )
+        raise ConfigError(f"There is no channel {unknown[0]!r}; choose among: {', '.join(known)}.")
     return [
         [each.index(name) for name in wanted if name in each] or _spread(len(each), most)
         for each in channels

@@ -31,7 +31,7 @@ def sheet_page(sheet: Sheet, scale: str | None = None) -> str:
     """The page, which opens with ``scale``. Raises ConfigError for more than a page can hold."""
     labels = [token_label(token) for token in sheet.tokens]
     packed = iter(pack([matrix for source in sheet.sources for matrix in source.values]))
-    data = {
+    data: dict[str, Any] = {
         "tokens": _running(sheet.tokens),
         "labels": labels,
         "scale": scale or usual_scale(len(labels)),
@@ -96,8 +96,7 @@ def _map(matrix: Floats, packed: Packed, scales: dict[str, Scale]) -> dict[str, 
         for name, scale in scales.items()
     }
     legend = {
-        name: [_short(scale.value_at(place)) for place in _LEGEND]
-        for name, scale in scales.items()
+        name: [_short(scale.value_at(place)) for place in _LEGEND] for name, scale in scales.items()
     }
     book = [_short(value, 5) for value in packed.book]
     return {"data": packed.data, "book": book, "places": places, "legend": legend}
