@@ -42,7 +42,7 @@ def open_browser() -> Iterator[Any]:
 
 def serious(page: Any) -> list[str]:
     """What axe-core finds in an open page that keeps somebody out."""
-    from axe_playwright_python.sync_playwright import Axe
+    from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 
     found = Axe().run(page).response["violations"]
     return [

@@ -86,7 +86,7 @@ def test_axe_finds_nothing_serious_and_nothing_sticks_out(
     page.close()
 
 
-def test_500_tokens_with_30_channels_open_in_a_second_of_work(browser: Any, large: Path) -> None:
+def test_500_tokens_with_30_channels_open_with_little_work(browser: Any, large: Path) -> None:
     assert large.stat().st_size < 3_000_000
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(WAIT)
@@ -126,7 +126,9 @@ def test_everything_is_done_with_the_keyboard(browser: Any, short: Path) -> None
     page.locator("#way").press("Enter")
     assert page.locator("#table tbody tr").count() == 10
     page.locator("#next").press("Enter")
-    page.wait_for_function("document.querySelector('#figure-a-heading').textContent.includes('L01')")
+    page.wait_for_function(
+        "document.querySelector('#figure-a-heading').textContent.includes('L01')"
+    )
     page.close()
 
 

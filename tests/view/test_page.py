@@ -17,6 +17,7 @@ from llmattn.errors import ConfigError
 from llmattn.view.maps import Floats, Maps, Sheet
 from llmattn.view.page import escaped, render_page, save_page
 from llmattn.view.sheet_page import save_sheet, sheet_page
+from numpy.typing import NDArray
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -52,7 +53,7 @@ class Reader(html.parser.HTMLParser):
         return [(tag, tuple(attributes)) for tag, attributes in self.elements]
 
 
-def causal(values: Floats) -> Floats:
+def causal(values: NDArray[Any]) -> Floats:
     """Matrices with NaN above the diagonal."""
     found: Floats = np.where(np.tri(values.shape[-1], dtype=bool), values, np.float32(np.nan))
     return found
@@ -120,7 +121,8 @@ def test_only_our_own_scripts_may_run_and_nothing_is_fetched() -> None:
 
 
 def test_few_numbers_are_kept_exactly_and_unknown_ones_as_unknown() -> None:
-    values = causal(np.random.default_rng(1).integers(0, 10, (1, 30, 30)).astype(np.float32) / 9)
+    drawn = np.random.default_rng(1).integers(0, 10, (1, 30, 30))
+    values = causal((drawn / 9).astype(np.float32))
     values[0, 7, 3] = np.nan
     data = held(sheet_page(Sheet(["w"] * 30, [Maps("p", "score", ("c",), values)])))
     np.testing.assert_allclose(numbers(data), values[0], rtol=1e-4)

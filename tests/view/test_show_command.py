@@ -242,13 +242,13 @@ def test_a_picture_is_drawn_on_each_scale(folder: Path, scale: str) -> None:
     assert png_size(folder / "scale.png") > (300, 200)
 
 
-COLOURS = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "100"}
+COLOURS = {"NO_COLOR": "", "FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "100"}
 
 
 def test_a_short_text_is_a_heat_map_where_there_are_colours(folder: Path) -> None:
     text = ("show", "-p", "random", "--text", "the cat sees the dog")
     coloured = run_cli(folder, *text, **COLOURS).stdout
-    assert re.search(r"\x1b\[48;\S+m  \x1b\[0m sees", coloured)
+    assert re.search(r"\x1b\[48;\S+m  \x1b\[0m sees", coloured), coloured
     for environ in ({}, {**COLOURS, "NO_COLOR": "1"}):
         assert "\x1b[48" not in run_cli(folder, *text, **environ).stdout
     long = (*text[:-1], "the cat sees the dog " * 20)
