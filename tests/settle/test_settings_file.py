@@ -115,9 +115,7 @@ def test_a_default_of_a_file_is_no_word_against_a_checkpoint(folder: Path) -> No
         ("[settings.openai]\napi_key = 'sk-in-a-file'", "llmattn keys set OPENAI_API_KEY"),
     ],
 )
-def test_what_is_wrong_in_a_file_is_told_with_its_place(
-    folder: Path, text: str, told: str
-) -> None:
+def test_what_is_wrong_in_a_file_is_told_with_its_place(folder: Path, text: str, told: str) -> None:
     own = write(own_folder(folder) / "llmattn.toml", text)
     provider = "openai" if "openai" in text else "random"
     done = command(folder, "train", "--corpus", "corpus.txt", "-p", provider)

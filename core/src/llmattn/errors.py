@@ -5,6 +5,7 @@ LlmattnError
 │   ├── MissingSetting     a setting that a plugin cannot do without
 │   └── UnknownPlugin      a provider or cache name that nothing registered
 ├── PluginError            a plugin that was asked for but cannot be used
+│   └── IncompatiblePlugin  one that was made for another llmattn
 ├── CorpusError            a corpus or prompt that cannot be read or is too small
 ├── CheckpointError        a checkpoint that cannot be read, or does not fit
 │   └── CheckpointDamaged  it is not as it was written, or is no checkpoint
@@ -53,6 +54,7 @@ __all__ = [
     "CorpusError",
     "DegenerateReplies",
     "Forgotten",
+    "IncompatiblePlugin",
     "LlmattnError",
     "MissingSetting",
     "PluginError",
@@ -89,6 +91,10 @@ class PluginError(LlmattnError):
     """A plugin that was asked for failed to load, or clashes with another."""
 
     exit_code: ClassVar[int] = 3
+
+
+class IncompatiblePlugin(PluginError):
+    """A plugin was made for another llmattn; the message says how."""
 
 
 class CorpusError(LlmattnError):

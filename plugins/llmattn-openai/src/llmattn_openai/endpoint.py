@@ -12,20 +12,22 @@ from typing import Any, TypeVar
 import anyio
 import httpx2
 import openai
-from llmattn.allowance import one_more
-from llmattn.causes import Cause
-from llmattn.errors import (
+from llmattn.plugin import (
     BadReply,
     BudgetExceeded,
+    Cause,
     ConfigError,
+    Prompt,
     ProviderError,
     ProviderRejected,
     ProviderUnavailable,
+    Secret,
+    bad_reply,
+    excerpt,
+    from_json,
+    one_more,
+    redact,
 )
-from llmattn.providers.prompt import Prompt
-from llmattn.providers.reply import bad_reply, excerpt
-from llmattn.secrets import Secret, redact
-from llmattn.untrusted import from_json
 
 from llmattn_openai.address import Address
 from llmattn_openai.answers import Answered, read_answer
@@ -296,7 +298,7 @@ class Endpoint:
         return self._meaning.unknown_model(self.model, self._models)
 
     async def _listed(self) -> list[str]:
-        """The server's models. Raises ProviderError, Refused, and what JSON of another shape does."""
+        """The server's models. Raises ProviderError, Refused, or what other JSON raises."""
         listed = from_json((await self._send("GET", "/models")).body)
         return sorted(model["id"] for model in listed["data"] if isinstance(model["id"], str))
 
