@@ -91,7 +91,9 @@ def test_every_command_is_wrongly_called_with_2(folder: Path, name: str) -> None
 READERS = ("sample --prompt a --checkpoint FILE", "eval FILE corpus.txt", "show FILE")
 
 
-@pytest.mark.parametrize("words", [*READERS, "export FILE out", "train --resume --out FILE"])
+@pytest.mark.parametrize(
+    "words", [*READERS, "export FILE --safetensors out", "train --resume --out FILE"]
+)
 def test_every_command_tells_a_file_that_is_no_checkpoint_with_6(folder: Path, words: str) -> None:
     arguments = words.replace("FILE", "text.pt").split()
     done = run_cli(folder, *arguments)

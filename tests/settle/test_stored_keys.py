@@ -134,7 +134,7 @@ def test_a_file_that_others_may_write_is_not_read_and_one_they_may_read_is_told(
         assert done.returncode == 0, done.stderr
         assert f"chmod 600 {file}" in done.stderr
         file.chmod(0o666)
-        done = score(folder, server.url)
+        done = score(folder, server.url, LLMATTN_CACHE_DIR=str(folder / "empty"))
         assert done.returncode == 4
         assert f"{file} is not read" in done.stderr
 

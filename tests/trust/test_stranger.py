@@ -157,7 +157,7 @@ def test_a_checkpoint_that_names_a_users_server_gets_nothing_without_the_users_w
         assert "scope was 'prefix', is 'pair' (the default)" in refused.stderr
         assert not server.log.requests
         agreed = command(folder, *words, "--scope", "prefix", environ=own)
-        assert agreed.returncode == (1 if command_line == "resume" else 0), agreed.stderr
+        assert (agreed.returncode in FAILED) is (command_line == "resume"), agreed.stderr
         assert bool(server.log.requests) is (command_line == "eval, asking")
 
 

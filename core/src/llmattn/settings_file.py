@@ -162,7 +162,7 @@ def _text(path: Path, key: str, value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return ",".join(value)
+        value = ",".join(value)
     if not isinstance(value, (str, int, float)) or not str(value).strip():
         raise ConfigError(f"{path}: {key} is no text or number.")
     return str(value)

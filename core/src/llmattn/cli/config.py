@@ -54,10 +54,14 @@ def show(
         None, "--provider", "-p", help="Whose settings; default: those of the one that is chosen."
     ),
     option: Optional[list[str]] = typer.Option(  # noqa: UP045
-        None, "--option", "-o", metavar="NAME.KEY=VALUE", help="As other commands take it."
+        None,
+        "--option",
+        "-o",
+        metavar="NAME.KEY=VALUE",
+        help="As in other commands.",
     ),
-    model: Optional[str] = typer.Option(None, "--model", help="As other commands take it."),  # noqa: UP045
-    cache: str = typer.Option("lmdb", "--cache", help="Whose settings."),
+    model: Optional[str] = typer.Option(None, "--model", help="As in other commands, too."),  # noqa: UP045
+    cache: str = typer.Option("lmdb", "--cache", help="Whose settings, of the caches."),
     as_json: Json = False,
 ) -> None:
     """Tell each setting's value and where it comes from; keys are not shown."""
