@@ -38,6 +38,8 @@ VARIABLES = {
     "max_requests": "LLMATTN_MAX_REQUESTS",
     "cache_dir": "LLMATTN_CACHE_DIR",
     "disable_plugins": "LLMATTN_DISABLE_PLUGINS",
+    "strict_plugins": "LLMATTN_STRICT_PLUGINS",
+    "plugin_timeout": "LLMATTN_PLUGIN_TIMEOUT",
 }
 """What stands at the top of a file, and the variable of the environment that goes before it."""
 
