@@ -8,12 +8,10 @@ from typing import Annotated, Any, Optional
 
 import attrs
 import typer
-from rich.table import Table
 
 from llmattn.cli.common import Json
 from llmattn.cli.defaults import defaults_of
-from llmattn.cli.output import echo, echo_json
-from llmattn.console import make_console
+from llmattn.cli.output import echo, echo_columns, echo_json
 from llmattn.dotenv_file import find_dotenv
 from llmattn.environment import Environment, environment, origin_of
 from llmattn.errors import ConfigError
@@ -66,10 +64,14 @@ def show(
 ) -> None:
     """Tell each setting's value and where it comes from; keys are not shown."""
     environ, plugins = environment(), load_plugins()
-    names = provider or [choose_provider(plugins, environ)[0]]
+    chosen, fallback = choose_provider(plugins, environ)
+    names = provider or [chosen]
     providers = [plugins.provider(name) for name in names]
     assigned = assign_options(key_values(option or ()), providers, [cache])
     rows = list(_general(environ))
+    if not rows[0]["value"]:
+        why = "chosen for want of any other" if fallback else "chosen, since its key is set"
+        rows[0] = _row("provider", chosen, why)
     for each in (*providers, plugins.cache(cache)):
         options = settings_of(each.name, assigned)
         if each in providers:
@@ -83,12 +85,8 @@ def show(
         return
     for path, state in _files():
         echo(f"{path}: {state}")
-    table = Table("setting", "value", "from", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(row["setting"], row["value"], row["from"])
-    console = make_console()
-    console.print()
-    console.print(table)
+    echo()
+    echo_columns([("setting", "value", "from"), *(tuple(row.values()) for row in rows)])
 
 
 def _files() -> Iterator[tuple[Path, str]]:

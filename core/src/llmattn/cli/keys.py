@@ -8,11 +8,9 @@ from typing import Annotated
 
 import typer
 from attrs import frozen
-from rich.table import Table
 
 from llmattn.cli.common import Json
-from llmattn.cli.output import echo, echo_json
-from llmattn.console import make_console
+from llmattn.cli.output import echo, echo_columns, echo_json
 from llmattn.environment import environment, origin_of
 from llmattn.errors import ConfigError
 from llmattn.plugins import load_plugins
@@ -72,10 +70,7 @@ def list_(as_json: Json = False) -> None:
     if as_json:
         echo_json({"keyring": keyring_here(), "file": str(keys_file()), "keys": rows}, indent=2)
         return
-    table = Table("key", "of", "where it is", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(row["key"], row["of"], row["where"])
-    make_console().print(table)
+    echo_columns([("key", "of", "where it is"), *(tuple(row.values()) for row in rows)])
 
 
 @app.command()

@@ -26,7 +26,7 @@ def examine_machine() -> Iterator[Finding]:
 
 def _python() -> Finding:
     version = platform.python_version()
-    wanted = metadata.metadata(CORE).get("Requires-Python") or ""
+    wanted = metadata.metadata(CORE)["Requires-Python"]
     says = f"{platform.python_implementation()} {version}, {sys.executable}"
     if not SpecifierSet(wanted).contains(version, prereleases=True):
         return Finding("Python", "problem", says, f"llmattn needs Python {wanted}: install one.")
