@@ -106,7 +106,7 @@ def examine_provider(
         why = "for want of any other" if fallback else f"since {', '.join(chosen.chosen_when)}"
         why += "" if fallback else " is set"
     try:
-        settings = resolve(chosen.settings, owner=name, options={}, environ=environ)
+        settings: object = resolve(chosen.settings, owner=name, options={}, environ=environ)
         said = stated(chosen.settings, owner=name, options={}, environ=environ)
         local = chosen.local
     except LlmattnError as error:
