@@ -16,6 +16,7 @@ from llmattn.settings import addresses, origin_of, resolve, stated
 __all__ = [
     "OFFLINE",
     "Built",
+    "Chosen",
     "assign_options",
     "build_provider",
     "choose_provider",
@@ -64,12 +65,20 @@ def assign_options(
     return assigned
 
 
-def choose_provider(plugins: Plugins, environ: Mapping[str, str]) -> tuple[str, bool]:
-    """The provider's name, and whether it is the offline one for want of anything better.
+@frozen
+class Chosen:
+    """A provider that no option names. ``why``: in words; empty where LLM_PROVIDER names it."""
 
-    LLM_PROVIDER decides; else the first of those that registered for it (``chosen_when``) whose
-    variables are set and whose settings are complete; else the offline provider. Raises
-    UnknownPlugin, which tells where the name stands, if nothing installed has it.
+    name: str
+    why: str = ""
+
+
+def choose_provider(plugins: Plugins, environ: Mapping[str, str]) -> Chosen:
+    """The provider where no option names one.
+
+    LLM_PROVIDER decides; else the first of those that registered for it (``chosen_when``) that is
+    set up and whose settings are complete; else the offline provider. Raises UnknownPlugin, which
+    tells where the name stands, if nothing installed has it.
     """
     if environ.get("LLM_PROVIDER"):
         named = environ["LLM_PROVIDER"].strip().lower()
@@ -77,15 +86,15 @@ def choose_provider(plugins: Plugins, environ: Mapping[str, str]) -> tuple[str, 
             plugins.provider(named)
         except UnknownPlugin as error:
             raise UnknownPlugin(f"{origin_of(environ, 'LLM_PROVIDER')}: {error}") from None
-        return named, False
+        return Chosen(named)
     for each in plugins.providers.automatic():
-        if all(environ.get(variable) for variable in each.chosen_when):
+        if why := each.why_chosen(environ):
             try:
                 resolve(each.settings, owner=each.name, options={}, environ=environ)
             except MissingSetting:
                 continue
-            return each.name, False
-    return OFFLINE, True
+            return Chosen(each.name, why)
+    return Chosen(OFFLINE, "no other is set up by a key or a language model on this machine")
 
 
 @frozen

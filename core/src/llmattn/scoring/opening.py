@@ -9,7 +9,7 @@ import attrs
 
 from llmattn.cache.open import cache_folder, open_cache
 from llmattn.errors import ConfigError
-from llmattn.notices import warn
+from llmattn.notices import warn_once
 from llmattn.options import options_of
 from llmattn.plugins import Plugins, load_plugins
 from llmattn.providers.protocol import NeedsText
@@ -113,14 +113,16 @@ def check_kinds(sources: Sequence[ScoreSource], choice: ScoreChoice) -> None:
 
 
 def _named_by(environ: Mapping[str, str], plugins: Plugins) -> str:
-    """The provider that the environment names; the user is told if it names none."""
-    name, fallback = choose_provider(plugins, environ)
-    if fallback:
-        warn(
-            f"No LLM provider is set up (LLM_PROVIDER, or a key): using {name!r}, "
-            "which works offline."
+    """The provider that the environment names; the user is told which is taken if it names none,
+    and why.
+    """
+    chosen = choose_provider(plugins, environ)
+    if chosen.why:
+        warn_once(
+            f"No provider is named: using {chosen.name}, since {chosen.why}. --provider (or "
+            "LLM_PROVIDER) names another."
         )
-    return name
+    return chosen.name
 
 
 def _check_one_budget(sources: Sequence[ScoreSource]) -> None:
