@@ -8,24 +8,23 @@ from typing import Any, Optional
 import attrs
 import typer
 from rich.filesize import decimal
-from rich.table import Table
 
 from llmattn.cache.open import locate_cache
 from llmattn.cache.packed_folder import Packed, forget_orphans, forget_packed, packed_of
 from llmattn.cache.protocol import FileCache, NamespaceInfo, ScoreCache
 from llmattn.cli import cache_files
+from llmattn.cli.app import App
 from llmattn.cli.cache_options import CacheDir, CacheName, Json, describe, find_namespace, opened
 from llmattn.cli.output import echo, echo_json
 from llmattn.cli.packed import date, describe_packed
-from llmattn.console import make_console
+from llmattn.console import Table, make_console
 from llmattn.errors import CacheError, ConfigError
 from llmattn.printable import printable
+from llmattn.wording import counted
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="Look at the stored scores, move, check and forget them.", no_args_is_help=True
-)
+app = App(help="Look at the stored scores, move, check and forget them.", no_args_is_help=True)
 
 
 @app.command()
@@ -95,7 +94,7 @@ def stats(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json =
     console = make_console()
     packed_size = decimal(sum(found.bytes for found in packed.values()))
     beside = f", and {packed_size} packed beside it" if packed else ""
-    line = f"{totals['cache']}: {decimal(size)}, {totals['pairs']:,} pairs{beside}"
+    line = f"{totals['cache']}: {decimal(size)}, {counted(totals['pairs'], 'pair')}{beside}"
     console.print(line, soft_wrap=True)
     for info in listed:
         console.print()
@@ -171,7 +170,7 @@ def purge(
         else:
             info = find_namespace(store, namespace)
             cost = f", which cost {_cost(info)}" if info.usage.cost else ""
-            _confirm(f"Forget {info.pairs:,} scores of {describe(info)}{cost}?", yes=yes)
+            _confirm(f"Forget {counted(info.pairs, 'score')} of {describe(info)}{cost}?", yes=yes)
             packed = packed_of(store).get(info.namespace)
             store.purge(info.namespace)
             forget_packed(store, info.namespace)
@@ -186,7 +185,7 @@ def purge(
         echo_json({"purged": info.namespace, "pairs": info.pairs, "packed": files})
     else:
         beside = f", and packed ones: {describe_packed(gone)}" if gone else ""
-        echo(f"Forgot {info.pairs:,} scores of {describe(info)}{beside}.")
+        echo(f"Forgot {counted(info.pairs, 'score')} of {describe(info)}{beside}.")
         if isinstance(store, FileCache):
             echo("The file keeps its size until: llmattn cache compact")
 
@@ -248,14 +247,17 @@ def _details(info: NamespaceInfo, packed: Packed | None) -> Table:
         table.add_row(name, str(value))
     table.add_row("scope", identity.scope.value)
     table.add_row("channels", ", ".join(identity.channels))
-    table.add_row("holds", f"{info.rows:,} rows, {info.pairs:,} pairs, {decimal(info.bytes)}")
+    table.add_row(
+        "holds",
+        f"{counted(info.rows, 'row')}, {counted(info.pairs, 'pair')}, {decimal(info.bytes)}",
+    )
     if packed is not None:
         table.add_row("packed", describe_packed([packed]))
     table.add_row("created", date(info.created))
     table.add_row("updated", date(info.updated))
     if usage.requests:
         tokens = f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens"
-        table.add_row("paid", f"{usage.requests:,} requests, {tokens}, {_cost(info)}")
+        table.add_row("paid", f"{counted(usage.requests, 'request')}, {tokens}, {_cost(info)}")
     return table
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rich import box
-from rich.table import Table
 
 from llmattn.cli.output import echo
 from llmattn.comparing.bench import Bench
@@ -14,9 +13,10 @@ from llmattn.comparing.config import CompareConfig
 from llmattn.comparing.report import as_json, check_report, legend, table, write_report
 from llmattn.comparing.results import Results
 from llmattn.comparing.shelf import Scores
-from llmattn.console import make_console
+from llmattn.console import Table, make_console
 from llmattn.drawing import can_draw, check_picture
 from llmattn.notices import notify
+from llmattn.wording import counted
 from llmattn.writing import make_folder
 
 __all__ = ["run_and_show"]
@@ -60,12 +60,12 @@ def _check_files(config: CompareConfig) -> None:
 def _show_plan(config: CompareConfig) -> None:
     grid = ", ".join(f"{lr:g}" for lr in config.experiment.rates)
     counts = (
-        f"{count} {what}{'s' * (count != 1)}"
+        counted(count, what)
         for count, what in ((len(config.arms), "arm"), (config.experiment.seeds, "seed"))
     )
     notify(
-        f"{', '.join(counts)}, learning rates {grid}: {config.most_runs} runs of at most "
-        f"{config.train.steps:,} steps, {config.jobs} at a time."
+        f"{', '.join(counts)}, learning rates {grid}: {counted(config.most_runs, 'run')} of at "
+        f"most {counted(config.train.steps, 'step')}, {config.jobs} at a time."
     )
 
 
@@ -76,7 +76,7 @@ def _show_arms(config: CompareConfig, bench: Bench, scores: Mapping[str, Scores]
         if arm.name in scores:
             found = scores[arm.name]
             channels = len(found.channels)
-            line += f", {channels} channel{'s' * (channels != 1)} of scores"
+            line += f", {counted(channels, 'channel')} of scores"
             line += f" ({found.coverage:.1%} of the attention)"
         notify(line)
 
@@ -107,7 +107,7 @@ class _Shown:
 
     def kept(self) -> None:
         if self._kept:
-            notify(f"{self._kept} run{'s' * (self._kept != 1)} kept from before")
+            notify(f"{counted(self._kept, 'run')} kept from before")
         self._kept = 0
 
 

@@ -13,6 +13,7 @@ from llmattn.notices import notify
 from llmattn.options import RUN
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.config import Machine
+from llmattn.wording import counted
 
 if TYPE_CHECKING:
     from llmattn.training.measure import Measure
@@ -63,8 +64,8 @@ def evaluate(
 def _show(found: Measure) -> None:
     share = found.unknown / found.tokens
     echo(
-        f"text    {found.tokens:,} tokens for {found.size:,} bytes; {found.unknown:,} unknown "
-        f"words ({share:.1%} of the tokens)"
+        f"text    {counted(found.tokens, 'token')} for {found.size:,} bytes; "
+        f"{counted(found.unknown, 'unknown word')} ({share:.1%} of the tokens)"
     )
     if found.coverage is not None:
         echo(f"scores  {found.coverage:.1%} of the attention is scored")

@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from llmattn.cli.apart import check_apart
+from llmattn.cli.build import command
 from llmattn.cli.common import Checkpoint
 from llmattn.cli.output import echo
 
 __all__ = ["export"]
 
 
+@command()
 def export(
     checkpoint: Checkpoint,
     safetensors: Annotated[

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from llmattn import __version__, signals
 from llmattn.cli import cache, compare, evaluate, export, plan, plugins, sample, score, show, train
+from llmattn.cli.app import App
 from llmattn.cli.output import echo
 from llmattn.cli.speech import speaking
 from llmattn.cli.user_paths import user_paths
@@ -48,7 +49,7 @@ def _stopping_in_one_line() -> Iterator[None]:
         raise typer.Exit(signals.exit_code()) from None
 
 
-app = typer.Typer(
+app = App(
     name="llmattn",
     cls=_Commands,
     help="Train and sample small GPTs whose attention scores come from outside.",

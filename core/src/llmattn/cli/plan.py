@@ -84,9 +84,7 @@ def plan(
 
 
 def _show(plan: Plan) -> None:
-    from rich.table import Table
-
-    from llmattn.console import make_console
+    from llmattn.console import Table, make_console
 
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column()

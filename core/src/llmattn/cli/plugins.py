@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import typer
-from rich.table import Table
 
 from llmattn.cli.output import echo_json
-from llmattn.console import make_console
+from llmattn.console import Table, make_console
 from llmattn.plugins import LoadedPlugin, Plugins, load_plugins
 from llmattn.registry import Registry
 from llmattn.settings import settings_help

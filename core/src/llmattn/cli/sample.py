@@ -12,7 +12,7 @@ import platformdirs
 import typer
 
 from llmattn import signals
-from llmattn.cli.build import Uses, command
+from llmattn.cli.build import AlsoArgument, Uses, command
 from llmattn.cli.common import ASKING_AGAIN, Ask
 from llmattn.cli.output import echo, echo_sampled
 from llmattn.cli.utf8 import check_utf8
@@ -45,6 +45,7 @@ def sample(
     prompt: Annotated[
         str | None,
         typer.Option(help='Start of the line; "" for none. Without it, lines are asked for.'),
+        AlsoArgument("PROMPT"),
     ] = None,
     *,
     options: SampleOptions,

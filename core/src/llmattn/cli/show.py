@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from llmattn.cli.build import Uses, Written, command
+from llmattn.cli.build import AlsoOption, Uses, Written, command
 from llmattn.cli.common import ASKING_AGAIN, Ask, Json
 from llmattn.cli.utf8 import check_utf8
 from llmattn.drawing import check_picture
@@ -21,7 +21,9 @@ __all__ = ["show"]
 @command()
 def show(
     checkpoint: Annotated[
-        Path | None, typer.Argument(help="What training wrote; or leave it out, see --provider.")
+        Path | None,
+        typer.Argument(help="What training wrote; or leave it out, see --provider."),
+        AlsoOption("checkpoint"),
     ] = None,
     text: Annotated[
         str | None, typer.Option(help="Show what attends to what in this line of text.")

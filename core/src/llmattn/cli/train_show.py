@@ -14,6 +14,7 @@ from llmattn.training.interrupt import StopWish
 from llmattn.training.log import TrainingLog
 from llmattn.training.loop import Report, Trainer
 from llmattn.training.run import Run
+from llmattn.wording import counted
 
 __all__ = ["run_and_show"]
 
@@ -92,7 +93,7 @@ def _show_start(run: Run) -> None:
     if corpus.test is not None:
         unknown += f" and {corpus.test.unknown_share:.1%} of the test text"
     echo(
-        f"corpus  {len(corpus.train):,} lines to train on, {len(corpus.val):,} to validate"
+        f"corpus  {counted(len(corpus.train), 'line')} to train on, {len(corpus.val):,} to validate"
         f"{tested}; "
         f"{len(corpus.tokenizer):,} {unit} ({unknown} outside them)"
     )
@@ -148,7 +149,7 @@ def _show_end(run: Run, again: Again, outcome: str) -> None:
         echo(
             f"Test loss of these weights: {test_loss:.4f} nats a token (perplexity "
             f"{math.exp(test_loss):.1f}{_unknown(trainer.corpus.test)}), on "
-            f"{len(trainer.corpus.test):,} lines"
+            f"{counted(len(trainer.corpus.test), 'line')}"
         )
     echo(f"Now try: {again.sample(out, uses_scores=bool(run.scored))}")
 
