@@ -14,7 +14,15 @@ from llmattn.cache.packed_folder import Packed, forget_orphans, forget_packed, p
 from llmattn.cache.protocol import FileCache, NamespaceInfo, ScoreCache
 from llmattn.cli import cache_files
 from llmattn.cli.app import App
-from llmattn.cli.cache_options import CacheDir, CacheName, Json, describe, find_namespace, opened
+from llmattn.cli.cache_options import (
+    CacheDir,
+    CacheName,
+    Json,
+    describe,
+    find_namespace,
+    opened,
+    told_apart,
+)
 from llmattn.cli.output import echo, echo_json
 from llmattn.cli.packed import date, describe_packed
 from llmattn.console import Table, make_console
@@ -23,6 +31,11 @@ from llmattn.printable import printable
 from llmattn.wording import counted
 
 __all__ = ["app"]
+
+_DIGITS = 8
+"""Of a namespace's id that a line shows; they name it, as any beginning of it does."""
+_DAY = 10
+"""Letters of a date without its hour."""
 
 app = App(help="Look at the stored scores, move, check and forget them.", no_args_is_help=True)
 
@@ -45,23 +58,30 @@ def ls(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json = Fa
     if as_json:
         echo_json([_plain(info, packed) for info in listed], indent=2)
         return
-    heads = ["namespace", "scores of", "rows", "pairs", "size", "cost", "updated"]
-    any_packed = bool(packed)
-    if any_packed:  # a narrow terminal has no room for more
-        heads.insert(5, "packed")
-    table = Table(*heads, box=None)
-    for column in table.columns[2:-1]:
-        column.justify = "right"
-    for info in listed:
-        cells = [info.namespace[:12], describe(info), f"{info.rows:,}", f"{info.pairs:,}"]
-        cells += [decimal(info.bytes), _cost(info), date(info.updated)]
-        if any_packed:
-            own = packed.pop(info.namespace, None)
-            cells.insert(5, decimal(own.bytes) if own else "-")
-        table.add_row(*cells)
+    columns: dict[str, list[str]] = {
+        "namespace": [info.namespace[:_DIGITS] for info in listed],
+        "scores of": told_apart(listed),
+        "pairs": [f"{info.pairs:,}" for info in listed],
+        "size": [decimal(info.bytes) for info in listed],
+        "packed": [_packed_size(packed.pop(info.namespace, None)) for info in listed],
+        "cost": [_cost(info) for info in listed],
+        "updated": [date(info.updated)[:_DAY] for info in listed],
+    }
     for orphan in packed.values():
-        size, updated = decimal(orphan.bytes), date(orphan.updated)
-        table.add_row(orphan.namespace[:12], "(no scores)", "0", "0", "-", size, "-", updated)
+        cells = (orphan.namespace[:_DIGITS], "(no scores)", "0", "-", _packed_size(orphan), "-")
+        for column, cell in zip(
+            columns.values(), (*cells, date(orphan.updated)[:_DAY]), strict=True
+        ):
+            column.append(cell)
+    table = Table(box=None, pad_edge=False)
+    for name, column in columns.items():  # a narrow terminal has no room for what says nothing
+        if name not in ("packed", "cost") or set(column) != {"-"}:
+            style = {"no_wrap": True, "overflow": "ellipsis"} if name == "scores of" else {}
+            number = name in ("pairs", "size", "packed", "cost")
+            table.add_column(name, justify="right" if number else "left", **style)
+    shown = [columns[str(column.header)] for column in table.columns]
+    for row in zip(*shown, strict=True):
+        table.add_row(*row)
     if table.rows:
         make_console().print(table)
     else:
@@ -205,6 +225,10 @@ def _confirm(question: str, *, yes: bool) -> None:
             typer.confirm(printable(question), abort=True, err=True)
         except typer.Abort:
             raise ConfigError("Nothing was purged; --yes purges without asking.") from None
+
+
+def _packed_size(found: Packed | None) -> str:
+    return decimal(found.bytes) if found else "-"
 
 
 def _strongest(

@@ -33,15 +33,14 @@ def run_and_show(config: CompareConfig, *, command: str, json: bool) -> Results:
     arms = compare(config, bench, on_progress=shown.run)
     shown.kept()
     results = Results(arms, config.against, bench.about(command))
-    write_report(results, config.experiment.out)
     pictures = _draw(results, config)
+    write_report(results, config.experiment.out, pictures)
     if json:
         echo(as_json(results))
     else:
         _show_table(results)
-    notify(
-        f"Wrote result.json, report.md{pictures} and the single runs to {config.experiment.out}."
-    )
+    names = ", ".join(("result.json", "report.md", *pictures))
+    notify(f"Wrote {names} and the single runs to {config.experiment.out}.")
     return results
 
 
@@ -140,11 +139,11 @@ def _show_table(results: Results) -> None:
         console.print(f"Beware: {warning}")
 
 
-def _draw(results: Results, config: CompareConfig) -> str:
-    """Draw the pictures where matplotlib is installed; their names for the last line."""
+def _draw(results: Results, config: CompareConfig) -> list[str]:
+    """Draw the pictures where matplotlib is installed; their names."""
     if not can_draw():
         notify("For pictures: pip install 'llmattn-core[plot]', and run the same command again.")
-        return ""
+        return []
     from llmattn.comparing.plots import draw
 
-    return "".join(f", {path.name}" for path in draw(results, config.experiment.out))
+    return [path.name for path in draw(results, config.experiment.out)]

@@ -11,6 +11,7 @@ from llmattn.cli.apart import check_apart
 from llmattn.cli.build import command
 from llmattn.cli.common import Checkpoint
 from llmattn.cli.output import echo
+from llmattn.training.recognise import check_checkpoint
 
 __all__ = ["export"]
 
@@ -30,6 +31,8 @@ def export(
     The folder also holds the score table, if the model reads one, and stands for the
     checkpoint in `sample` and `eval`. Nothing in it is ever executed.
     """
+    check_checkpoint(checkpoint)
+
     from llmattn.training.checkpoint import export_checkpoint, load_checkpoint
 
     check_apart({"--safetensors": safetensors}, {"the checkpoint": checkpoint})

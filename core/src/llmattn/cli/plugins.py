@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import typer
+from rich.padding import Padding
 
 from llmattn.cli.output import echo_json
 from llmattn.console import Table, make_console
@@ -85,11 +86,12 @@ def _row(
 
 
 def _print_options(console: Console, found: Plugins) -> None:
+    """Each option in lines of its own, since no table has room for all of them."""
     for registry in (found.providers, found.caches):
         for entry in registry:
-            table = Table("option", "environment", "default", "what it is", box=None)
             for option, env, default, text in settings_help(entry.settings):
-                table.add_row(f"{entry.name}.{option}", env, default, text)
-            if table.row_count:
+                needed = default if default == "required" else f"default: {default or 'none'}"
+                about = ", ".join(filter(None, (env, needed)))
                 console.print()
-                console.print(table)
+                console.print(f"{entry.name}.{option}  ({about})", soft_wrap=True)
+                console.print(Padding(text, (0, 0, 0, 4)))

@@ -16,6 +16,7 @@ from llmattn.errors import ConfigError, DegenerateReplies
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
 from llmattn.options import ASKING, MODEL, TEXT
+from llmattn.reading.files import check_there
 from llmattn.scoring.options import ScoreChoice
 from llmattn.wording import counted
 
@@ -72,6 +73,9 @@ def score(
     `llmattn plan` tells beforehand what it will cost. Under torchrun each process asks for its
     own share of the rows.
     """
+    if corpus is not None:
+        check_there(corpus)
+
     from llmattn.data.corpus import load_corpus
     from llmattn.data.corpus_fill import corpus_stages, fill_corpus
     from llmattn.scoring.opening import check_kinds, open_sources

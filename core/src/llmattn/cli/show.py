@@ -13,7 +13,9 @@ from llmattn.cli.utf8 import check_utf8
 from llmattn.drawing import check_picture
 from llmattn.errors import ConfigError
 from llmattn.options import SCORES
+from llmattn.reading.files import check_there
 from llmattn.scoring.options import ScoreChoice
+from llmattn.training.recognise import check_checkpoint
 
 __all__ = ["show"]
 
@@ -68,6 +70,10 @@ def show(
         raise ConfigError("Name a checkpoint to show, or a --provider with a --text; one of them.")
     if text is not None:
         check_utf8(text, "--text")
+    if checkpoint is not None:
+        check_checkpoint(checkpoint)
+    if corpus is not None:
+        check_there(corpus)
     if out:
         check_picture(out)
 

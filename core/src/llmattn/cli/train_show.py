@@ -138,7 +138,13 @@ def _show_end(run: Run, again: Again, outcome: str) -> None:
     if outcome == "time":
         echo(f"The time is up after step {trainer.step}. Go on with: {resume}")
     if outcome == "patience":
-        echo(f"No new best in {trainer.config.patience} evaluations: stopped early.")
+        evaluations = counted(trainer.config.patience, "evaluation")
+        echo(f"No new best in {evaluations}: stopped early (--patience).")
+    if outcome == "finished" and trainer.best_step < trainer.step / 2:
+        echo(
+            f"Nothing after step {trainer.best_step:,} of {trainer.step:,} was better: fewer "
+            "--steps, or a lower --lr, would do."
+        )
     echo(
         f"Best validation loss: {trainer.best_loss:.4f} nats a token (perplexity "
         f"{math.exp(trainer.best_loss):.1f}{_unknown(trainer.corpus.val)}), at step "

@@ -113,14 +113,16 @@ def build_provider(
     options: Mapping[str, str],
     model: str | None,
     environ: Mapping[str, str],
+    sends: bool = True,
 ) -> Built:
-    """The provider with its settings; ``options`` without owners. Nothing is sent.
+    """The provider with its settings; ``options`` without owners. Nothing is sent; ``sends``:
+    whether anything will be, for which a key is needed.
 
     Raises ConfigError or PluginError.
     """
     options = with_model(registered, options, model)
     kind: type[object] = registered.settings
-    settings = resolve(kind, owner=registered.name, options=options, environ=environ)
+    settings = resolve(kind, owner=registered.name, options=options, environ=environ, sends=sends)
     said = stated(kind, owner=registered.name, options=options, environ=environ)
     return Built(registered.build(settings), tuple(addresses(settings, said)))
 

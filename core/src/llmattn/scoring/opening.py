@@ -68,13 +68,15 @@ def open_sources(
                 options=settings_of(each.name, settings),
                 model=choice.model,
                 environ=environ,
+                sends=choice.scoring.sends,
             )
             unused = if_broken.enter_context(ExitStack())
             unused.callback(give_back, built.provider)
             if isinstance(built.provider, NeedsText):
                 if text is None:
                     raise ConfigError(
-                        f"The provider {each.name!r} counts words in a text; give it one."
+                        f"The provider {each.name!r} counts words in a text: name the text, "
+                        "or another provider (--provider; `llmattn plugins` lists them)."
                     )
                 built.provider.read_text(text)
             store = open_cache(

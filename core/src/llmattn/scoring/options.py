@@ -80,6 +80,12 @@ class ScoringOptions:
     """How many share a limit that nobody has set."""
 
     @property
+    def sends(self) -> bool:
+        """Whether a request may be sent at all."""
+        free = self.price_in == self.price_out == 0
+        return self.ask and self.max_requests != 0 and (self.max_cost != 0 or free)
+
+    @property
     def is_limited(self) -> bool:
         """Whether the user has set a limit in money or requests."""
         return (self.max_cost, self.max_requests) != (None, None)

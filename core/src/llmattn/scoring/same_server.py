@@ -89,7 +89,8 @@ def tell_moved(name: str, cache: ScoreCache, identity: Identity) -> None:
     shown = address if address.isprintable() and redact(address) == address else "another address"
     notify(
         f"{name}: the cache holds {counted(found.pairs, 'score')} of the same model at {shown}, "
-        f"and none at this address. If it is the same server, say so with -o {name}.server_name={shown}"
+        f"and none at this address. If it is the same server, say so with "
+        f"-o {name}.server_name={shown}"
     )
 
 

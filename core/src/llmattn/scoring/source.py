@@ -136,8 +136,9 @@ class ScoreSource:
                 self._told.add(pending.mark)
                 notify(
                     f"{self.name}: {counted(pending.pairs, 'pair')} are with "
-                    f"{handed_over(pending)}; they are not asked, and paid, a second time. `llmattn "
-                    "score --batch` collects its answers; --ask-batched asks for them all the same."
+                    f"{handed_over(pending)}; they are not asked, and paid, a second time. "
+                    "`llmattn score --batch` collects its answers; --ask-batched asks for them "
+                    "all the same."
                 )
         return free
 
