@@ -21,8 +21,8 @@ from llmattn.cli.cache_options import (
     describe,
     find_namespace,
     opened,
-    told_apart,
 )
+from llmattn.cli.cache_table import cost, namespace_table
 from llmattn.cli.output import echo, echo_json
 from llmattn.cli.packed import date, describe_packed
 from llmattn.console import Table, make_console
@@ -31,11 +31,6 @@ from llmattn.printable import printable
 from llmattn.wording import counted
 
 __all__ = ["app"]
-
-_DIGITS = 8
-"""Of a namespace's id that a line shows; they name it, as any beginning of it does."""
-_DAY = 10
-"""Letters of a date without its hour."""
 
 app = App(help="Look at the stored scores, move, check and forget them.", no_args_is_help=True)
 
@@ -58,30 +53,7 @@ def ls(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json = Fa
     if as_json:
         echo_json([_plain(info, packed) for info in listed], indent=2)
         return
-    columns: dict[str, list[str]] = {
-        "namespace": [info.namespace[:_DIGITS] for info in listed],
-        "scores of": told_apart(listed),
-        "pairs": [f"{info.pairs:,}" for info in listed],
-        "size": [decimal(info.bytes) for info in listed],
-        "packed": [_packed_size(packed.pop(info.namespace, None)) for info in listed],
-        "cost": [_cost(info) for info in listed],
-        "updated": [date(info.updated)[:_DAY] for info in listed],
-    }
-    for orphan in packed.values():
-        cells = (orphan.namespace[:_DIGITS], "(no scores)", "0", "-", _packed_size(orphan), "-")
-        for column, cell in zip(
-            columns.values(), (*cells, date(orphan.updated)[:_DAY]), strict=True
-        ):
-            column.append(cell)
-    table = Table(box=None, pad_edge=False)
-    for name, column in columns.items():  # a narrow terminal has no room for what says nothing
-        if name not in ("packed", "cost") or set(column) != {"-"}:
-            style = {"no_wrap": True, "overflow": "ellipsis"} if name == "scores of" else {}
-            number = name in ("pairs", "size", "packed", "cost")
-            table.add_column(name, justify="right" if number else "left", **style)
-    shown = [columns[str(column.header)] for column in table.columns]
-    for row in zip(*shown, strict=True):
-        table.add_row(*row)
+    table = namespace_table(listed, packed)
     if table.rows:
         make_console().print(table)
     else:
@@ -189,8 +161,8 @@ def purge(
             gone = _purge_orphans(store, yes=yes)
         else:
             info = find_namespace(store, namespace)
-            cost = f", which cost {_cost(info)}" if info.usage.cost else ""
-            _confirm(f"Forget {counted(info.pairs, 'score')} of {describe(info)}{cost}?", yes=yes)
+            paid = f", which cost {cost(info)}" if info.usage.cost else ""
+            _confirm(f"Forget {counted(info.pairs, 'score')} of {describe(info)}{paid}?", yes=yes)
             packed = packed_of(store).get(info.namespace)
             store.purge(info.namespace)
             forget_packed(store, info.namespace)
@@ -225,10 +197,6 @@ def _confirm(question: str, *, yes: bool) -> None:
             typer.confirm(printable(question), abort=True, err=True)
         except typer.Abort:
             raise ConfigError("Nothing was purged; --yes purges without asking.") from None
-
-
-def _packed_size(found: Packed | None) -> str:
-    return decimal(found.bytes) if found else "-"
 
 
 def _strongest(
@@ -281,14 +249,8 @@ def _details(info: NamespaceInfo, packed: Packed | None) -> Table:
     table.add_row("updated", date(info.updated))
     if usage.requests:
         tokens = f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens"
-        table.add_row("paid", f"{counted(usage.requests, 'request')}, {tokens}, {_cost(info)}")
+        table.add_row("paid", f"{counted(usage.requests, 'request')}, {tokens}, {cost(info)}")
     return table
-
-
-def _cost(info: NamespaceInfo) -> str:
-    if info.usage.cost:
-        return f"${info.usage.cost:.4f}"
-    return "not known" if info.usage.prompt_tokens else "-"
 
 
 def _plain(info: NamespaceInfo, packed: Mapping[str, Packed]) -> dict[str, Any]:
