@@ -146,3 +146,13 @@ def test_report_is_a_table_of_its_own() -> None:
     (start,) = [n for n, line in enumerate(lines) if line.startswith("| arm |")]
     cells = [line.count("|") for line in lines[start : start + 4]]
     assert len(set(cells)) == 1
+
+
+def test_a_report_shows_only_the_pictures_that_were_drawn() -> None:
+    found = results({"external": 4.0, "position": 4.1})
+    assert "![" not in markdown(found)
+    assert "![curves](curves.png)" in markdown(found, ["curves.png"])
+
+
+def test_a_gain_of_nothing_has_no_sign() -> None:
+    assert Estimate(-0.0004, 0.01, 5).signed() == "0.000 ± 0.010"

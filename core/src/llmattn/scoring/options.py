@@ -132,7 +132,8 @@ class ScoreChoice:
         name="provider",
         short="-p",
         help="Who scores (see: llmattn plugins); given again, their channels stand side by side. "
-        "Default: LLM_PROVIDER, else one whose key is set, else cooccurrence, which works offline.",
+        "Default: LLM_PROVIDER, else one whose key is set, else a language model on this machine, "
+        "else cooccurrence, which needs neither.",
         panel=SCORES,
         converter=tuple,
         repeated=True,
