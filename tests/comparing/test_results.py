@@ -8,6 +8,7 @@ from typing import Any
 from llmattn.comparing.arms import parse_arms
 from llmattn.comparing.report import markdown, table
 from llmattn.comparing.results import ArmResult, Results
+from llmattn.comparing.statistics import Estimate
 from llmattn.comparing.store import FinishedRun
 
 AROUND = (-0.01, 0.0, 0.01)

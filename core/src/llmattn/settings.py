@@ -32,7 +32,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-_NO_KEY = "no key, for nothing is sent"
+_NO_KEY = "no-key-since-nothing-is-sent"
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 

@@ -6,28 +6,39 @@ import inspect
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
-__all__ = ["App"]
+__all__ = ["App", "Group"]
 
 
-class _Command(TyperCommand):
-    def __init__(self, name: str | None, **given: Any) -> None:
+class _Plain:
+    def __init__(self, name: str | None = None, **given: Any) -> None:
         text = inspect.cleandoc(given.get("help") or "")
         given["help"] = "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
-        super().__init__(name, **given)
+        super().__init__(name, **given)  # type: ignore[call-arg]
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters; what a flag takes is nothing, which typer would call <bool>."""
-        found: list[Any] = super().get_params(ctx)
+        found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for each in found:
             if getattr(each, "is_flag", False):
                 each.metavar = ""
         return found
 
 
+class _Command(_Plain, TyperCommand):
+    pass
+
+
+class Group(_Plain, TyperGroup):
+    """What holds several commands, as the command line has it."""
+
+
 class App(typer.Typer):
     """A group of commands."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**{"cls": Group, **given})
 
     def command(self, name: str | None = None, **more: Any) -> Any:
         """As typer's."""
