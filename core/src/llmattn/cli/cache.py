@@ -10,7 +10,6 @@ import typer
 from rich.filesize import decimal
 
 from llmattn.cache.open import locate_cache
-from llmattn.cache.packed_folder import Packed, forget_orphans, forget_packed, packed_of
 from llmattn.cache.protocol import FileCache, NamespaceInfo, ScoreCache
 from llmattn.cli import cache_files
 from llmattn.cli.app import App
@@ -27,6 +26,7 @@ from llmattn.cli.output import echo, echo_json
 from llmattn.cli.packed import date, describe_packed
 from llmattn.console import Table, make_console
 from llmattn.errors import CacheError, ConfigError
+from llmattn.feeds.packed_folder import Packed, forget_orphans, forget_packed, packed_of
 from llmattn.printable import printable
 from llmattn.wording import counted
 
