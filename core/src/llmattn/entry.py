@@ -12,8 +12,10 @@ def _stop(number: int, frame: object) -> None:
     os._exit(128 + number)
 
 
-if getsignal(SIGINT) is not SIG_IGN:
-    signal(SIGINT, _stop)  # until there is a better one: what follows takes its time to load
+# Until there is a better one: what follows takes its time to load. A process that another one has
+# made imports this as well, and is told otherwise when to stop.
+if "multiprocessing" not in sys.modules and getsignal(SIGINT) is not SIG_IGN:
+    signal(SIGINT, _stop)
 
 from llmattn.signals import take_over  # noqa: E402
 

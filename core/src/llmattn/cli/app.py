@@ -12,10 +12,10 @@ __all__ = ["App", "Group"]
 
 
 class _Plain:
-    def __init__(self, name: str | None = None, **given: Any) -> None:
+    def __init__(self, *name: str | None, **given: Any) -> None:
         text = inspect.cleandoc(given.get("help") or "")
         given["help"] = "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
-        super().__init__(name, **given)  # type: ignore[call-arg]
+        super().__init__(*name, **given)  # type: ignore[call-arg]
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters; what a flag takes is nothing, which typer would call <bool>."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.filesize import decimal
 
-from llmattn.cache.packed_folder import Packed
+from llmattn.feeds.packed_folder import Packed
 from llmattn.cache.protocol import NamespaceInfo
 from llmattn.cli.cache_options import told_apart
 from llmattn.cli.packed import date
