@@ -95,7 +95,7 @@ def test_controls_are_held_against_the_first_baseline_alone() -> None:
     found = results({"external": 4.7, "random": 4.9, "position": 4.9, "learned+b": 5.0})
     about = [s for s in found.sentences() if s.startswith(("random", "learned"))]
     assert about == [
-        "random: no measurable gain over position: +0.0000 ± 0.0000 nats a token.",
+        "random: no measurable gain over position: 0.0000 ± 0.0000 nats a token.",
         "learned+b is worse than position by 0.1000 ± 0.0000 nats a token.",
     ]
 
