@@ -17,9 +17,9 @@ PAGE = Path(__file__).with_name("commands.md")
 _HEAD = """# The commands
 
 Made by `make reference` out of what `llmattn COMMAND --help` shows; do not edit. Every command
-takes `--debug` (log requests, keys hidden, and show tracebacks) and `--help`. A text or a checkpoint
-may be typed with its option's name and without: `llmattn plan own.txt`, `llmattn plan --corpus
-own.txt`.
+takes `--debug` (log requests, keys hidden, and show tracebacks) and `--help`. A text or a
+checkpoint may be typed with its option's name and without: `llmattn plan own.txt`, `llmattn plan
+--corpus own.txt`.
 """
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from _signal import SIG_IGN, SIGINT, getsignal, signal  # by itself: that of typed names is slow
+
+# By itself, without the typed names that take their time.
+from _signal import SIG_IGN, SIGINT, getsignal, signal  # type: ignore[import-not-found]
 
 
 def _stop(number: int, frame: object) -> None:

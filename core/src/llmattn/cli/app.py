@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 __all__ = ["App", "Group"]
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 
 class _Plain:
     def __init__(self, *name: str | None, **given: Any) -> None:
         text = inspect.cleandoc(given.get("help") or "")
         given["help"] = "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
-        super().__init__(*name, **given)  # type: ignore[call-arg]
+        super().__init__(*name, **given)
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters; what a flag takes is nothing, which typer would call <bool>."""
@@ -40,6 +43,6 @@ class App(typer.Typer):
     def __init__(self, **given: Any) -> None:
         super().__init__(**{"cls": Group, **given})
 
-    def command(self, name: str | None = None, **more: Any) -> Any:
+    def command(self, name: str | None = None, **more: Any) -> Callable[[F], F]:
         """As typer's."""
         return super().command(name, **{"cls": _Command, **more})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
+from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -175,7 +176,8 @@ class _Command:
                         found.append((None, _hidden_option(name, also)))
                         if default is inspect.Parameter.empty:
                             self._needed.append(name)
-                            default, hint = None, Annotated[(base | None, *extras)]
+                            default = None
+                            hint = getitem(Annotated, (base | None, *extras))
                 found.append((panel, _parameter(name, hint, default)))
         if config:
             first = next(n for n, (panel, _) in enumerate(found) if panel == RUN)

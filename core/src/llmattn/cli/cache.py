@@ -67,10 +67,11 @@ def stats(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json =
         listed, packed = store.namespaces(), packed_of(store)
         file = store.path if isinstance(store, FileCache) else None
     size = file.stat().st_size if file else sum(info.bytes for info in listed)
+    pairs = sum(info.pairs for info in listed)
     totals = {
         "cache": str(file or cache),
         "bytes": size,
-        "pairs": sum(info.pairs for info in listed),
+        "pairs": pairs,
         "cost": sum(info.usage.cost for info in listed),
         "packed_bytes": sum(found.bytes for found in packed.values()),
     }
@@ -86,7 +87,7 @@ def stats(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json =
     console = make_console()
     packed_size = decimal(sum(found.bytes for found in packed.values()))
     beside = f", and {packed_size} packed beside it" if packed else ""
-    line = f"{totals['cache']}: {decimal(size)}, {counted(totals['pairs'], 'pair')}{beside}"
+    line = f"{totals['cache']}: {decimal(size)}, {counted(pairs, 'pair')}{beside}"
     console.print(line, soft_wrap=True)
     for info in listed:
         console.print()

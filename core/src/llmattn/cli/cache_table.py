@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.filesize import decimal
 
-from llmattn.feeds.packed_folder import Packed
 from llmattn.cache.protocol import NamespaceInfo
 from llmattn.cli.cache_options import told_apart
 from llmattn.cli.packed import date
 from llmattn.console import Table
+from llmattn.feeds.packed_folder import Packed
 
 __all__ = ["cost", "namespace_table"]
 
