@@ -21,8 +21,8 @@ run llmattn sample "The cooper" --checkpoint .demo/checkpoint.pt --model smollm2
     --max-new 30 --seed 1
 run llmattn compare $text --config examples/demo.toml --out .demo/comparison \
     --arms layers,layers-shuffled,position/per-layer
-run llmattn show --provider transformers --model smollm2 --out .demo/attention.png \
+run llmattn show --provider transformers --model smollm2 --out .demo/attention.html \
     --text "The cooper mended the barrel, and then he rolled it to the harbour."
 
-printf '\nLook at .demo/attention.png (where the language model looks), and in .demo/comparison at\n'
+printf '\nLook at .demo/attention.html (where the language model looks), and in .demo/comparison at\n'
 printf 'intervals.png (what was gained), curves.png and report.md.\n'
