@@ -9,6 +9,7 @@ from typing import Annotated, Any, Optional
 import attrs
 import typer
 
+from llmattn.cli.app import App
 from llmattn.cli.common import Json
 from llmattn.cli.defaults import defaults_of
 from llmattn.cli.output import echo, echo_columns, echo_json
@@ -31,7 +32,7 @@ from llmattn.settings_file import VARIABLES, project_file, settings_files, user_
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Tell what is set, and where.", no_args_is_help=True)
+app = App(help="Tell what is set, and where.", no_args_is_help=True)
 
 _DEFAULT = "the default"
 
@@ -64,14 +65,13 @@ def show(
 ) -> None:
     """Tell each setting's value and where it comes from; keys are not shown."""
     environ, plugins = environment(), load_plugins()
-    chosen, fallback = choose_provider(plugins, environ)
-    names = provider or [chosen]
+    chosen = choose_provider(plugins, environ)
+    names = provider or [chosen.name]
     providers = [plugins.provider(name) for name in names]
     assigned = assign_options(key_values(option or ()), providers, [cache])
     rows = list(_general(environ))
     if not rows[0]["value"]:
-        why = "chosen for want of any other" if fallback else "chosen, since its key is set"
-        rows[0] = _row("provider", chosen, why)
+        rows[0] = _row("provider", chosen.name, f"chosen: {chosen.why}")
     for each in (*providers, plugins.cache(cache)):
         options = settings_of(each.name, assigned)
         if each in providers:

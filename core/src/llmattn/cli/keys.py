@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from attrs import frozen
 
+from llmattn.cli.app import App
 from llmattn.cli.common import Json
 from llmattn.cli.output import echo, echo_columns, echo_json
 from llmattn.environment import environment, origin_of
@@ -20,7 +21,7 @@ from llmattn.stored_keys import FILE, forget_key, keep_key, key_names, keyring_h
 
 __all__ = ["app"]
 
-app = typer.Typer(
+app = App(
     help="Store keys of providers, tell which there are, and forget them. No command shows one.",
     no_args_is_help=True,
 )

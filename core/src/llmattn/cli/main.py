@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from llmattn import __version__, signals
 from llmattn.cli import (
@@ -30,6 +29,7 @@ from llmattn.cli import (
     show,
     train,
 )
+from llmattn.cli.app import App, Group
 from llmattn.cli.defaults import set_defaults
 from llmattn.cli.output import echo
 from llmattn.cli.speech import speaking
@@ -46,7 +46,7 @@ _ABOUT_SETTINGS = ("doctor", "config", "keys")
 """Commands that go on where a file of settings is damaged, and say so."""
 
 
-class _Commands(TyperGroup):
+class _Commands(Group):
     """Those that a signal stops say so in one line, before typer makes of each the same code. What
     files set is in their options.
     """
@@ -75,7 +75,7 @@ def _stopping_in_one_line() -> Iterator[None]:
         raise typer.Exit(signals.exit_code()) from None
 
 
-app = typer.Typer(
+app = App(
     name="llmattn",
     cls=_Commands,
     help="Train and sample small GPTs whose attention scores come from outside.",

@@ -86,7 +86,7 @@ def examine_keys(plugins: Plugins, environ: Mapping[str, str]) -> Iterator[Findi
 def choose(plugins: Plugins, environ: Environment, named: str | None) -> Registered | Finding:
     """The provider that commands would ask, or why there is none."""
     try:
-        return plugins.provider(named or choose_provider(plugins, environ)[0])
+        return plugins.provider(named or choose_provider(plugins, environ).name)
     except LlmattnError as error:
         remedy = "Name one that `llmattn plugins` lists, or install the plugin that has it."
         return Finding("provider", "problem", str(error), remedy)
@@ -102,9 +102,7 @@ def examine_provider(
     elif environ.get("LLM_PROVIDER"):
         why = f"from {origin_of(environ, 'LLM_PROVIDER')}"
     else:
-        fallback = choose_provider(plugins, environ)[1]
-        why = "for want of any other" if fallback else f"since {', '.join(chosen.chosen_when)}"
-        why += "" if fallback else " is set"
+        why = choose_provider(plugins, environ).why
     try:
         settings: object = resolve(chosen.settings, owner=name, options={}, environ=environ)
         said = stated(chosen.settings, owner=name, options={}, environ=environ)
