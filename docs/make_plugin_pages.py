@@ -51,7 +51,9 @@ def settings_page() -> str:
 def _settings_of(kind: str, entry: Registered) -> Iterator[str]:
     yield f"## The {kind} {entry.name}\n"
     yield f"From {entry.distribution}: {entry.help}.\n"
-    if entry.chosen_when:
+    if callable(entry.chosen_when):
+        yield "Taken by itself where nobody names a provider and it finds what it needs.\n"
+    elif entry.chosen_when:
         variables = " and ".join(f"`{each}`" for each in entry.chosen_when)
         yield f"Taken by itself where nobody names a provider and {variables} is set.\n"
     fields = attrs.fields_dict(entry.settings)
