@@ -67,7 +67,7 @@ def damaged_cache(folder: Path) -> Done:
         (2, lambda folder: run_cli(folder, "no-such-command")),
         (3, lambda folder: run_cli(folder, "plan", "corpus.txt", "-p", "nobody")),
         (3, lambda folder: run_cli(folder, "train", "--corpus", "corpus.txt", "--steps", "-1")),
-        (3, lambda folder: run_cli(folder, "plan", "corpus.txt", "-p", "openai")),
+        (3, lambda folder: run_cli(folder, "score", "corpus.txt", "-p", "openai")),
         (4, refused),
         (4, lambda folder: custom(folder, "http://127.0.0.1:9/v1", "--max-wait", "0")),
         (5, over_budget),
@@ -112,10 +112,9 @@ def test_every_command_tells_an_unknown_provider_with_3(folder: Path, words: str
 
 def test_one_that_a_signal_stops_has_128_and_its_number(folder: Path) -> None:
     program = (
-        "import signal, sys; import llmattn.cli.main as m; "
-        "m.plan.plan = None; import llmattn.plugins as p; "
-        "import llmattn.cli.plugins as c; "
-        "c.load_plugins = lambda: signal.raise_signal(signal.SIGTERM); m.main(['plugins'])"
+        "import signal; from llmattn.cli import main; "
+        "main.set_defaults = lambda *_: signal.raise_signal(signal.SIGTERM); "
+        "main.main(['plugins'])"
     )
     done = run_process(folder, program=("-c", program))
     assert done.returncode == 128 + 15, done.stderr
