@@ -46,7 +46,6 @@ CHECKS: tuple[Callable[[CacheSubject], None], ...] = (
     check_namespaces_apart,
     check_purging,
     check_reading_all,
-    check_large_puts,
     check_refusals,
     check_interrupted_put,
     check_closing,
@@ -54,10 +53,11 @@ CHECKS: tuple[Callable[[CacheSubject], None], ...] = (
     check_other_thread,
     check_threads,
     check_second_instance,
-    check_another_process,
-    check_partial_puts,
     check_folder,
     check_broken_store,
+    check_large_puts,
+    check_another_process,
+    check_partial_puts,
     check_random_calls,
 )
 """What is looked at, in this order: fixed cases, the same each time, then random calls."""

@@ -6,6 +6,7 @@ import asyncio
 import re
 import threading
 import time
+import traceback
 from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -93,6 +94,16 @@ def results(
         except CheckFailed as error:
             yield Result(name, "failed", f"{name}: {error}")
             return
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            yield Result(
+                name,
+                "failed",
+                f"{name}: {(check.run.__doc__ or '').strip()} While this was looked at, "
+                f"{type(error).__name__} was raised: {shown(str(error), 200)} ({where.filename}, line "
+                f"{where.lineno}). Expected: a plugin that raises nothing here ({PAGE}).",
+            )
+            return
         else:
             yield Result(name, "passed")
 
@@ -108,12 +119,19 @@ class Steps:
     async def take(self, doing: str, awaitable: Coroutine[Any, Any, T]) -> T:
         """The result; CheckFailed if it waits for longer than it may."""
         self.doing, self.begun = doing, time.monotonic()
-        task = asyncio.ensure_future(awaitable)
+        task = asyncio.ensure_future(self._guarded(awaitable))
         await asyncio.wait({task}, timeout=self.seconds)
         if not task.done():
             task.cancel()
             self.give_up()
         return task.result()
+
+    async def _guarded(self, awaitable: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await awaitable
+        except (SystemExit, KeyboardInterrupt) as error:  # would end the event loop
+            came = f"{type(error).__name__} was raised"
+            fail(self.doing, came, "a result, or a ProviderError", "what-a-reply-must-be")
 
     @property
     def left(self) -> float:
