@@ -63,7 +63,7 @@ class Memory(MemoryCache):
 @planted("a row is replaced, not merged", in_memory)
 class Replaces(Memory):
     def given(self, identity: Identity, rows: Any, scores: Any) -> tuple[Any, Any]:
-        space = self._spaces.get(identity.namespace)
+        space: Any = self._spaces.get(identity.namespace)
         for row in rows if space and identity.scope.value != "prefix" else ():
             space.pairs.pop(row.query, None)
         return rows, scores
@@ -72,7 +72,7 @@ class Replaces(Memory):
 @planted("a text is replaced, not merged", in_memory)
 class ReplacesTexts(Memory):
     def given(self, identity: Identity, rows: Any, scores: Any) -> tuple[Any, Any]:
-        space = self._spaces.get(identity.namespace)
+        space: Any = self._spaces.get(identity.namespace)
         for row in rows if space else ():
             space.texts.pop((*row.context, row.query), None)
         return rows, scores
@@ -100,7 +100,7 @@ class SecondLost(Memory):
 @planted("a NaN erases a known score", in_memory)
 class NaNErases(Memory):
     def given(self, identity: Identity, rows: Any, scores: Any) -> tuple[Any, Any]:
-        space = self._spaces.get(identity.namespace)
+        space: Any = self._spaces.get(identity.namespace)
         for row, values in zip(rows if space else (), scores, strict=False):
             for i in np.flatnonzero(np.isnan(values[0])):
                 space.pairs.get(row.query, {}).pop(row.keys[i], None)
@@ -279,7 +279,7 @@ for _name, _fold in {
     "leading zeros": lambda word: word.lstrip("0") if word.isascii() else word,
 }.items():
     planted(f"words that differ in {_name} are one", in_memory)(
-        type("Folds", (Folded,), {"word": staticmethod(_fold)})
+        type("Folds", (Folded,), {"word": lambda self, word, fold=_fold: fold(word)})
     )
 
 
@@ -456,7 +456,7 @@ class NoLock(Memory):
         return rows, [s if k.shape != s.shape else np.where(np.isnan(s), k, s) for k, s in pairs]
 
     def put(self, identity: Identity, rows: Any, scores: Any, usage: Usage = Usage()) -> None:
-        space = self._spaces.get(identity.namespace)
+        space: Any = self._spaces.get(identity.namespace)
         before = space.info.usage if space else Usage()
         super().put(identity, rows, scores)
         if usage != Usage() or space:

@@ -128,7 +128,7 @@ class SharedMemo(Set):
 
     def row(self, row: Row, rows: Any, number: int) -> Any:
         known = self.memo.setdefault(row.query, {})
-        for i, key in enumerate(row.keys):
+        for key in row.keys:
             if key not in known:
                 known[key] = self.values(Row(row.query, (key,)), self.settings.salt)
         return np.hstack([known[key] for key in row.keys])

@@ -95,13 +95,14 @@ def results(
             yield Result(name, "failed", f"{name}: {error}")
             return
         except Exception as error:
-            where = traceback.extract_tb(error.__traceback__)[-1]
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            about = " ".join((check.run.__doc__ or "").split())
+            raised = f"{type(error).__name__} was raised: {shown(str(error), 200)}"
             yield Result(
                 name,
                 "failed",
-                f"{name}: {(check.run.__doc__ or '').strip()} While this was looked at, "
-                f"{type(error).__name__} was raised: {shown(str(error), 200)} ({where.filename}, line "
-                f"{where.lineno}). Expected: a plugin that raises nothing here ({PAGE}).",
+                f"{name}: {about} While this was looked at, {raised} ({place.filename}, line "
+                f"{place.lineno}). Expected: a plugin that raises nothing here ({PAGE}).",
             )
             return
         else:

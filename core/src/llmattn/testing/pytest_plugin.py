@@ -32,7 +32,7 @@ def llmattn_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path
         each.metadata.get("env")
         for registry in (found.providers, found.caches)
         for entry in registry
-        for each in attrs.fields(entry.settings)  # type: ignore[arg-type]
+        for each in attrs.fields(entry.settings)
     }
     for name in list(os.environ):
         if name in read or name.startswith(("LLM_", "LLMATTN_")) or name.lower().endswith("_proxy"):

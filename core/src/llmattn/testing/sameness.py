@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from llmattn.data.texts import window_rows
@@ -35,7 +37,7 @@ __all__ = [
 
 def check_replies(subject: Subject) -> None:
     """Each row alone, a text from its beginning: what comes is what everything else is held
-    against. Scores are known, and not all the same array.
+    against. Scores are known.
     """
     unknown = np.zeros(len(subject.make().channels))
     total = 0
@@ -45,7 +47,7 @@ def check_replies(subject: Subject) -> None:
         provider = subject.new()
         answers = subject.ask(requests, provider=provider)
         subject.learn(requests, answers)
-        for (scores,) in answers:
+        for scores in itertools.chain.from_iterable(answers):
             unknown += np.isnan(scores).sum(axis=1)
             total += scores.shape[1]
     for name, share in zip(subject.make().channels, unknown / total, strict=True):
