@@ -58,7 +58,7 @@ def _check_scores(provider: AttentionProvider, done: str, row: Row, scores: Any)
         fail(
             done,
             f"the score of {shown(row.keys[key], 30)} (key {key}) for {shown(row.query, 30)} is "
-            f"{scores[channel, key]} in channel {channels[channel]!r}",
+            f"{scores[channel, key]}, outside [0, 1], in channel {channels[channel]!r}",
             "a score in [0, 1], or NaN where nothing is known",
             _WHERE,
         )
