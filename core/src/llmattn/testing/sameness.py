@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from llmattn.data.texts import window_rows
+from llmattn.feeds.windows import window_rows
 from llmattn.providers.protocol import Limits
 from llmattn.rows import Row, Scope, prefix_rows
 from llmattn.scoring.planner import merge_rows
