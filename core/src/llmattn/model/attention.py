@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 _BLOCKS = 4
-_LEAST_ROWS = 128  # smaller products are slow
+_LEAST_ROWS = 64  # smaller products are slow
 
 _PORTION = {"cpu": 1 << 20}
 """Scores and logits worked on at once, by kind of device: 4 MB of float32 on a CPU."""
@@ -56,15 +56,15 @@ def attention_logits(tau: Tensor | None, by_distance: Tensor, scores: Tensor | N
     """
     if tau is None or scores is None:
         return by_distance[None]
-    return mix_channels(tau, scores) + by_distance
+    return mix_channels(tau, scores).add_(by_distance)
 
 
 def distance_logits(bias: Tensor, rows: int, length: int) -> Tensor:
     """``b[h, i - j]`` for j <= i, else -inf: the last ``rows`` of ``length`` rows,
-    ``(H, rows, length)``. ``bias``: ``(H, length)`` or more.
+    ``(..., H, rows, length)``. ``bias``: ``(..., H, length)`` or more.
     """
-    band = F.pad(bias[:, :length].flip(1), (0, rows - 1), value=float("-inf"))
-    return band.unfold(1, length, 1).flip(1)
+    band = F.pad(bias[..., :length].flip(-1), (0, rows - 1), value=float("-inf"))
+    return band.unfold(-1, length, 1).flip(-2).contiguous()
 
 
 def mix_channels(tau: Tensor, scores: Tensor) -> Tensor:
@@ -145,7 +145,7 @@ class _LayerWeights(torch.autograd.Function):
                     each = _as_numbers(scores[texts], tau).transpose(1, 2)
                     tau_grad += torch.bmm(logits.flatten(3).flatten(1, 2), each).sum(0)
                 if ctx.needs_input_grad[1]:
-                    bias_grad += logits.sum(0)
+                    bias_grad += logits.sum(0) if len(logits) > 1 else logits[0]
         return tau_grad.view_as(tau) * _unit(scores), bias_grad, None, None
 
 
@@ -248,12 +248,16 @@ class LLMAttention(nn.Module):
     ) -> Sequence[Tensor]:
         """The weights of rows, of each layer that has its own."""
         dtype = _product_type(like)
-        layers = range(self.config.n_layer if self.config.per_layer else 1)
+        own = self.config.per_layer
         if scores is None or not self.config.uses_scores or torch.compiler.is_compiling():
+            layers = range(self.config.n_layer if own else 1)
             return [self.weights(scores, rows, length, like, layer).to(dtype) for layer in layers]
-        parts = [self._learned(rows, length, like, layer) for layer in layers]
-        tau, by_distance = (torch.stack(part) for part in zip(*parts, strict=True))
-        return _LayerWeights.apply(tau, by_distance, scores, dtype)
+        tau, bias = self.tau, self._bias(like, length)
+        by_distance = distance_logits(bias, rows, length)
+        if not own:
+            tau, by_distance = tau[None], by_distance[None]
+        found: tuple[Tensor, ...] = _LayerWeights.apply(tau, by_distance, scores, dtype)  # type: ignore[no-untyped-call]
+        return found
 
     def weights(
         self, scores: Tensor | None, rows: int, length: int, like: Tensor, layer: int = 0
@@ -270,14 +274,17 @@ class LLMAttention(nn.Module):
     def _learned(
         self, rows: int, length: int, like: Tensor, layer: int
     ) -> tuple[Tensor | None, Tensor]:
-        """A layer's tau, if it has one, and the logits by distance, if need be of zeros."""
+        """A layer's tau, if it has one, and its logits by distance."""
         own = layer if self.config.per_layer else slice(None)
         tau = self.tau[own] if self.config.uses_scores else None
+        return tau, distance_logits(self._bias(like, length)[own], rows, length)
+
+    def _bias(self, like: Tensor, length: int) -> Tensor:
+        """The distance bias, with ``per_layer`` of all layers; zeros if it has none."""
         if self.config.uses_distance:
-            bias = self.distance_bias[own]
-        else:
-            bias = like.new_zeros(1 if tau is None else len(tau), length)
-        return tau, distance_logits(bias, rows, length)
+            return self.distance_bias
+        shape = self.tau.shape[:-1] if self.config.uses_scores else (1,)
+        return like.new_zeros(*shape, length)
 
 
 def _row_blocks(before: int, length: int) -> Iterator[tuple[int, int]]:
