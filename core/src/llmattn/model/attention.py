@@ -24,6 +24,7 @@ __all__ = [
     "distance_logits",
     "mix_channels",
     "mix_values",
+    "row_blocks",
     "split_heads",
 ]
 
@@ -238,7 +239,7 @@ class LLMAttention(nn.Module):
                 end,
                 like,
             )
-            for start, end in _row_blocks(before, length)
+            for start, end in row_blocks(before, length)
         ]
         own = list(zip(*blocks, strict=True))
         yield from own if config.per_layer else own * config.n_layer
@@ -287,7 +288,7 @@ class LLMAttention(nn.Module):
         return like.new_zeros(*shape, length)
 
 
-def _row_blocks(before: int, length: int) -> Iterator[tuple[int, int]]:
+def row_blocks(before: int, length: int) -> Iterator[tuple[int, int]]:
     """Where blocks of the rows from ``before`` on begin and end: what lies in the future of a
     whole block is then never computed.
     """
