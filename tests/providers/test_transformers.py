@@ -170,6 +170,21 @@ def test_texts_read_together_score_as_each_alone(llama: Path) -> None:
         np.testing.assert_allclose(alone, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_texts_that_grow_side_by_side_score_as_each_alone(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    folder = request.getfixturevalue(kind)
+    grown = [prefix_rows(text) for text in texts(5)]
+    side_by_side = provider_of(folder)
+    for place in range(min(map(len, grown))):
+        rows = [text[place] for text in grown[: 2 + place]]  # one more each time
+        found = ask(side_by_side, rows)
+        for row, scores in zip(rows, found, strict=True):
+            (alone,) = ask(provider_of(folder), [row])
+            np.testing.assert_allclose(scores, alone, atol=1e-5)
+
+
 def test_marks_that_the_tokenizer_would_join_stay_apart(llama: Path) -> None:
     provider = provider_of(llama)
     joined = ask(provider, prefix_rows(("a", "-", "-", "b")))
