@@ -16,6 +16,7 @@ import typer
 from llmattn import __version__, signals
 from llmattn.cli import (
     cache,
+    check_plugin,
     compare,
     config,
     doctor,
@@ -110,6 +111,7 @@ app.command("show")(user_paths(show.show))
 app.command("eval")(user_paths(evaluate.evaluate))
 app.command("export")(user_paths(export.export))
 app.command("plugins")(user_paths(plugins.plugins))
+app.command("check-plugin")(check_plugin.check_plugin)
 app.add_typer(cache.app, name="cache")
 app.command("doctor")(user_paths(doctor.doctor))
 app.add_typer(config.app, name="config")
