@@ -56,7 +56,7 @@ def test_channels_of_a_checkpoint(tmp_path: Path) -> None:
 def test_values_that_an_error_names(tmp_path: Path, changes: dict[str, Any]) -> None:
     changed(tmp_path, **changes)
     done = run_cli(tmp_path, "sample", "--checkpoint", "checkpoint.pt", "--prompt", "a")
-    assert done.returncode == 6
+    assert done.returncode in FAILED
     assert r"\x1b" in done.stderr
     assert_harmless(done.stderr)
 
@@ -77,7 +77,7 @@ def test_settings_of_an_export(tmp_path: Path) -> None:
     config["model_config"]["attention"] = EVIL
     (folder / "config.json").write_text(json.dumps(config))
     done = run_cli(tmp_path, "eval", "model", "corpus.txt")
-    assert done.returncode == 6
+    assert done.returncode in FAILED
     assert_harmless(done.stderr)
 
 
