@@ -354,9 +354,7 @@ def test_no_comparison_folder_names_who_is_asked(folder: Path, stranger: Strange
     assert not [key for key in KEYS.values() if key in again.stdout + again.stderr + written]
 
 
-@pytest.mark.parametrize(
-    "name", ["llmattn.toml", "pyproject.toml", "config.toml", "settings.json", ".env.local"]
-)
+@pytest.mark.parametrize("name", ["pyproject.toml", "config.toml", "settings.json", ".env.local"])
 def test_a_file_that_nobody_named_is_no_configuration(
     folder: Path, tmp_path: Path, stranger: Stranger, name: str
 ) -> None:
