@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from llmattn.errors import LlmattnError, PluginError, UnknownPlugin
+from llmattn.errors import ConfigError, LlmattnError, PluginError, UnknownPlugin
 
 if TYPE_CHECKING:
     from llmattn.providers.prices import Price
@@ -37,6 +37,8 @@ class Registered:
     """The variables of the environment that, all set, choose it where nobody names a provider."""
     order: int = LAST
     """Its place among those that are chosen so; the least comes first."""
+    vectors: str | Callable[[Any], Any] | None = None
+    """The factory of its word vectors (``VectorProvider``), called with the settings."""
 
     def load(self) -> Any:
         """The factory itself. This is where heavy imports happen.
@@ -67,7 +69,20 @@ class Registered:
         Raises PluginError if the factory cannot be imported, or fails with an error that is
         none of llmattn's.
         """
-        factory = self.load()
+        return self._built(self.load(), settings)
+
+    def build_vectors(self, settings: object) -> Any:
+        """What gives its word vectors. Raises PluginError as :meth:`build` does, and ConfigError
+        if it offers none.
+        """
+        if self.vectors is None:
+            raise ConfigError(
+                f"The provider {self.name!r} has no word vectors: name one that has (`llmattn "
+                "plugins` tells them), such as transformers or openai."
+            )
+        return self._built(self.imported(self.vectors), settings)
+
+    def _built(self, factory: Any, settings: object) -> Any:
         try:
             return factory(settings)
         except LlmattnError:
@@ -171,6 +186,7 @@ class ProviderRegistry(Registry):
         prices: Prices | None = None,
         chosen_when: str | Sequence[str] = (),
         order: int = LAST,
+        vectors: str | Callable[[Any], Any] | None = None,
     ) -> None:
         """Offer ``name``, as :meth:`Registry.add` does.
 
@@ -179,7 +195,8 @@ class ProviderRegistry(Registry):
         imported only when a price is wanted. ``chosen_when``: a variable of the environment, or
         several, such as the one that holds the key: where nobody names a provider, the first whose
         variables are all set, and whose settings are complete, is taken. ``order``: its place
-        among those; the least comes first, equal ones by name.
+        among those; the least comes first, equal ones by name. ``vectors``: what makes its
+        ``VectorProvider`` of the settings, if it has word vectors, too.
         """
         variables = (chosen_when,) if isinstance(chosen_when, str) else tuple(chosen_when)
         if not all(isinstance(variable, str) and variable for variable in variables):
@@ -188,7 +205,16 @@ class ProviderRegistry(Registry):
             raise TypeError(f"provider {name!r}: prices must be a mapping, or lead to one")
         if not isinstance(order, int):
             raise TypeError(f"provider {name!r}: order must be a whole number")
-        self._add(name, factory, settings, help, prices=prices, chosen_when=variables, order=order)
+        self._add(
+            name,
+            factory,
+            settings,
+            help,
+            prices=prices,
+            chosen_when=variables,
+            order=order,
+            vectors=vectors,
+        )
 
     def automatic(self) -> Iterator[Registered]:
         """Those that may be chosen though nobody names them, the first to be tried first; a name

@@ -28,7 +28,7 @@ from llmattn.testing.faults import FAULTS, FaultPlan
 
 __all__ = ["ScoreServer"]
 
-_SCORES = ("/v1/chat/completions", "/v1/responses")
+_SCORES = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings")
 _LARGEST_HEAD = 64 * 1024
 
 

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from attrs import frozen, validators
-from llmattn.providers.chat_settings import ChatSettings, base_url, server_name
+from llmattn.providers.chat_settings import (
+    ChatSettings,
+    base_url,
+    dimensions,
+    embedding_model,
+    server_name,
+)
 from llmattn.secrets import Secret
 from llmattn.settings import setting
 
@@ -23,6 +29,8 @@ class OpenAISettings(ChatSettings):
     )
     server_name: str = server_name(env="OPENAI_SERVER_NAME")
     model: str = setting("gpt-5.4-mini", env="LLM_MODEL", help="name of an OpenAI model")
+    embedding_model: str = embedding_model("text-embedding-3-small")
+    dimensions: int = dimensions()
     reasoning_effort: str = setting(
         "none",
         help="reasoning before the reply; a model that does not take it gets the least that it has",

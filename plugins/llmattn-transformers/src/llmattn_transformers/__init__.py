@@ -15,4 +15,5 @@ def llmattn_register_providers(registry: ProviderRegistry) -> None:
         "llmattn_transformers.provider:TransformersProvider",
         TransformersSettings,
         "attention maps of a language model on this machine (offline, in context)",
+        vectors="llmattn_transformers.vectors:TransformersVectors",
     )

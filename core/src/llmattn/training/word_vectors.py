@@ -1,0 +1,120 @@
+"""Word vectors of a provider as the start of a model's token embeddings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from attrs import frozen
+from numpy.typing import NDArray
+
+from llmattn.data.corpus import Corpus
+from llmattn.errors import ConfigError
+from llmattn.identity import Identity
+from llmattn.model.attn_gpt import AttnGPT
+from llmattn.scoring.options import ScoreChoice
+from llmattn.scoring.vectors import VectorSource
+
+__all__ = ["CONTROLS", "WordStart", "read_word_vectors", "start_words"]
+
+CONTROLS = {
+    "permuted": "with the vectors of other words, as frequent as they are",
+    "random": "with random vectors of the same covariance",
+}
+"""What shows whether a word's own vector matters."""
+_ALIKE = 100
+"""So many words, next to each other by frequency, are given each other's vectors."""
+_SEED = 1
+"""Of the controls."""
+
+Vectors = NDArray[np.float32]
+
+
+@frozen(eq=False)
+class WordStart:
+    """What tokens start as. ``ids``: ``(n,)``, tokens with a vector; the others start as those of
+    any model. ``vectors``: ``(n, k)``, their first k numbers, k at most the width of the model.
+    """
+
+    identity: Identity
+    ids: NDArray[np.int64]
+    vectors: Vectors
+    control: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Where it is from, as plain values."""
+        return {"identity": _named(self.identity), "control": self.control, "words": len(self.ids)}
+
+
+def read_word_vectors(
+    choice: ScoreChoice, corpus: Corpus, width: int, *, control: str = ""
+) -> WordStart:
+    """The vectors of the tokens of ``corpus`` from the provider ``choice.word_vectors``, centred,
+    and reduced to ``width`` numbers by their principal components, in which a token counts by the
+    root of its number in the training text. Their numbers have the standard deviation that those of
+    an untrained model have, ``width ** -0.5``. ``control``: of ``CONTROLS``, or empty.
+
+    Raises what asking raises.
+    """
+    tokenizer = corpus.tokenizer
+    spelled = tokenizer.spelled
+    own = [index for index, text in enumerate(spelled) if text.strip()]
+    with VectorSource(choice) as source:
+        found = source.vectors([spelled[index] for index in own])
+        identity = source.identity
+    known = ~np.isnan(found).any(axis=1)
+    ids = np.array(own, np.int64)[known]
+    counts = np.bincount(corpus.train.ids, minlength=len(tokenizer))[ids]
+    vectors = _reduced(found[known], np.sqrt(counts), width)
+    return WordStart(identity, ids, _controlled(vectors, counts, control), control)
+
+
+def start_words(model: AttnGPT, start: WordStart | None) -> None:
+    """Let the tokens of a new model start so."""
+    if start is None:
+        return
+    table = model.token_embedding.weight
+    ids, columns = torch.from_numpy(start.ids), start.vectors.shape[1]
+    with torch.no_grad():
+        table[ids, :columns] = torch.from_numpy(start.vectors).to(table)
+
+
+def _reduced(vectors: Vectors, weights: NDArray[Any], width: int) -> Vectors:
+    """``(n, D)`` -> ``(n, min(D, width))``."""
+    weights = weights / max(weights.sum(), 1e-9)
+    centred = vectors.astype(np.float64) - weights @ vectors
+    _, axes = np.linalg.eigh((centred * weights[:, None]).T @ centred)
+    axes = axes[:, ::-1][:, :width]
+    # An axis has no direction of its own; one is chosen, lest it depend on the machine.
+    axes *= np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
+    reduced = centred @ axes
+    spread = float(reduced.std())
+    if not spread > 0:
+        raise ConfigError(
+            "All words have the same vector, so nothing can be learned from them: name another "
+            "provider with --word-vectors, or another model of it (-o NAME.embedding_model=...)."
+        )
+    return np.asarray(reduced * (width**-0.5 / spread), np.float32)
+
+
+def _controlled(vectors: Vectors, counts: NDArray[Any], control: str) -> Vectors:
+    random = np.random.default_rng(_SEED)
+    if control == "permuted":
+        order = np.argsort(-counts, kind="stable")
+        mixed: Vectors = vectors.copy()
+        for start in range(0, len(order), _ALIKE):
+            alike = order[start : start + _ALIKE]
+            mixed[alike] = vectors[random.permutation(alike)]
+        return mixed
+    if control == "random":
+        drawn = random.standard_normal(vectors.shape)
+        values, axes = np.linalg.eigh(np.cov(vectors.T).reshape(vectors.shape[1], -1))
+        root = axes * np.sqrt(values.clip(0)) @ axes.T
+        return np.asarray(drawn @ root, np.float32)
+    return vectors
+
+
+def _named(identity: Identity) -> dict[str, Any]:
+    """An identity without the names of its thousand channels."""
+    return {**identity.to_dict(), "channels": [f"{len(identity.channels) - 1} numbers"]}
