@@ -8,9 +8,10 @@ from contextlib import ExitStack
 import torch
 from attrs import evolve, frozen
 
+from llmattn.comparing.arms import PLAIN, Arm
 from llmattn.comparing.config import CompareConfig
 from llmattn.comparing.feasible import check_control
-from llmattn.comparing.score_sets import ScoreSet
+from llmattn.comparing.score_sets import ScoreSet, vector_choice
 from llmattn.data.corpus import Corpus
 from llmattn.data.feed import Feeds
 from llmattn.errors import ConfigError
@@ -18,10 +19,12 @@ from llmattn.notices import silence
 from llmattn.scoring.opening import check_kinds, open_sources
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.source import ScoreSource
+from llmattn.scoring.vectors import VectorSource
 from llmattn.training.checkpoint import Scored
 from llmattn.training.scores import channel_names, in_order, open_feeds, reading_of
+from llmattn.training.word_vectors import WordStart, read_word_vectors
 
-__all__ = ["OTHER_WINDOWS", "ScoreShelf", "Scores"]
+__all__ = ["OTHER_WINDOWS", "ScoreShelf", "Scores", "StartShelf"]
 
 OTHER_WINDOWS = 1
 """The seed that says which window's scores a window gets in a /shuffled arm."""
@@ -131,6 +134,29 @@ class ScoreShelf:
         while len(self._feeds) >= _KEPT and choice.cache != "memory":
             del self._feeds[next(iter(self._feeds))]
         self._feeds[chosen] = feeds
+
+
+class StartShelf:
+    """The word vectors that arms start from; asked for once. ``asks``: see :class:`ScoreShelf`."""
+
+    def __init__(self, scores: ScoreChoice, corpus: Corpus, *, asks: bool) -> None:
+        self._scores = scores if asks else evolve(scores, scoring=ScoringOptions(ask=False))
+        self._corpus = corpus
+        self._starts: dict[str, WordStart] = {}
+
+    def start(self, arm: Arm, chosen: ScoreSet | None, width: int) -> WordStart:
+        """What the words of an arm start as; ``chosen``: its scores, if it reads any."""
+        if arm.name not in self._starts:
+            control = "" if arm.vectors == PLAIN else arm.vectors
+            choice = vector_choice(arm, chosen, self._scores)
+            with ExitStack() as stack:
+                if self._starts or not choice.scoring.ask:
+                    stack.enter_context(silence())
+                source = stack.enter_context(VectorSource(choice))
+                self._starts[arm.name] = read_word_vectors(
+                    source, self._corpus, width, control=control
+                )
+        return self._starts[arm.name]
 
 
 def _scored(source: ScoreSource, choice: ScoreChoice) -> Scored:

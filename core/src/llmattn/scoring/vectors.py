@@ -63,6 +63,18 @@ class VectorSource:
         """What asks for them, for plans."""
         return self._source
 
+    def check_limit(self, others: Sequence[ScoreSource]) -> None:
+        """Raise ConfigError for a limit in money or requests that would have to hold for this
+        source and a paid one of ``others`` together, since each keeps it for itself.
+        """
+        paid = [source.name for source in others if not source.local]
+        if paid and self._source.options.is_limited and not self._source.local:
+            raise ConfigError(
+                "--max-cost and --max-requests limit one source, and the scores of "
+                f"{', '.join(paid)} and the word vectors of {self.name} are asked for: get the "
+                "scores first (llmattn score --provider ...), then train without a limit."
+            )
+
     def work(self, words: Sequence[str]) -> Work:
         """What the vectors of ``words`` would take; asks nothing."""
         return self._source.work(vector_rows(words))
@@ -106,7 +118,7 @@ class VectorSource:
         """Ask for one word how long its vector is; what is asked next is the same permission's."""
         source = self._source
         one = vector_rows(words[:1])
-        if source.options.ask:
+        if source.options.ask and not source.permission.free:
             source.permission.ask(source.work(vector_rows(words)))
         report = source.fill(one)
         (found,) = source.cache.get(source.identity, one)

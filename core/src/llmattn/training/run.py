@@ -20,7 +20,7 @@ from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
 from llmattn.scoring.opening import open_sources
 from llmattn.scoring.options import SETTINGS, ScoreChoice
-from llmattn.scoring.vectors import for_vectors_alone
+from llmattn.scoring.vectors import VectorSource, for_vectors_alone
 from llmattn.training.checkpoint import (
     Checkpoint,
     Scored,
@@ -219,6 +219,7 @@ def _prepare(
     feeds = Feeds(NoScores(), NoScores(), NoScores())
     scored: tuple[Scored, ...] = ()
     channels: tuple[str, ...] = ()
+    vectors: VectorSource | None = None
     with ExitStack() as stack:
         sources = []
         if shape.uses_scores:
@@ -237,14 +238,15 @@ def _prepare(
         model_config = shape.fitted(size, channels)
         if options.match_params:
             model_config = matched(model_config)
+        if scores.word_vectors:
+            choice = scores if shape.uses_scores else for_vectors_alone(scores)
+            vectors = stack.enter_context(VectorSource(choice))
+            vectors.check_limit(sources)
         check_space(output.path, model_config)  # before anything is paid
         if shape.uses_scores:
             feeds = open_feeds(sources, corpus, scores, block_size=shape.block_size, device=chosen)
-    check_space(output.path, model_config, feeds.table)
-    start = None
-    if scores.word_vectors:
-        choice = scores if shape.uses_scores else for_vectors_alone(scores)
-        start = read_word_vectors(choice, corpus, shape.n_embd)
+        check_space(output.path, model_config, feeds.table)
+        start = read_word_vectors(vectors, corpus, shape.n_embd) if vectors else None
     return _Material(corpus, model_config, feeds, scored, output, start)
 
 

@@ -9,6 +9,7 @@ from llmattn.data.feed import Feeds, NoScores
 from llmattn.devices import choose_device
 from llmattn.errors import CheckpointError
 from llmattn.scoring.options import ScoreChoice
+from llmattn.scoring.vectors import VectorSource
 from llmattn.training.checkpoint import load_checkpoint
 from llmattn.training.config import ImitationOptions, RunOptions
 from llmattn.training.distributed import ALONE, Team
@@ -49,7 +50,8 @@ def begin_student(
     def read() -> tuple[dict[str, Any], WordStart | None, Output]:
         start = first.start
         if scores.word_vectors and start is None:  # the first run was taken up again
-            start = read_word_vectors(scores, trainer.corpus, shape.n_embd)
+            with VectorSource(scores) as source:
+                start = read_word_vectors(source, trainer.corpus, shape.n_embd)
         return dict(trainer.best_weights), start, Output.of_new_run(options.out)
 
     weights, start, output = team.from_first(read)

@@ -10,19 +10,16 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from llmattn.data.corpus import Corpus
+from llmattn.data.text_tokenizer import TextTokenizer
 from llmattn.errors import ConfigError
 from llmattn.identity import Identity
 from llmattn.model.attn_gpt import AttnGPT
-from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.vectors import VectorSource
 
-__all__ = ["CONTROLS", "WordStart", "read_word_vectors", "start_words"]
+__all__ = ["CONTROLS", "WordStart", "read_word_vectors", "start_words", "vector_words"]
 
-CONTROLS = {
-    "permuted": "with the vectors of other words, as frequent as they are",
-    "random": "with random vectors of the same covariance",
-}
-"""What shows whether a word's own vector matters."""
+CONTROLS = ("permuted", "random")
+"""Vectors of other words, as frequent as they are; random ones of the same covariance."""
 _ALIKE = 100
 """So many words, next to each other by frequency, are given each other's vectors."""
 _SEED = 1
@@ -48,26 +45,29 @@ class WordStart:
 
 
 def read_word_vectors(
-    choice: ScoreChoice, corpus: Corpus, width: int, *, control: str = ""
+    source: VectorSource, corpus: Corpus, width: int, *, control: str = ""
 ) -> WordStart:
-    """The vectors of the tokens of ``corpus`` from the provider ``choice.word_vectors``, centred,
-    and reduced to ``width`` numbers by their principal components, in which a token counts by the
-    root of its number in the training text. Their numbers have the standard deviation that those of
-    an untrained model have, ``width ** -0.5``. ``control``: of ``CONTROLS``, or empty.
+    """The vectors of the tokens of ``corpus``, from the cache or by asking: centred, and reduced to
+    ``width`` numbers by their principal components, in which a token counts by the root of its
+    number in the training text. These numbers have the standard deviation that those of an
+    untrained model have, ``width ** -0.5``. ``control``: of ``CONTROLS``, or empty.
 
     Raises what asking raises.
     """
-    tokenizer = corpus.tokenizer
-    spelled = tokenizer.spelled
-    own = [index for index, text in enumerate(spelled) if text.strip()]
-    with VectorSource(choice) as source:
-        found = source.vectors([spelled[index] for index in own])
-        identity = source.identity
+    own, words = vector_words(corpus.tokenizer)
+    found = source.vectors(words)
     known = ~np.isnan(found).any(axis=1)
     ids = np.array(own, np.int64)[known]
-    counts = np.bincount(corpus.train.ids, minlength=len(tokenizer))[ids]
+    counts = np.bincount(corpus.train.ids, minlength=len(corpus.tokenizer))[ids]
     vectors = _reduced(found[known], np.sqrt(counts), width)
-    return WordStart(identity, ids, _controlled(vectors, counts, control), control)
+    return WordStart(source.identity, ids, _controlled(vectors, counts, control), control)
+
+
+def vector_words(tokenizer: TextTokenizer) -> tuple[list[int], list[str]]:
+    """The tokens that are asked for, by their ids, and as they stand in a text."""
+    spelled = tokenizer.spelled
+    own = [index for index, text in enumerate(spelled) if text.strip()]
+    return own, [spelled[index] for index in own]
 
 
 def start_words(model: AttnGPT, start: WordStart | None) -> None:
