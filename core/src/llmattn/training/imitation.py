@@ -12,11 +12,12 @@ from attrs import evolve, frozen
 from torch import Tensor
 
 from llmattn.data.batches import Batch
-from llmattn.data.feed import ScoreFeed
 from llmattn.errors import CheckpointError
+from llmattn.feeds.channels import Scored
+from llmattn.feeds.feed import ScoreFeed
 from llmattn.model.attention import LLMAttention
 from llmattn.model.config import ModelConfig
-from llmattn.training.checkpoint import Checkpoint, Scored, load_checkpoint
+from llmattn.training.checkpoint import Checkpoint, load_checkpoint
 
 __all__ = [
     "Imitation",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from llmattn.data.feed import Feeds, NoScores
 from llmattn.devices import choose_device
 from llmattn.errors import CheckpointError
+from llmattn.feeds.feed import Feeds, NoScores
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.vectors import VectorSource
 from llmattn.training.checkpoint import load_checkpoint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmattn.data.corpus import Corpus
-from llmattn.data.pairs import PairCounts, count_pairs, merge_counts
+from llmattn.feeds.pairs import PairCounts, count_pairs, merge_counts
 
 __all__ = ["corpus_pairs"]
 

@@ -14,9 +14,9 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from llmattn.data.corpus import Corpus, Split
-from llmattn.data.packed import PackedScores, key_digest, open_packed, write_packed
-from llmattn.data.pairs import count_pairs
 from llmattn.errors import ConfigError
+from llmattn.feeds.packed import PackedScores, key_digest, open_packed, write_packed
+from llmattn.feeds.pairs import count_pairs
 
 __all__ = ["average_pairs", "check_averages"]
 

@@ -11,17 +11,16 @@ from attrs import field, frozen
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llmattn.data.feed import window_words
-from llmattn.data.table import ScoreTable
 from llmattn.data.text_tokenizer import TextTokenizer
 from llmattn.errors import ConfigError, LlmattnError, UnknownPlugin
+from llmattn.feeds.feed import window_words
+from llmattn.feeds.growing_texts import TextRows
+from llmattn.feeds.table import ScoreTable
+from llmattn.feeds.trained import ScoredModel, is_local, reopen_source, with_owners
 from llmattn.notices import warn
 from llmattn.rows import Row
-from llmattn.sampling.texts import TextRows
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource
-from llmattn.training.checkpoint import Checkpoint
-from llmattn.training.reopen import is_local, reopen_source, with_owners
 
 __all__ = ["Asker", "JoinedRows", "NoRows", "TableRows", "open_askers"]
 
@@ -131,7 +130,7 @@ class TableRows:
             self._table.add(q, keys, spread)
 
 
-def open_askers(checkpoint: Checkpoint, choice: ScoreChoice, *, ask: bool) -> list[Asker]:
+def open_askers(checkpoint: ScoredModel, choice: ScoreChoice, *, ask: bool) -> list[Asker]:
     """The sources that may be asked while sampling; the caller closes them.
 
     Local providers (as their plugins say, see ``is_local``) are always asked, since it costs

@@ -8,8 +8,8 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from llmattn.data.pairs import PairCounts
 from llmattn.errors import ConfigError
+from llmattn.feeds.pairs import PairCounts
 
 __all__ = [
     "SHARES",

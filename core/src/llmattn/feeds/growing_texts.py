@@ -10,18 +10,16 @@ import torch
 from attrs import define, field
 from torch import Tensor
 
-from llmattn.data.packed_fill import Reading
 from llmattn.data.text_tokenizer import TextTokenizer
-from llmattn.data.texts import window_rows, window_scores
-from llmattn.data.transform import transformed
 from llmattn.data.written import WrittenText
 from llmattn.errors import ConfigError, LlmattnError
+from llmattn.feeds.channels import Reading, Scored, reading_of
+from llmattn.feeds.trained import ScoredModel, is_local, reopen_source, with_owners
+from llmattn.feeds.transform import transformed
+from llmattn.feeds.windows import window_rows, window_scores
 from llmattn.rows import Row, Scope, Scores
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource
-from llmattn.training.checkpoint import Checkpoint, Scored
-from llmattn.training.reopen import is_local, reopen_source, with_owners
-from llmattn.training.scores import reading_of
 
 __all__ = ["TextRows", "open_text_rows"]
 
@@ -91,7 +89,7 @@ class TextRows:
         return np.where(known, own, own[:, known].mean(axis=1, keepdims=True))
 
 
-def open_text_rows(checkpoint: Checkpoint, choice: ScoreChoice, *, ask: bool) -> list[TextRows]:
+def open_text_rows(checkpoint: ScoredModel, choice: ScoreChoice, *, ask: bool) -> list[TextRows]:
     """Rows from each of the checkpoint's providers of PREFIX scope; the caller closes them.
 
     Local providers (as their plugins say) are always asked, since that costs nothing, and what

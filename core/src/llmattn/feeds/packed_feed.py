@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from llmattn.data.batches import Batch
-from llmattn.data.packed import PackedScores
 from llmattn.errors import ConfigError
+from llmattn.feeds.packed import PackedScores
 
 __all__ = ["PackedFeed"]
 

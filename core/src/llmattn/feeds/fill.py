@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmattn.data.pairs import PairCounts
-from llmattn.data.selection import tiers
+from llmattn.feeds.pairs import PairCounts
+from llmattn.feeds.selection import tiers
 from llmattn.rows import Row
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.shard import Shard

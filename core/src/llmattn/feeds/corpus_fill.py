@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from llmattn.data.corpus import Corpus
-from llmattn.data.corpus_pairs import corpus_pairs
-from llmattn.data.fill import fill_pairs, stages_of
-from llmattn.data.pairs import PairCounts
-from llmattn.data.selection import select_pairs
-from llmattn.data.text_fill import fill_texts, text_portions
+from llmattn.feeds.corpus_pairs import corpus_pairs
+from llmattn.feeds.fill import fill_pairs, stages_of
+from llmattn.feeds.pairs import PairCounts
+from llmattn.feeds.selection import select_pairs
+from llmattn.feeds.text_fill import fill_texts, text_portions
 from llmattn.rows import Row, Scope
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.report import FillReport

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmattn.comparing.score_sets import ScoreSet
-from llmattn.data.averaged import check_averages
 from llmattn.data.corpus import Corpus
 from llmattn.errors import ConfigError
+from llmattn.feeds.averaged import check_averages
 from llmattn.rows import Scope
 from llmattn.scoring.source import ScoreSource
 
@@ -17,22 +16,23 @@ _PARTS = ("training", "validation", "test")
 
 
 def check_control(
-    arm: str, chosen: ScoreSet, sources: Sequence[ScoreSource], corpus: Corpus, block_size: int
+    arm: str, control: str, sources: Sequence[ScoreSource], corpus: Corpus, block_size: int
 ) -> None:
-    """Raise ConfigError if the scores of ``arm``, those of ``sources``, cannot be shuffled or
-    averaged as it wants them.
+    """Raise ConfigError if the scores of ``arm``, those of ``sources``, cannot be ``control``:
+    shuffled or averaged, or empty for neither.
     """
     in_context = [s.identity for s in sources if s.identity.scope is Scope.PREFIX]
-    if chosen.control and not in_context:
-        verb = {"shuffled": "shuffle", "averaged": "average"}[chosen.control]
+    if control and not in_context:
+        providers = "+".join(source.name for source in sources)
+        verb = {"shuffled": "shuffle", "averaged": "average"}[control]
         raise ConfigError(
-            f"The scores of {chosen.providers} belong to pairs of words, not to windows, "
-            f"so there is nothing to {verb}: leave out /{chosen.control}. The control for them is "
+            f"The scores of {providers} belong to pairs of words, not to windows, "
+            f"so there is nothing to {verb}: leave out /{control}. The control for them is "
             "the arm random."
         )
-    if chosen.shuffled:
+    if control == "shuffled":
         _check_windows(arm, corpus, block_size)
-    if chosen.averaged:
+    if control == "averaged":
         for identity in in_context:
             channels = len(identity.channels)
             check_averages(corpus.train, channels=channels, block_size=block_size)

@@ -10,13 +10,13 @@ import torch
 from attrs import evolve, frozen
 from torch import Tensor
 
-from llmattn.data.averaged import average_pairs
 from llmattn.data.batches import Batch
 from llmattn.data.corpus import Corpus
-from llmattn.data.packed_feed import PackedFeed
-from llmattn.data.table import ScoreTable
 from llmattn.data.text_tokenizer import TextTokenizer
 from llmattn.errors import ConfigError
+from llmattn.feeds.averaged import average_pairs
+from llmattn.feeds.packed_feed import PackedFeed
+from llmattn.feeds.table import ScoreTable
 
 __all__ = ["Feeds", "JoinedFeed", "NoScores", "ScoreFeed", "TableFeed", "joined", "window_words"]
 

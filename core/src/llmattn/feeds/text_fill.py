@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from llmattn.data.corpus import Corpus, Pieces, Split
-from llmattn.data.packed import entries
-from llmattn.data.texts import window_rows
+from llmattn.feeds.packed import entries
+from llmattn.feeds.windows import window_rows
 from llmattn.rows import Row
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.shard import Shard
