@@ -58,7 +58,8 @@ def _rows(found: Plugins) -> list[dict[str, str]]:
         for entry in registry:
             plugin = by_distribution[entry.distribution]
             state = _state(registry, entry.name)
-            rows.append(_row(kind, entry.name, plugin, state, help=entry.help))
+            told = f"{entry.help}; word vectors" if entry.vectors else entry.help
+            rows.append(_row(kind, entry.name, plugin, state, help=told))
     rows += [
         _row("plugin", plugin.name, plugin, plugin.state, reason=plugin.reason)
         for plugin in found.found

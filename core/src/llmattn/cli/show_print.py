@@ -11,7 +11,7 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from llmattn.cli.output import echo_json
+from llmattn.cli.output import echo, echo_json
 from llmattn.console import make_console
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.errors import CheckpointError, CorpusError
@@ -20,6 +20,7 @@ from llmattn.scoring.opening import open_source
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.checkpoint import Checkpoint, load_checkpoint
 from llmattn.training.own_text import own_text
+from llmattn.training.taken import taken_words
 from llmattn.view.heads import Heads, heads_of, measure, text_weights
 from llmattn.view.plots import draw_heads, draw_scores, draw_weights, head_name, token_label
 from llmattn.view.scores import choose_channels, text_scores
@@ -51,9 +52,11 @@ def show_heads(
     if out:
         draw_heads(heads, out)
     if as_json:
-        echo_json(_heads_data(heads), indent=1)
+        echo_json({**_heads_data(heads), "taken": dict(checkpoint.taken)}, indent=1)
     else:
         _print_heads(heads)
+        for sentence in taken_words(checkpoint.taken):
+            echo(f"Taken: {sentence}.")
     _tell(out)
 
 

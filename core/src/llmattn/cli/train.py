@@ -99,12 +99,12 @@ class _Runs:
         from llmattn.training.imitation import path_of_imitated
         from llmattn.training.run import is_of_this_launch
 
-        out, again = own.out, Again(self.given)
+        out, again = own.out, Again(self.given, own.out)
         goes_on = own.resume or self.team.from_first(
             lambda: is_of_this_launch(out) or is_of_this_launch(path_of_imitated(out))
         )
         if goes_on and self.team.from_first(lambda: transfer.has_student(out)):
-            return self.train(own)
+            return run_and_show(self._open(own), again, own)
         self.team.from_first(lambda: check_writable(out))
         beside: dict[str, Any] = {
             name: path and path_of_imitated(path)

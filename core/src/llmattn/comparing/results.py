@@ -180,12 +180,15 @@ class Results:
             "arm": attrs.asdict(result.arm),
             "lr": result.lr,
             "steps": result.steps,
+            "validation_loss_by_lr": {
+                f"{lr:g}": _finite(min(v for c, v in result.tried.items() if c.lr == lr))
+                for lr in dict.fromkeys(course.lr for course in result.tried)
+            },
             "tried": [
                 {
                     "lr": course.lr,
                     "steps": course.steps,
-                    # JSON knows no infinity.
-                    "validation_loss": loss if math.isfinite(loss) else None,
+                    "validation_loss": _finite(loss),
                 }
                 for course, loss in result.tried.items()
             ],
@@ -226,6 +229,11 @@ def _still_falling(runs: Sequence[FinishedRun]) -> bool:
         return run.best_step == last and before - loss > 0.01
 
     return 2 * sum(map(falling, runs)) > len(runs)
+
+
+def _finite(loss: float) -> float | None:
+    """JSON knows no infinity."""
+    return loss if math.isfinite(loss) else None
 
 
 def _estimate_dict(value: Estimate) -> dict[str, Any]:

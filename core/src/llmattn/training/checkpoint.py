@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,13 @@ from llmattn.data.text_tokenizer import TextTokenizer, read_tokenizer
 from llmattn.errors import CheckpointError, LlmattnError
 from llmattn.feeds.channels import Scored
 from llmattn.feeds.table import ScoreTable
-from llmattn.identity import Identity
 from llmattn.model.attn_gpt import AttnGPT
-from llmattn.model.config import ATTENTION, ModelConfig
+from llmattn.model.config import ModelConfig
 from llmattn.rows import Scope
 from llmattn.training.config import TrainConfig
 from llmattn.training.fitting import check_weights
 from llmattn.training.folder import read_folder, write_folder
+from llmattn.training.taken import checked_taken
 from llmattn.training.torch_file import read_torch_file, write_torch_file
 from llmattn.untrusted import WRONG_DATA, build
 from llmattn.writing import Kind, check_output, written
@@ -53,7 +52,8 @@ class Checkpoint:
     ``last``: the training state after the last step (model, optimizer, RNG, counters).
     ``coverage``: share of the training text's attention positions whose pair was scored.
     ``control``: what a comparison did to the scores in context (``shuffled``, ``averaged``),
-    empty for nothing. ``taken``: what its training took of other models: see :func:`_taken`.
+    empty for nothing. ``taken``: what its training took of other models, see
+    ``llmattn.training.taken``.
     """
 
     model_config: ModelConfig
@@ -185,42 +185,8 @@ def _checked(data: Mapping[str, Any], device: torch.device | str) -> Checkpoint:
         corpus=_text(data["corpus"]),
         corpus_digest=_text(data["corpus_digest"]),
         control=_text(data["control"]),
-        taken=_taken(data.get("taken", {})),
+        taken=checked_taken(data.get("taken", {})),
     )
-
-
-def _taken(data: Any) -> dict[str, Any]:
-    """What is said of other models: ``word_vectors`` (their identity, of how many words, and which
-    control they are, if one) and ``imitated`` (the kind of attention, its weight in the loss, where
-    its scores were from, and a digest of it). It is shown, and sets nothing. Raises LookupError,
-    TypeError or ValueError.
-    """
-    found: dict[str, Any] = {}
-    if not isinstance(data, dict) or data.keys() - {"word_vectors", "imitated"}:
-        raise ValueError("what it says of other models is no table of ours")
-    if vectors := data.get("word_vectors"):
-        identity = Identity.from_dict(vectors["identity"])
-        if type(vectors["words"]) is not int or vectors["words"] < 0:
-            raise ValueError("its number of word vectors is none")
-        control = _text(vectors["control"])
-        found["word_vectors"] = {
-            "identity": identity.to_dict(),
-            "control": control,
-            "words": vectors["words"],
-        }
-    if imitated := data.get("imitated"):
-        weight = imitated["weight"]
-        if type(weight) is not float or not 0 < weight < math.inf:
-            raise ValueError("its weight of imitation is no number above 0")
-        if imitated["attention"] not in ATTENTION:
-            raise ValueError("it imitates a kind of attention that there is not")
-        found["imitated"] = {
-            "attention": imitated["attention"],
-            "weight": weight,
-            "scored": [Scored.from_dict(each).to_dict() for each in imitated["scored"]],
-            "digest": _text(imitated["digest"]),
-        }
-    return found
 
 
 def _best(data: Mapping[str, Any]) -> dict[str, Any]:
