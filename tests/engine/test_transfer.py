@@ -130,7 +130,7 @@ def test_train_takes_word_vectors_and_its_checkpoint_tells_whose(tmp_path: Path)
     assert taken["word_vectors"]["identity"]["provider"] == "custom"
     shown = run_cli(tmp_path, "show", "checkpoint.pt")
     assert "custom test-model" in shown.stdout, shown.stderr
-    run_cli(tmp_path, "export", "--checkpoint", "checkpoint.pt", "--safetensors", "exported")
+    run_cli(tmp_path, "export", "checkpoint.pt", "--safetensors", "exported")
     assert load_checkpoint(tmp_path / "exported").taken == taken
 
 
@@ -144,7 +144,7 @@ def test_a_model_that_imitates_needs_no_provider_afterwards(tmp_path: Path) -> N
     assert (second.scored, second.table, second.model_config.channels) == ((), None, ())
     assert second.taken["imitated"]["weight"] == 0.2
     (tmp_path / "checkpoint-external.pt").unlink()
-    for command in (("sample", "--checkpoint", "checkpoint.pt"), ("eval", "--checkpoint", "checkpoint.pt")):
+    for command in (("sample", "--checkpoint", "checkpoint.pt"), ("eval", "checkpoint.pt")):
         more = ("--prompt", "the cat", "--seed", "1") if command[0] == "sample" else ("corpus.txt",)
         used = run_process(
             tmp_path,

@@ -132,9 +132,9 @@ def why_unread(option: str, arms: Sequence[Arm], scores: ScoreChoice) -> str:
     vectors = any(arm.vectors for arm in arms)
     if option == "word_vectors":
         return "" if vectors else "is for arms that end in /vectors, and there is none."
-    if vectors and option in VECTOR_OPTIONS and option != "option":
+    if vectors and option in VECTOR_OPTIONS and (option != "option" or not readers):
         return ""
-    if not readers and not vectors:
+    if not readers:
         names = ", ".join(arm.name for arm in arms)
         return (
             f"is for external scores, and no arm reads any ({names}): leave it out, or add one, "
@@ -155,8 +155,6 @@ def why_unread(option: str, arms: Sequence[Arm], scores: ScoreChoice) -> str:
             )
         if not any(each.takes_setting(setting) for each in readers):
             return _all_say_it(readers)
-    if option == "option" and not readers:
-        return ""
     return "" if any(each.takes(option) for each in readers) else _all_say_it(readers)
 
 
