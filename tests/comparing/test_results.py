@@ -40,7 +40,7 @@ def results(losses: dict[str, float], tables: Mapping[str, Any] = NO_TABLES) -> 
         ArmResult(
             arm,
             course=Course(3e-3, 20),
-            tried={1e-3: 5.0, 3e-3: 4.0, 6e-3: 4.5},
+            tried={Course(1e-3, 20): 5.0, Course(3e-3, 20): 4.0, Course(6e-3, 20): 4.5},
             runs={seed: finished(losses[arm.name] + luck) for seed, luck in enumerate(AROUND)},
         )
         for arm in parse_arms(list(losses), tables)
@@ -103,7 +103,7 @@ def test_controls_are_held_against_the_first_baseline_alone() -> None:
 def test_best_arm_stands_first_in_the_table() -> None:
     rows = table(results({"position": 4.9, "external": 4.7, "learned+b": 5.0}))
     assert [row[0] for row in rows] == ["arm", "external", "position", "learned+b"]
-    assert rows[1][3:6] == ["4.700 ± 0.025", "+0.2000 ± 0.0000 *", "+0.3000 ± 0.0000 *"]
+    assert rows[1][4:7] == ["4.700 ± 0.025", "+0.2000 ± 0.0000 *", "+0.3000 ± 0.0000 *"]
 
 
 def test_a_rate_at_the_edge_of_the_grid_is_warned_of() -> None:

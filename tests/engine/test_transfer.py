@@ -20,6 +20,7 @@ from llmattn.training.word_vectors import WordStart, read_word_vectors, start_wo
 from llmattn.view.weights import layer_weights
 from support_cli import run_cli, run_process
 from support_engine import SMALL, lively_model, small_config, write_corpus
+from support_transformers import save_model
 
 TRAIN = ("train", "--corpus", "corpus.txt", *SMALL, "--eval-every", "2", "--steps", "6")
 IN_CONTEXT = ("-p", "random", "-o", "random.scope=prefix", "-o", "random.channels=2")
@@ -136,24 +137,26 @@ def test_train_takes_word_vectors_and_its_checkpoint_tells_whose(tmp_path: Path)
 
 def test_a_model_that_imitates_needs_no_provider_afterwards(tmp_path: Path) -> None:
     write_corpus(tmp_path)
-    done = run_cli(tmp_path, *IMITATE, "--n-layer", "2", "--per-layer")
+    teacher = ("-p", "transformers", "--model", save_model(tmp_path / "model"))
+    train = (*TRAIN, *teacher, "--imitate", "--n-layer", "2", "--per-layer")
+    done = run_cli(tmp_path, *train, "--word-vectors", "transformers")
     assert done.returncode == 0, done.stderr
     first = load_checkpoint(tmp_path / "checkpoint-external.pt")
     second = load_checkpoint(tmp_path / "checkpoint.pt")
-    assert [each.identity.provider for each in first.scored] == ["random"]
+    assert [each.identity.provider for each in first.scored] == ["transformers"]
     assert (second.scored, second.table, second.model_config.channels) == ((), None, ())
     assert second.taken["imitated"]["weight"] == 0.2
     (tmp_path / "checkpoint-external.pt").unlink()
-    for command in (("sample", "--checkpoint", "checkpoint.pt"), ("eval", "checkpoint.pt")):
-        more = ("--prompt", "the cat", "--seed", "1") if command[0] == "sample" else ("corpus.txt",)
-        used = run_process(
-            tmp_path,
-            *command,
-            *more,
-            LLMATTN_CACHE_DIR=str(tmp_path / "none"),
-            LLMATTN_DISABLE_PLUGINS="all",
-        )
-        assert used.returncode == 0, used.stderr
+    used = run_process(
+        tmp_path,
+        *("sample", "--checkpoint", "checkpoint.pt", "--prompt", "the cat", "--seed", "1"),
+        LLMATTN_CACHE_DIR=str(tmp_path / "none"),
+        LLMATTN_DISABLE_PLUGINS="transformers,openai,cerebras,custom,redis",
+    )
+    assert used.returncode == 0, used.stderr
+    assert used.stdout.startswith("the cat")
+    done = run_cli(tmp_path, "eval", "checkpoint.pt", "corpus.txt", "--cache-dir", "none")
+    assert done.returncode == 0, done.stderr
     assert not (tmp_path / "none").exists()
 
 
