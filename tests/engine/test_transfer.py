@@ -16,7 +16,7 @@ from llmattn.scoring.vectors import VectorSource
 from llmattn.testing.server import ScoreServer
 from llmattn.training.checkpoint import load_checkpoint
 from llmattn.training.torch_file import read_torch_file, write_torch_file
-from llmattn.training.word_vectors import WordStart, read_word_vectors, start_words
+from llmattn.training.word_vectors import WordStart, read_token_vectors, start_words
 from llmattn.view.weights import layer_weights
 from support_cli import run_cli, run_process
 from support_engine import SMALL, lively_model, small_config, write_corpus
@@ -63,7 +63,7 @@ def vectors_of(folder: Path, corpus: Corpus, width: int, control: str = "") -> W
             cache_dir=folder / "cache",
         )
         with VectorSource(choice) as source:
-            return read_word_vectors(source, corpus, width, control=control)
+            return read_token_vectors(source, corpus.tokenizer).start(corpus, width, control)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def corpus(tmp_path: Path) -> Corpus:
 
 def test_words_start_centred_and_as_large_as_any(tmp_path: Path, corpus: Corpus) -> None:
     start = vectors_of(tmp_path, corpus, 8)
-    weights = np.sqrt(np.bincount(corpus.train.ids))[start.ids]
+    weights = np.bincount(corpus.train.ids)[start.ids]
     assert start.vectors.shape == (len(corpus.tokenizer) - 2, 8)
     np.testing.assert_allclose(weights @ start.vectors / weights.sum(), 0, atol=1e-5)
     assert start.vectors.std() == pytest.approx(8**-0.5, rel=1e-4)

@@ -153,7 +153,12 @@ class Bench:
     def train(self, arm: Arm, course: Course, seed: int) -> FinishedRun:
         """Make one run, with that of the model that it imitates if there is none yet."""
         settings = self.settings(arm, course, seed)
-        imitation = self._imitation(arm, course, seed) if arm.imitates else None
+        try:
+            imitation = self._imitation(arm, course, seed) if arm.imitates else None
+        except LlmattnError as error:
+            if type(error) is not LlmattnError:
+                raise
+            return self._diverged(arm, settings)
         run = self._run(arm, course, seed, self._checkpoint(settings), imitation)
         trainer = run.trainer
         curve: list[tuple[int, float | None, float]] = []
@@ -183,6 +188,21 @@ class Bench:
             seconds=trainer.seconds,
             parameters=trainer.model.parameter_count(),
             curve=tuple(curve),
+        )
+
+    def _diverged(self, arm: Arm, settings: Mapping[str, Any]) -> FinishedRun:
+        """A run that cannot begin, since what it would imitate has no loss."""
+        return FinishedRun(
+            settings=settings,
+            place=self._place(),
+            test_loss=math.inf,
+            val_loss=math.inf,
+            best_step=0,
+            outcome="diverged",
+            tokens=0,
+            seconds=0.0,
+            parameters=self.parameters(arm),
+            curve=(),
         )
 
     def _run(
@@ -215,7 +235,12 @@ class Bench:
         path = self.config.experiment.out / "imitated" / f"{key}.pt"
         if not path.exists():
             first = self._run(arm.imitated, course, seed, path)
-            first.trainer.run(on_report=lambda _: None, save=first.save, stop=StopWish())
+            first.trainer.run(
+                on_report=lambda _: None,
+                save=first.save,
+                stop=StopWish(),
+                save_every=math.inf,  # what is there must be whole
+            )
         found = load_checkpoint(path, device=self.device)
         aims = self._set(arm)
         feed = self._shelf.feeds(aims).train if aims else NoScores()

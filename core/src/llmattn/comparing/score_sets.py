@@ -166,10 +166,14 @@ def vector_choice(arm: Arm, chosen: ScoreSet | None, scores: ScoreChoice) -> Sco
             "as --word-vectors transformers."
         )
     settings = {**scores.settings, **arm.options}
-    if chosen is None and not scores.providers:
-        settings = {name: value for name, value in settings.items() if "." in name}
-    choice = evolve(scores.with_settings(settings), model=arm.model or scores.model)
-    return choice if chosen is None else evolve(choice, providers=chosen.choice.providers)
+    providers = chosen.choice.providers if chosen else scores.providers
+    # What says nothing of these vectors must not make others of them.
+    own = {k: v for k, v in settings.items() if k.rpartition(".")[0] in ("", *scores.others)}
+    if scores.word_vectors not in providers:
+        own = {k: v for k, v in own.items() if "." in k}
+        return evolve(scores.with_settings(own), providers=(), model=None)
+    model = arm.model or scores.model
+    return evolve(scores.with_settings(own), providers=(scores.word_vectors,), model=model)
 
 
 def _all_say_it(readers: Sequence[ArmReader]) -> str:

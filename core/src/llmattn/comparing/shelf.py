@@ -22,7 +22,7 @@ from llmattn.scoring.opening import check_kinds, open_sources
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.source import ScoreSource
 from llmattn.scoring.vectors import VectorSource
-from llmattn.training.word_vectors import WordStart, read_word_vectors
+from llmattn.training.word_vectors import TokenVectors, WordStart, read_token_vectors
 
 __all__ = ["OTHER_WINDOWS", "ScoreShelf", "Scores", "StartShelf"]
 
@@ -142,21 +142,28 @@ class StartShelf:
     def __init__(self, scores: ScoreChoice, corpus: Corpus, *, asks: bool) -> None:
         self._scores = scores if asks else evolve(scores, scoring=ScoringOptions(ask=False))
         self._corpus = corpus
-        self._starts: dict[str, WordStart] = {}
+        self._starts: dict[tuple[str, int], WordStart] = {}
+        self._vectors: list[tuple[ScoreChoice, TokenVectors]] = []
 
     def start(self, arm: Arm, chosen: ScoreSet | None, width: int) -> WordStart:
         """What the words of an arm start as; ``chosen``: its scores, if it reads any."""
-        if arm.name not in self._starts:
+        key = arm.name, width
+        if key not in self._starts:
             control = "" if arm.vectors == PLAIN else arm.vectors
-            choice = vector_choice(arm, chosen, self._scores)
-            with ExitStack() as stack:
-                if self._starts or not choice.scoring.ask:
-                    stack.enter_context(silence())
-                source = stack.enter_context(VectorSource(choice))
-                self._starts[arm.name] = read_word_vectors(
-                    source, self._corpus, width, control=control
-                )
-        return self._starts[arm.name]
+            found = self._read(vector_choice(arm, chosen, self._scores))
+            self._starts[key] = found.start(self._corpus, width, control)
+        return self._starts[key]
+
+    def _read(self, choice: ScoreChoice) -> TokenVectors:
+        for known, found in self._vectors:
+            if known == choice:
+                return found
+        with ExitStack() as stack:
+            if self._vectors or not choice.scoring.ask:  # reading again is not worth a line
+                stack.enter_context(silence())
+            source = stack.enter_context(VectorSource(choice))
+            self._vectors.append((choice, read_token_vectors(source, self._corpus.tokenizer)))
+        return self._vectors[-1][1]
 
 
 def _scored(source: ScoreSource, choice: ScoreChoice) -> Scored:

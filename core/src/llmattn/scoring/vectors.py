@@ -47,11 +47,11 @@ class VectorSource:
         assert choice.word_vectors is not None
         self.name = choice.word_vectors
         self._choice = choice
-        self._stack = ExitStack()
-        first = self._open(None)
-        self._source = self._stack.enter_context(first)
-        if (known := _known_dimensions(self._source)) and not self._dimensions:
-            self._source = self._again(known)
+        with ExitStack() as self._stack:
+            self._source = self._stack.enter_context(self._open(None))
+            if (known := _known_dimensions(self._source)) and not self._dimensions:
+                self._source = self._again(known)
+            self._stack = self._stack.pop_all()
 
     @property
     def identity(self) -> Identity:

@@ -16,7 +16,15 @@ from llmattn.identity import Identity
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.scoring.vectors import VectorSource
 
-__all__ = ["CONTROLS", "WordStart", "read_word_vectors", "start_words", "vector_words"]
+__all__ = [
+    "CONTROLS",
+    "TokenVectors",
+    "WordStart",
+    "read_token_vectors",
+    "read_word_vectors",
+    "start_words",
+    "vector_words",
+]
 
 CONTROLS = ("permuted", "random")
 """Vectors of other words, as frequent as they are; random ones of the same covariance."""
@@ -44,23 +52,38 @@ class WordStart:
         return {"identity": _named(self.identity), "control": self.control, "words": len(self.ids)}
 
 
-def read_word_vectors(
-    source: VectorSource, corpus: Corpus, width: int, *, control: str = ""
-) -> WordStart:
-    """The vectors of the tokens of ``corpus``, from the cache or by asking: centred, and reduced to
-    ``width`` numbers by their principal components, in which a token counts by the root of its
-    number in the training text. These numbers have the standard deviation that those of an
-    untrained model have, ``width ** -0.5``. ``control``: of ``CONTROLS``, or empty.
-
-    Raises what asking raises.
+@frozen(eq=False)
+class TokenVectors:
+    """The vectors of a text's tokens as a provider gives them: ``ids`` ``(n,)``, of tokens that
+    have one, and ``vectors`` ``(n, d)``.
     """
-    own, words = vector_words(corpus.tokenizer)
+
+    identity: Identity
+    ids: NDArray[np.int64]
+    vectors: Vectors
+
+    def start(self, corpus: Corpus, width: int, control: str = "") -> WordStart:
+        """What tokens start as in a model of this ``width``: the vectors centred, and reduced to so
+        many numbers by their principal components, to which a token adds its vector times the root
+        of its number in the training text. These numbers have the standard deviation that those of
+        an untrained model have, ``width ** -0.5``. ``control``: of ``CONTROLS``, or empty.
+        """
+        counts = np.bincount(corpus.train.ids, minlength=len(corpus.tokenizer))[self.ids]
+        vectors = _reduced(self.vectors, counts, width)
+        return WordStart(self.identity, self.ids, _controlled(vectors, counts, control), control)
+
+
+def read_token_vectors(source: VectorSource, tokenizer: TextTokenizer) -> TokenVectors:
+    """From the cache, or by asking. Raises what asking raises."""
+    own, words = vector_words(tokenizer)
     found = source.vectors(words)
     known = ~np.isnan(found).any(axis=1)
-    ids = np.array(own, np.int64)[known]
-    counts = np.bincount(corpus.train.ids, minlength=len(corpus.tokenizer))[ids]
-    vectors = _reduced(found[known], np.sqrt(counts), width)
-    return WordStart(source.identity, ids, _controlled(vectors, counts, control), control)
+    return TokenVectors(source.identity, np.array(own, np.int64)[known], found[known])
+
+
+def read_word_vectors(source: VectorSource, corpus: Corpus, width: int) -> WordStart:
+    """What the tokens of ``corpus`` start as. Raises what asking raises."""
+    return read_token_vectors(source, corpus.tokenizer).start(corpus, width)
 
 
 def vector_words(tokenizer: TextTokenizer) -> tuple[list[int], list[str]]:
