@@ -17,7 +17,7 @@ PARALLEL := $(if $(strip $(ARGS)),,--numprocesses 2 --dist loadfile)
 LONG := $(if $(strip $(ARGS)),,--numprocesses 2 --dist worksteal)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long faults check format reference wheels clean
+.PHONY: help demo test test-long faults check format reference screenshots wheels clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,8 +55,12 @@ format: $(VENV)/.developers ## format the code and mend what lint can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-reference: $(VENV)/.developers ## write docs/commands.md anew, after a change of an option
+reference: $(VENV)/.developers ## write the reference in docs/ anew, after a change of an option
 	$(BIN)/python docs/make_commands.py
+	$(BIN)/python docs/make_plugin_pages.py
+
+screenshots: $(VENV)/.developers ## take the pictures of docs/show.md anew (needs Chromium)
+	$(BIN)/python docs/make_screenshots.py
 
 wheels: $(VENV)/.developers ## build the wheels of all distributions into dist/
 	rm -rf dist

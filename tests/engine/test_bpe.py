@@ -17,9 +17,9 @@ from llmattn.data.config import TextConfig
 from llmattn.data.corpus import encode_lines, load_corpus
 from llmattn.data.text_tokenizer import read_tokenizer, train_tokenizer
 from llmattn.errors import CheckpointError, ConfigError
-from llmattn.feeds.corpus_pairs import corpus_pairs
 from llmattn.feeds.feed import TableFeed
 from llmattn.feeds.growing import TableRows
+from llmattn.feeds.pairs import corpus_pairs
 from llmattn.feeds.table import KnownPairs, ScoreTable
 from llmattn.feeds.windows import window_rows
 from llmattn.sampling.options import SampleOptions

@@ -12,12 +12,11 @@ import torch
 from llmattn.data.batches import collate
 from llmattn.data.corpus import Corpus, Split
 from llmattn.errors import ConfigError, PluginError, ProviderError
-from llmattn.feeds.averaged import average_pairs
 from llmattn.feeds.channels import Scored, reading_of
-from llmattn.feeds.feed import Feeds, ScoreFeed
+from llmattn.feeds.derived import average_pairs
+from llmattn.feeds.feed import Feeds, PackedFeed, ScoreFeed
 from llmattn.feeds.open import open_feeds
 from llmattn.feeds.packed import PackedScores, open_packed, write_packed
-from llmattn.feeds.packed_feed import PackedFeed
 from llmattn.feeds.windows import window_rows
 from llmattn.rows import Row
 from llmattn.scoring.options import ScoreChoice

@@ -17,7 +17,7 @@ from llmattn.data.config import TextConfig
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.data.written import WrittenText
 from llmattn.feeds.channels import reading_of
-from llmattn.feeds.growing_texts import TextRows
+from llmattn.feeds.growing import TextRows
 from llmattn.feeds.open import open_feeds
 from llmattn.feeds.trained import reopen_feeds
 from llmattn.feeds.windows import window_rows

@@ -12,8 +12,7 @@ from llmattn.data.config import TextConfig
 from llmattn.data.corpus import encode_lines, load_corpus
 from llmattn.data.tokenizer import WordTokenizer
 from llmattn.errors import ConfigError, CorpusError
-from llmattn.feeds.corpus_pairs import corpus_pairs
-from llmattn.feeds.pairs import count_pairs
+from llmattn.feeds.pairs import corpus_pairs, count_pairs
 from llmattn.rows import Row
 from support_engine import small_corpus
 

@@ -14,7 +14,7 @@ from llmattn.comparing.score_sets import ScoreSet, vector_choice
 from llmattn.data.corpus import Corpus
 from llmattn.errors import ConfigError
 from llmattn.feeds.channels import Scored, channel_names, in_order, reading_of
-from llmattn.feeds.feasible import check_control
+from llmattn.feeds.derived import check_control
 from llmattn.feeds.feed import Feeds
 from llmattn.feeds.open import open_feeds
 from llmattn.notices import silence

@@ -38,7 +38,7 @@ class Scored:
     """One provider whose scores a model reads: what a run said of it, to be compared.
 
     ``transform`` and ``context_words``: how PREFIX scores are read, see
-    ``llmattn.feeds.packed_fill.Reading``.
+    :class:`Reading`.
     """
 
     identity: Identity

@@ -15,13 +15,11 @@ from llmattn.cache.bulk import load_pairs
 from llmattn.data.corpus import Corpus
 from llmattn.errors import ConfigError, LlmattnError, ProviderError
 from llmattn.feeds.channels import Reading, channel_names, in_order, reading_of
-from llmattn.feeds.corpus_pairs import corpus_pairs
-from llmattn.feeds.feed import Feeds, NoScores, ScoreFeed, TableFeed, joined
+from llmattn.feeds.feed import Feeds, NoScores, PackedFeed, ScoreFeed, TableFeed, joined
 from llmattn.feeds.fill import fill_pairs
-from llmattn.feeds.packed_feed import PackedFeed
 from llmattn.feeds.packed_fill import pack_splits
 from llmattn.feeds.packed_folder import packed_folder
-from llmattn.feeds.selection import select_pairs
+from llmattn.feeds.pairs import corpus_pairs, select_pairs
 from llmattn.feeds.table import KnownPairs, ScoreTable, join_channels
 from llmattn.notices import notify
 from llmattn.rows import Scope

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from llmattn.data.corpus import Pieces, Split
 from llmattn.feeds.channels import Reading
+from llmattn.feeds.fill import fill_splits
 from llmattn.feeds.packed import PackedScores, entries, key_digest, open_packed, write_packed
-from llmattn.feeds.text_fill import fill_splits, row_portions
 from llmattn.feeds.transform import transformed
-from llmattn.feeds.windows import window_scores
+from llmattn.feeds.windows import row_portions, window_scores
 from llmattn.rows import Scores
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.source import ScoreSource

@@ -9,8 +9,14 @@ import numpy as np
 import torch
 
 from llmattn.errors import CheckpointError
-from llmattn.feeds.growing import JoinedRows, NoRows, TableRows, open_askers
-from llmattn.feeds.growing_texts import TextRows, open_text_rows
+from llmattn.feeds.growing import (
+    JoinedRows,
+    NoRows,
+    TableRows,
+    TextRows,
+    open_askers,
+    open_text_rows,
+)
 from llmattn.reading.plain import plain_line
 from llmattn.sampling.generate import Decoder, generate
 from llmattn.sampling.lines import GrowingLines

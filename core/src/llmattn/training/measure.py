@@ -14,7 +14,7 @@ from attrs import frozen
 from llmattn.data.corpus import Corpus, encode_lines, read_lines, text_digest
 from llmattn.data.parts import split_lines
 from llmattn.errors import ConfigError, CorpusError
-from llmattn.feeds.corpus_pairs import corpus_pairs
+from llmattn.feeds.pairs import corpus_pairs
 from llmattn.feeds.trained import reopen_feeds
 from llmattn.model.attn_gpt import check_finite
 from llmattn.scoring.options import ScoreChoice

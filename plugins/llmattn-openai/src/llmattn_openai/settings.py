@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from attrs import frozen, validators
-from llmattn.providers.chat_settings import (
+from llmattn.plugin import (
     ChatSettings,
+    Secret,
     base_url,
     dimensions,
     embedding_model,
     server_name,
+    setting,
 )
-from llmattn.secrets import Secret
-from llmattn.settings import setting
 
 __all__ = ["OpenAISettings"]
 

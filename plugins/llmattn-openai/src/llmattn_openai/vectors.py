@@ -8,14 +8,18 @@ from typing import Any
 import numpy as np
 import openai
 from attrs import evolve
-from llmattn.causes import Cause
-from llmattn.errors import BadReply
-from llmattn.identity import Identity
-from llmattn.providers.protocol import StandIn, VectorReply
-from llmattn.providers.reply import excerpt
-from llmattn.rows import Scope
-from llmattn.secrets import Secret, strip_credentials
-from llmattn.usage import Usage
+from llmattn.plugin import (
+    BadReply,
+    Cause,
+    Identity,
+    Scope,
+    Secret,
+    StandIn,
+    Usage,
+    VectorReply,
+    excerpt,
+    strip_credentials,
+)
 from numpy.typing import NDArray
 
 from llmattn_openai.answers import Answered

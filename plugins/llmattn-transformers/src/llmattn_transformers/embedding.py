@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from llmattn.rows import Row, Scores
+from llmattn.plugin import Row, Scores
 from numpy.typing import NDArray
 
 from llmattn_transformers.pieces import PieceEncoder

@@ -8,11 +8,7 @@ from itertools import chain
 from typing import ClassVar
 
 import anyio.to_thread
-from llmattn.errors import ConfigError
-from llmattn.identity import Identity
-from llmattn.providers.protocol import Limits, Reply
-from llmattn.rows import Row, Scope
-from llmattn.settings import identity_details
+from llmattn.plugin import ConfigError, Identity, Limits, Reply, Row, Scope, identity_details
 
 from llmattn_transformers.channels import channel_text, read_channels
 from llmattn_transformers.methods import Method, make_method

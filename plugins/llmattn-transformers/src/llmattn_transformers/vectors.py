@@ -8,9 +8,7 @@ from typing import ClassVar
 
 import anyio.to_thread
 from attrs import evolve
-from llmattn.identity import Identity
-from llmattn.providers.protocol import VectorReply
-from llmattn.rows import Scope
+from llmattn.plugin import Identity, Scope, VectorReply
 
 from llmattn_transformers.pieces import PieceEncoder
 from llmattn_transformers.settings import TransformersSettings
