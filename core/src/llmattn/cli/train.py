@@ -112,17 +112,21 @@ class _Runs:
         }
         own_first = attrs.evolve(own, out=path_of_imitated(out), **beside)
         first = self._open(own_first)
-        notify(f"First the model to be imitated, in {first.out}.")
+        self._tell(f"First the model to be imitated, in {first.out}.")
         began = time.monotonic()
         outcome = run_and_show(first, again, own_first)
         if outcome in ("interrupted", "time"):
             return outcome
-        notify(f"Now the model that imitates it, in {out}.")
+        self._tell(f"Now the model that imitates it, in {out}.")
         if own.max_time is not None:
             left = own.max_time - (time.monotonic() - began) / 60
             own = attrs.evolve(own, max_time=max(left, 1e-3))
         run = transfer.begin_student(first, self.imitate, self.scores, own, team=self.team)
         return run_and_show(run, again, own)
+
+    def _tell(self, text: str) -> None:
+        if self.team.is_first:
+            notify(text)
 
     def _open(self, own: RunOptions) -> Run:
         from llmattn.training import run as runs
