@@ -9,6 +9,7 @@ from llmattn.comparing.arms import parse_arms
 from llmattn.comparing.config import Course
 from llmattn.comparing.report import markdown, table
 from llmattn.comparing.results import ArmResult, Results
+from llmattn.comparing.statistics import Estimate
 from llmattn.comparing.store import FinishedRun
 
 AROUND = (-0.01, 0.0, 0.01)
@@ -95,7 +96,7 @@ def test_controls_are_held_against_the_first_baseline_alone() -> None:
     found = results({"external": 4.7, "random": 4.9, "position": 4.9, "learned+b": 5.0})
     about = [s for s in found.sentences() if s.startswith(("random", "learned"))]
     assert about == [
-        "random: no measurable gain over position: +0.0000 ± 0.0000 nats a token.",
+        "random: no measurable gain over position: 0.0000 ± 0.0000 nats a token.",
         "learned+b is worse than position by 0.1000 ± 0.0000 nats a token.",
     ]
 
@@ -147,3 +148,13 @@ def test_report_is_a_table_of_its_own() -> None:
     (start,) = [n for n, line in enumerate(lines) if line.startswith("| arm |")]
     cells = [line.count("|") for line in lines[start : start + 4]]
     assert len(set(cells)) == 1
+
+
+def test_a_report_shows_only_the_pictures_that_were_drawn() -> None:
+    found = results({"external": 4.0, "position": 4.1})
+    assert "![" not in markdown(found)
+    assert "![curves](curves.png)" in markdown(found, ["curves.png"])
+
+
+def test_a_gain_of_nothing_has_no_sign() -> None:
+    assert Estimate(-0.0004, 0.01, 5).signed() == "0.000 ± 0.010"

@@ -15,6 +15,7 @@ from llmattn.data.config import TextConfig
 from llmattn.drawing import check_picture
 from llmattn.model.config import ModelConfig
 from llmattn.options import MODEL, TEXT
+from llmattn.reading.files import check_there
 from llmattn.scoring.options import ScoreChoice
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def plan(
     ] = None,
 ) -> None:
     """Show what scoring CORPUS would take: pairs, requests, tokens, dollars. Sends nothing."""
+    check_there(corpus)
     if plot:
         check_picture(plot, "--plot")
 
@@ -114,9 +116,7 @@ def _show_vectors(plan: VectorPlan) -> None:
 
 
 def _show(plan: Plan) -> None:
-    from rich.table import Table
-
-    from llmattn.console import make_console
+    from llmattn.console import Table, make_console
 
     curve = Table(
         "most frequent" if plan.scope == "pair" else "of the text",

@@ -18,6 +18,7 @@ from llmattn.held import hold
 from llmattn.model.config import ModelConfig, variants_with
 from llmattn.notices import notify
 from llmattn.options import TEXT, Option, all_options
+from llmattn.reading.files import check_there
 from llmattn.scoring.options import VECTOR_OPTIONS, ScoreChoice
 from llmattn.signals import exit_code
 from llmattn.training.config import ImitationOptions, RunOptions, TrainConfig
@@ -53,6 +54,8 @@ def train(
     With several processes: torchrun --nproc-per-node N -m llmattn.train
     """
     _check(model, scores, imitate, options, given)
+    if not options.resume or "corpus" in given.names():
+        check_there(corpus)
     options.use_threads()
     if options.log is not None:
         from llmattn.training.log import check_log

@@ -53,7 +53,7 @@ class VectorScores:
 
     scope = Scope.PAIR
     absent_score = None
-    unit = "word vectors"
+    unit = "word vector"
 
     def __init__(self, provider: VectorProvider, name: str, dimensions: int) -> None:
         self._provider = provider
