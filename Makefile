@@ -19,7 +19,7 @@ PARALLEL := $(if $(strip $(ARGS)),,--numprocesses 2 --dist loadfile)
 LONG := $(if $(strip $(ARGS)),,--numprocesses 2 --dist worksteal)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long faults check format reference screenshots wheels clean
+.PHONY: help demo test test-long faults check format benchmarks reference screenshots wheels clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ check: $(VENV)/.developers ## lint, format, type and import checks
 format: $(VENV)/.developers ## format the code and mend what lint can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+benchmarks: $(VENV)/.developers ## measure all speeds into docs/performance.md (CORPUS=text, hours, idle machine)
+	$(BIN)/python -m benchmarks $(CORPUS) $(ARGS)
 
 reference: $(VENV)/.developers ## write the reference in docs/ anew, after a change of an option
 	$(BIN)/python docs/make_commands.py

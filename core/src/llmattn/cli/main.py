@@ -14,7 +14,19 @@ from typing import Any, NoReturn
 import typer
 
 from llmattn import __version__, signals
-from llmattn.cli import cache, compare, evaluate, export, plan, plugins, sample, score, show, train
+from llmattn.cli import (
+    cache,
+    check_plugin,
+    compare,
+    evaluate,
+    export,
+    plan,
+    plugins,
+    sample,
+    score,
+    show,
+    train,
+)
 from llmattn.cli.app import App, Group
 from llmattn.cli.output import echo
 from llmattn.cli.speech import speaking
@@ -83,6 +95,7 @@ app.command("show")(user_paths(show.show))
 app.command("eval")(user_paths(evaluate.evaluate))
 app.command("export")(user_paths(export.export))
 app.command("plugins")(user_paths(plugins.plugins))
+app.command("check-plugin")(check_plugin.check_plugin)
 app.add_typer(cache.app, name="cache")
 
 
