@@ -21,11 +21,8 @@ __all__ = [
     "LLMAttention",
     "attention_logits",
     "attention_weights",
-<<<<<<< HEAD
-    "imitating",
-=======
     "distance_logits",
->>>>>>> main
+    "imitating",
     "mix_channels",
     "mix_values",
     "row_blocks",

@@ -149,18 +149,10 @@ class AttnGPT(nn.Module):
         if self.config.uses_positions:
             x = x + self.position_embedding(torch.arange(before, length, device=ids.device))
         x = self.dropout(x)
-<<<<<<< HEAD
-        given: Given = []
-        for layer, block in enumerate(self.blocks):
-            if layer == 0 or self.config.per_layer:
-                given = self.attention(scores, rows, length, x, layer)
-            aim = aims[min(layer, len(aims) - 1)] if aims else None
-            x = block(x, given, layer, cache, aim, apart)
-=======
         given = self.attention(scores, rows, length, x)
         for layer, (block, own) in enumerate(zip(self.blocks, given, strict=True)):
-            x = block(x, own, layer, cache)
->>>>>>> main
+            aim = aims[min(layer, len(aims) - 1)] if aims else None
+            x = block(x, own, layer, cache, aim, apart)
         if cache is not None:
             cache.length = length
         return self.norm(x)  # type: ignore[no-any-return]

@@ -15,12 +15,9 @@ if TYPE_CHECKING:
     from llmattn.testing.findings import CheckFailed
     from llmattn.testing.providers import check_provider
     from llmattn.testing.server import ScoreServer
-<<<<<<< HEAD
-    from llmattn.testing.vectors import check_vectors
-=======
     from llmattn.testing.server_faults import check_faults
     from llmattn.testing.shapes import ChatShape, RowShape
->>>>>>> main
+    from llmattn.testing.vectors import check_vectors
 
 __all__ = [
     "FAULTS",

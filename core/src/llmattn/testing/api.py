@@ -14,17 +14,13 @@ from attrs import Factory, define, field, frozen
 
 from llmattn.providers.prompt import read_rows
 from llmattn.providers.reply import last_object
-<<<<<<< HEAD
 from llmattn.testing.faults import HTTP_FAULTS, FaultPlan, spoil, spoil_vectors
-from llmattn.testing.objects import chat_completion, embeddings, rate_headers, response
-=======
-from llmattn.testing.faults import HTTP_FAULTS, FaultPlan, spoil
-from llmattn.testing.objects import rate_headers
+from llmattn.testing.objects import embeddings, rate_headers
 from llmattn.testing.shapes import OPENAI, ChatShape, RowShape, message_texts
->>>>>>> main
 
 __all__ = [
     "ANSWERS",
+    "EMBEDDINGS",
     "REFUSABLE",
     "Answer",
     "RequestLog",
@@ -54,6 +50,10 @@ def digit(query: str, key: str, criterion: str) -> int:
     return hashlib.blake2b(text, digest_size=4).digest()[0] % 10
 
 
+EMBEDDINGS = "/v1/embeddings"
+"""Where word vectors are asked for."""
+
+
 def word_vector(word: str, dimensions: int) -> list[float]:
     """The vector, of length 1, that the server gives a word: the same for ever."""
     drawn = random.Random(word)  # noqa: S311  (tests, not secrets)
@@ -75,19 +75,15 @@ ANSWERS: dict[str, Callable[[str, list[str], str], list[int]]] = {
 class ServerOptions:
     """How the server behaves. ``refuse`` names members of REFUSABLE."""
 
-<<<<<<< HEAD
     models: tuple[str, ...] = (
         "test-model",
         "gpt-5.4-mini",
         "gpt-oss-120b",
         "text-embedding-3-small",
     )
-=======
-    models: tuple[str, ...] = ("test-model", "gpt-5.4-mini", "gpt-oss-120b")
     """The names that a request may call the model; none: any."""
     shape: ChatShape | RowShape | None = None
     """An API beside OpenAI's."""
->>>>>>> main
     api_key: str | None = None
     """The bearer key that is demanded, or None."""
     basic_auth: str | None = None
@@ -225,6 +221,10 @@ def answer(entry: Mapping[str, Any], options: ServerOptions, log: RequestLog) ->
         return error(429, "You exceeded your current quota.", "insufficient_quota")
     if fault in HTTP_FAULTS and (failed := http_fault(fault, options)):
         return failed
+    if path == EMBEDDINGS:
+        if options.models and body.get("model") not in options.models:
+            return error(404, f"The model {body.get('model')!r} does not exist.", "model_not_found")
+        return _embeddings(body, fault, options, log)
     if options.shape and path == options.shape.path:
         shape: ChatShape | RowShape = options.shape
     else:
@@ -235,8 +235,6 @@ def answer(entry: Mapping[str, Any], options: ServerOptions, log: RequestLog) ->
         return _answer_rows(shape, body, fault, options, log)
     if refused := next((part for part in options.refuse if _has(body, part)), None):
         return error(options.refuse_status, f"'{_WORDS[refused]}' is not supported.")
-    if path.endswith("/embeddings"):
-        return _embeddings(body, fault, options, log)
     effort = body.get("reasoning_effort") or (body.get("reasoning") or {}).get("effort")
     if effort and options.efforts and effort not in options.efforts:
         offered = ", ".join(f"'{value}'" for value in options.efforts)

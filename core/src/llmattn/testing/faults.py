@@ -9,9 +9,6 @@ from typing import Any
 
 from attrs import field, frozen
 
-<<<<<<< HEAD
-__all__ = ["FAULTS", "HTTP_FAULTS", "FaultPlan", "spoil", "spoil_vectors"]
-=======
 __all__ = [
     "CONTENT_FAULTS",
     "FAULTS",
@@ -20,8 +17,8 @@ __all__ = [
     "FaultPlan",
     "spoil",
     "spoil_lists",
+    "spoil_vectors",
 ]
->>>>>>> main
 
 HTTP_FAULTS = {
     "rate_limit": "429 with Retry-After",
@@ -127,7 +124,6 @@ def spoil(fault: str | None, reply: dict[str, Any]) -> tuple[str, str]:
     return text, finish
 
 
-<<<<<<< HEAD
 def spoil_vectors(fault: str | None, vectors: list[list[float]]) -> list[Any]:
     """Word vectors under a content fault; what is none of theirs becomes one vector too few."""
     if fault is None or fault in HTTP_FAULTS:
@@ -145,11 +141,6 @@ def spoil_vectors(fault: str | None, vectors: list[list[float]]) -> list[Any]:
     return [*vectors, vectors[0]] if fault == "too_many" else vectors[:-1]
 
 
-def _edited(reply: dict[str, Any], edit: Any) -> str:
-    """The reply's JSON with ``edit`` applied to the first row of each criterion."""
-    return json.dumps({name: [edit(rows[0]), *rows[1:]] for name, rows in reply.items()})
-=======
 def spoil_lists(fault: str | None, rows: list[Any]) -> list[Any]:
     """The scores of each row under a content fault; others than of lists leave them alone."""
     return LIST_FAULTS[fault](rows) if fault in LIST_FAULTS else rows
->>>>>>> main
