@@ -74,7 +74,7 @@ def embedding_model(default: str) -> str:
 
 
 def dimensions() -> int:
-    """The setting beside it."""
+    """The setting beside :func:`embedding_model`, harmless to scores as that is."""
     number: int = setting(
         0,
         harmless=True,
