@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmattn.comparing.arms import parse_arms
+from llmattn.comparing.config import Course
 from llmattn.comparing.report import markdown, table
 from llmattn.comparing.results import ArmResult, Results
 from llmattn.comparing.statistics import Estimate
@@ -39,8 +40,8 @@ def results(losses: dict[str, float], tables: Mapping[str, Any] = NO_TABLES) -> 
     arms = [
         ArmResult(
             arm,
-            lr=3e-3,
-            tried={1e-3: 5.0, 3e-3: 4.0, 6e-3: 4.5},
+            course=Course(3e-3, 20),
+            tried={Course(1e-3, 20): 5.0, Course(3e-3, 20): 4.0, Course(6e-3, 20): 4.5},
             runs={seed: finished(losses[arm.name] + luck) for seed, luck in enumerate(AROUND)},
         )
         for arm in parse_arms(list(losses), tables)
@@ -103,14 +104,14 @@ def test_controls_are_held_against_the_first_baseline_alone() -> None:
 def test_best_arm_stands_first_in_the_table() -> None:
     rows = table(results({"position": 4.9, "external": 4.7, "learned+b": 5.0}))
     assert [row[0] for row in rows] == ["arm", "external", "position", "learned+b"]
-    assert rows[1][3:6] == ["4.700 ± 0.025", "+0.2000 ± 0.0000 *", "+0.3000 ± 0.0000 *"]
+    assert rows[1][4:7] == ["4.700 ± 0.025", "+0.2000 ± 0.0000 *", "+0.3000 ± 0.0000 *"]
 
 
 def test_a_rate_at_the_edge_of_the_grid_is_warned_of() -> None:
     found = results({"position": 4.9})
     assert found.warnings() == []
     (arm,) = found.arms
-    edge = ArmResult(arm.arm, lr=6e-3, tried=arm.tried, runs=arm.runs)
+    edge = ArmResult(arm.arm, course=Course(6e-3, 20), tried=arm.tried, runs=arm.runs)
     (warning,) = Results((edge,), (), found.about).warnings()
     assert "position (0.006)" in warning
 
@@ -118,7 +119,7 @@ def test_a_rate_at_the_edge_of_the_grid_is_warned_of() -> None:
 def test_an_arm_that_was_still_improving_is_warned_of() -> None:
     (arm,) = results({"position": 4.9}).arms
     runs = {seed: finished(5.0, falling=seed > 0) for seed in range(3)}
-    late = ArmResult(arm.arm, lr=arm.lr, tried=arm.tried, runs=runs)
+    late = ArmResult(arm.arm, course=arm.course, tried=arm.tried, runs=runs)
     (warning,) = Results((late,), (), {}).warnings()
     assert "still getting better" in warning
 
@@ -126,7 +127,7 @@ def test_an_arm_that_was_still_improving_is_warned_of() -> None:
 def test_models_of_different_size_are_warned_of() -> None:
     small, large = results({"position": 4.9, "uniform": 4.9}).arms
     runs = {seed: finished(4.9, parameters=2000) for seed in range(3)}
-    larger = ArmResult(large.arm, lr=large.lr, tried=large.tried, runs=runs)
+    larger = ArmResult(large.arm, course=large.course, tried=large.tried, runs=runs)
     (warning,) = Results((small, larger), (), {}).warnings()
     assert "1,000 to 2,000 parameters" in warning
 

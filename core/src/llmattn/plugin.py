@@ -60,7 +60,13 @@ if TYPE_CHECKING:
     from llmattn.notices import notify, notify_once, warn, warn_once
     from llmattn.paths import user_path
     from llmattn.providers.chat import ChatProvider, Completion
-    from llmattn.providers.chat_settings import ChatSettings, base_url, server_name
+    from llmattn.providers.chat_settings import (
+        ChatSettings,
+        base_url,
+        dimensions,
+        embedding_model,
+        server_name,
+    )
     from llmattn.providers.prices import Price
     from llmattn.providers.prompt import Prompt
     from llmattn.providers.protocol import (
@@ -77,6 +83,8 @@ if TYPE_CHECKING:
         RateHint,
         Reply,
         StandIn,
+        VectorProvider,
+        VectorReply,
     )
     from llmattn.providers.reply import bad_reply, excerpt
     from llmattn.registry import CacheRegistry, ProviderRegistry
@@ -143,6 +151,8 @@ __all__ = [
     "Taken",
     "TooLarge",
     "Usage",
+    "VectorProvider",
+    "VectorReply",
     "VerifyReport",
     "bad_reply",
     "base_url",
@@ -150,6 +160,8 @@ __all__ = [
     "choose_device",
     "contents",
     "copy_into",
+    "dimensions",
+    "embedding_model",
     "excerpt",
     "from_json",
     "has_positions",
@@ -199,11 +211,12 @@ _HOMES: Mapping[str, str] = {
     "notices": "notify notify_once warn warn_once",
     "paths": "user_path",
     "providers.chat": "ChatProvider Completion",
-    "providers.chat_settings": "ChatSettings base_url server_name",
+    "providers.chat_settings": "ChatSettings base_url dimensions embedding_model server_name",
     "providers.prices": "Price",
     "providers.prompt": "Prompt",
     "providers.protocol": "AttentionProvider BatchProvider BatchStatus Estimator Limits "
-    "LocalProvider MapProvider NamedServer NeedsText OwnServer RateHint Reply StandIn",
+    "LocalProvider MapProvider NamedServer NeedsText OwnServer RateHint Reply StandIn "
+    "VectorProvider VectorReply",
     "providers.reply": "bad_reply excerpt",
     "registry": "CacheRegistry ProviderRegistry",
     "rows": "Row Scope Scores pair_rows prefix_rows",

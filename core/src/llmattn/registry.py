@@ -10,7 +10,7 @@ import attrs
 from attrs import field, frozen
 
 from llmattn.environment import is_set, origin_of
-from llmattn.errors import LlmattnError, PluginError, UnknownPlugin
+from llmattn.errors import ConfigError, LlmattnError, PluginError, UnknownPlugin
 from llmattn.isolation import is_interrupt, one_line, printing_apart
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class Registered:
     """
     order: int = LAST
     """Its place among those that are chosen so; the least comes first."""
+    vectors: str | Callable[[Any], Any] | None = None
+    """The factory of its word vectors (``VectorProvider``), called with the settings."""
 
     def load(self) -> Any:
         """The factory itself. This is where heavy imports happen.
@@ -78,7 +80,20 @@ class Registered:
         Raises PluginError if the factory cannot be imported, or fails with an error that is
         none of llmattn's.
         """
-        factory = self.load()
+        return self._built(self.load(), settings)
+
+    def build_vectors(self, settings: object) -> Any:
+        """What gives its word vectors. Raises PluginError as :meth:`build` does, and ConfigError
+        if it offers none.
+        """
+        if self.vectors is None:
+            raise ConfigError(
+                f"The provider {self.name!r} has no word vectors: name one that has (`llmattn "
+                "plugins` tells them), such as transformers or openai."
+            )
+        return self._built(self.imported(self.vectors), settings)
+
+    def _built(self, factory: Any, settings: object) -> Any:
         try:
             return factory(settings)
         except (LlmattnError, MemoryError):
@@ -222,6 +237,7 @@ class ProviderRegistry(Registry):
         prices: Prices | None = None,
         chosen_when: str | Sequence[str] | AtHand = (),
         order: int = LAST,
+        vectors: str | Callable[[Any], Any] | None = None,
     ) -> None:
         """Offer ``name``, as :meth:`Registry.add` does.
 
@@ -232,6 +248,7 @@ class ProviderRegistry(Registry):
         variables are all set, and whose settings are complete, is taken. Or a function of the
         environment: why it is at hand, in words, and empty if it is not; it must be quick, and
         sends nothing. ``order``: its place among those; the least comes first, equal ones by name.
+        ``vectors``: what makes its ``VectorProvider`` of the settings, if it has word vectors, too.
         """
         when: tuple[str, ...] | AtHand
         if callable(chosen_when):
@@ -244,7 +261,16 @@ class ProviderRegistry(Registry):
             raise TypeError(f"provider {name!r}: prices must be a mapping, or lead to one")
         if not isinstance(order, int):
             raise TypeError(f"provider {name!r}: order must be a whole number")
-        self._add(name, factory, settings, help, prices=prices, chosen_when=when, order=order)
+        self._add(
+            name,
+            factory,
+            settings,
+            help,
+            prices=prices,
+            chosen_when=when,
+            order=order,
+            vectors=vectors,
+        )
 
     def automatic(self) -> Iterator[Registered]:
         """Those that may be chosen though nobody names them, the first to be tried first; a name

@@ -21,6 +21,8 @@ class Again:
     """What the user gave to a run, of which the commands after it need some, keys left out."""
 
     given: Given
+    out: Path | None = None
+    """Of two runs that are one command: the checkpoint of the second."""
 
     def sample(self, out: Path, *, uses_scores: bool) -> str:
         """Samples from the checkpoint ``out``."""
@@ -29,8 +31,10 @@ class Again:
 
     def resume(self, out: Path, corpus: str, *, reads_texts: bool) -> str:
         """Goes on with the run in ``out``; only scores in context are opened again for it."""
-        words = ["python", "-m", "llmattn.train", "--resume", "--out", str(out)]
+        words = ["python", "-m", "llmattn.train", "--resume", "--out", str(self.out or out)]
         words += ["--corpus", corpus]
-        if reads_texts:
+        if self.out:
+            words += self.given.words(("imitate", "imitate_weight", "word_vectors"))
+        if reads_texts or self.out:
             words += self.given.words(("provider", *_NAMES))
         return shlex.join(words)

@@ -19,7 +19,7 @@ from llmattn.options import COURSE, MODEL
 from llmattn.reading.files import check_there
 from llmattn.scoring.options import ScoreChoice
 from llmattn.signals import exit_code
-from llmattn.training.config import TrainConfig
+from llmattn.training.config import ImitationOptions, TrainConfig
 from llmattn.writing import make_folder
 
 __all__ = ["compare"]
@@ -59,6 +59,16 @@ def compare(
     ],
     model: Annotated[ModelConfig, Uses(only=SHARED, defaults={"n_embd": 64})],
     scores: ScoreChoice,
+    imitation: Annotated[
+        ImitationOptions,
+        Uses(
+            only=("imitate_weight",),
+            help={
+                "imitate_weight": "For arms such as transfer: what a nat between an arm's weights "
+                "and those that it imitates adds to the loss."
+            },
+        ),
+    ],
     as_json: Json = False,
     given: Given,
 ) -> None:
@@ -75,7 +85,13 @@ def compare(
     experiment.use_threads()
     if "batch_size" not in given.names():
         course = evolve(course, batch_size=_WINDOWS if course.stream else _LINES)
-    config = settle(corpus, experiment, course, model, scores, given.tables("arms"))
+    config = settle(corpus, experiment, course, model, scores, given.tables("arms"), imitation)
+    if not any(arm.imitates for arm in config.arms):
+        given.refuse(
+            ImitationOptions,
+            lambda _: "is for arms that imitate, such as transfer, and there is none.",
+            chooser="arms",
+        )
     given.refuse(
         ScoreChoice, lambda said: why_unread(said.name, config.arms, scores), chooser="arms"
     )

@@ -58,13 +58,15 @@ def _check_files(config: CompareConfig) -> None:
 
 def _show_plan(config: CompareConfig) -> None:
     grid = ", ".join(f"{lr:g}" for lr in config.experiment.rates)
+    counts_tried = config.experiment.try_steps or (config.train.steps,)
+    steps = " or ".join(f"{count:,}" for count in counts_tried)
     counts = (
         counted(count, what)
         for count, what in ((len(config.arms), "arm"), (config.experiment.seeds, "seed"))
     )
     notify(
         f"{', '.join(counts)}, learning rates {grid}: {counted(config.most_runs, 'run')} of at "
-        f"most {counted(config.train.steps, 'step')}, {config.jobs} at a time."
+        f"most {steps} steps, {config.jobs} at a time."
     )
 
 
@@ -92,8 +94,8 @@ class _Shown:
             return
         self.kept()
         task, run = progress.task, progress.run
-        line = f"[{progress.done}/{progress.total}] {task.arm.name}, rate {task.lr:g}, "
-        line += f"seed {task.seed}: "
+        line = f"[{progress.done}/{progress.total}] {task.arm.name}, rate {task.course.lr:g}, "
+        line += f"{task.course.steps:,} steps, seed {task.seed}: "
         if run.outcome == "diverged":
             line += "diverged"
         else:

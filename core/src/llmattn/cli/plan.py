@@ -19,7 +19,9 @@ from llmattn.reading.files import check_there
 from llmattn.scoring.options import ScoreChoice
 
 if TYPE_CHECKING:
-    from llmattn.planning import Plan
+    from rich.table import Table
+
+    from llmattn.planning import Plan, VectorPlan
 
 __all__ = ["plan"]
 
@@ -59,9 +61,10 @@ def plan(
         check_picture(plot, "--plot")
 
     from llmattn.data.corpus import load_corpus
-    from llmattn.planning import make_plan, plot_plan
+    from llmattn.planning import make_plan, make_vector_plan, plot_plan
     from llmattn.scoring.opening import check_kinds, open_sources
     from llmattn.scoring.same_server import tell_moved
+    from llmattn.scoring.vectors import VectorSource
 
     loaded = load_corpus(corpus, text)
     scores = evolve(scores, scoring=evolve(scores.scoring, ask=False))
@@ -76,24 +79,45 @@ def plan(
     finally:
         for source in sources:
             source.close()
+    vectors: list[VectorPlan] = []
+    if scores.word_vectors:
+        with VectorSource(scores) as its:
+            vectors.append(make_vector_plan(its, loaded))
     if as_json:
-        echo_json([found.to_dict() for found in plans], indent=2)
+        told = [*(found.to_dict() for found in plans), *(found.to_dict() for found in vectors)]
+        echo_json(told, indent=2)
     else:
         for found in plans:
             _show(found)
+        for other in vectors:
+            _show_vectors(other)
     if plot is not None:
         plot_plan(plans, plot)
         echo(f"Wrote {plot}.", err=as_json)
 
 
-def _show(plan: Plan) -> None:
-    from llmattn.console import Table, make_console
+def _facts(plan: Plan | VectorPlan) -> Table:
+    from rich.table import Table
 
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column()
     facts.add_column(justify="right")
     for name, value in plan.facts():
         facts.add_row(name, value)
+    return facts
+
+
+def _show_vectors(plan: VectorPlan) -> None:
+    from llmattn.console import make_console
+
+    console = make_console()
+    console.print()
+    console.print(_facts(plan))
+
+
+def _show(plan: Plan) -> None:
+    from llmattn.console import Table, make_console
+
     curve = Table(
         "most frequent" if plan.scope == "pair" else "of the text",
         "pairs" if plan.scope == "pair" else "scores",
@@ -118,6 +142,6 @@ def _show(plan: Plan) -> None:
             "free" if plan.local else "?" if point.cost is None else f"{point.cost:,.2f}",
         )
     console = make_console()
-    console.print(facts)
+    console.print(_facts(plan))
     console.print()
     console.print(curve)

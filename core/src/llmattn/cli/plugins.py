@@ -66,7 +66,8 @@ def _rows(found: Plugins, *, options: bool) -> list[dict[str, Any]]:
     for kind, registry in (("provider", found.providers), ("cache", found.caches)):
         for entry in registry:
             state = "clash" if registry.clashes(entry.name) else "loaded"
-            row = _row(kind, entry.name, by_distribution[entry.distribution], state, entry.help)
+            told = f"{entry.help}; word vectors" if entry.vectors else entry.help
+            row = _row(kind, entry.name, by_distribution[entry.distribution], state, told)
             rows.append({**row, "options": _options(entry)} if options else row)
     absent = [each for each in found.found if each.state != "loaded" or each.is_empty]
     return [*rows, *(_row("plugin", each.name, each, each.state) for each in absent)]

@@ -109,6 +109,12 @@ def score(
     finally:
         for source in sources:
             source.close()
+    if scores.word_vectors and loaded and not (probe or batch or shard.rank):
+        from llmattn.scoring.vectors import VectorSource
+        from llmattn.training.word_vectors import vector_words
+
+        with VectorSource(scores) as vectors:
+            vectors.vectors(vector_words(loaded.tokenizer)[1])
 
 
 def _probe(source: ScoreSource) -> None:

@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 from rich import box
 
-from llmattn.cli.output import echo_json
+from llmattn.cli.output import echo, echo_json
 from llmattn.console import Table, make_console
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.errors import CheckpointError, CorpusError
@@ -17,6 +17,7 @@ from llmattn.notices import notify
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.checkpoint import Checkpoint, load_checkpoint
 from llmattn.training.own_text import own_text
+from llmattn.training.taken import taken_words
 from llmattn.view.heads import Heads, heads_of, measure
 from llmattn.view.plots import draw_heads
 from llmattn.wording import counted, signed
@@ -46,9 +47,11 @@ def show_heads(
     if out:
         draw_heads(heads, out)
     if as_json:
-        echo_json(_heads_data(heads), indent=1)
+        echo_json({**_heads_data(heads), "taken": dict(checkpoint.taken)}, indent=1)
     else:
         _print_heads(heads)
+        for sentence in taken_words(checkpoint.taken):
+            echo(f"Taken: {sentence}.")
     if out:
         notify(f"Wrote {out}.")
 

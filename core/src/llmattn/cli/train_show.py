@@ -14,6 +14,7 @@ from llmattn.training.interrupt import StopWish
 from llmattn.training.log import TrainingLog
 from llmattn.training.loop import Report, Trainer
 from llmattn.training.run import Run
+from llmattn.training.taken import taken_words
 from llmattn.wording import counted
 
 __all__ = ["run_and_show"]
@@ -108,6 +109,8 @@ def _show_start(run: Run) -> None:
         f"model   {config.attention} attention, {config.n_layer} layers, {config.n_head} heads, "
         f"width {config.n_embd}: {run.trainer.model.parameter_count():,} parameters{split}"
     )
+    for sentence in taken_words(run.taken):
+        echo(f"taken   {sentence}")
 
 
 def _line(report: Report, speed: _Speed, steps: int) -> str:

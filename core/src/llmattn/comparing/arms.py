@@ -14,13 +14,32 @@ from llmattn.errors import ConfigError
 from llmattn.model.config import ATTENTION, ModelConfig, variants_with
 from llmattn.untrusted import check_types
 
-__all__ = ["ARMS", "SUFFIXES", "Arm", "default_arms", "parse_arms"]
+__all__ = [
+    "ARMS",
+    "PLAIN",
+    "SUFFIXES",
+    "VECTOR_CONTROLS",
+    "Arm",
+    "default_arms",
+    "parse_arms",
+]
+
+VECTOR_CONTROLS = {
+    "permuted": "of other words, as frequent as they are",
+    "random": "drawn at random, of the same covariance",
+}
+"""What shows whether a word's own vector matters."""
 
 _MORE_ARMS: Mapping[str, Mapping[str, Any]] = {
     "external": {},  # as an arm of a configuration file is, before it says anything
     "learned+b": {"attention": "learned", "distance_bias": True},
     "random": {},
+    "transfer": {"attention": "learned", "distance_bias": True},
+    "transfer-position": {"attention": "learned", "distance_bias": True},
 }
+
+_IMITATES = {"transfer": "external", "transfer-position": "position"}
+"""The kind of attention that is trained first, for another model to imitate it."""
 
 ARMS: Mapping[str, Mapping[str, Any]] = dict(
     sorted({**{name: {"attention": name} for name in ATTENTION}, **_MORE_ARMS}.items())
@@ -34,7 +53,12 @@ SUFFIXES: Mapping[str, str] = {
     "no-b": "without the distance bias",
     "per-layer": "each layer mixes the scores by itself",
     "shuffled": "scores in context that belong to another window",
+    "vectors": "words start from the vectors of --word-vectors",
+    **{f"vectors-{name}": f"the same {meaning}" for name, meaning in VECTOR_CONTROLS.items()},
 }
+
+PLAIN = "plain"
+"""Word vectors of which no control was made."""
 
 _NAME = re.compile(r"[^\W_][\w.+ -]*(/[^\W_][\w.+ -]*)*")
 """Of an arm in a configuration file: it stands in tables and pictures."""
@@ -58,7 +82,7 @@ _SCORES = (
     "shuffled",
     "averaged",
 )
-_OWN = ("like", *_SCORES, "lr")
+_OWN = ("like", *_SCORES, "imitates", "vectors", "lr", "steps")
 _TYPES = {
     **{field.name: str(field.type) for field in attrs.fields(ModelConfig)},
     "like": "str",
@@ -69,7 +93,10 @@ _TYPES = {
     "context_words": "int",
     "shuffled": "bool",
     "averaged": "bool",
+    "imitates": "str",
+    "vectors": "str",
     "lr": "float",
+    "steps": "int",
 }
 """Of what a table may say."""
 
@@ -84,7 +111,10 @@ class Arm:
     for the comparison's own where they are None. ``shuffled``: scores in context are those of
     another window, the control that shows whether they must belong to the text. ``averaged``: each
     pair of words has the mean of its scores, the control that shows whether the context is needed.
-    ``lr``: fixed learning rate, or None to choose one.
+    ``imitates``: the kind of attention that is trained first, in place of its own, and that it then
+    learns to imitate; empty for none. Its scores are then those that it aims at; the model that is
+    imitated was trained on plain ones. ``vectors``: its words start from word vectors, ``plain`` or
+    those of a control; empty: from nothing. ``lr`` and ``steps``: fixed, or None to choose.
     """
 
     name: str
@@ -96,13 +126,31 @@ class Arm:
     context_words: int | None = None
     shuffled: bool = False
     averaged: bool = False
+    imitates: str = ""
+    vectors: str = ""
     lr: float | None = None
+    steps: int | None = None
 
     @property
     def uses_scores(self) -> bool:
-        """Whether it reads external scores."""
+        """Whether its training reads external scores."""
+        if self.imitates:
+            return self.imitated.uses_scores
         shape = {"attention": "external", **self.shape}
         return ModelConfig.from_options(**shape).uses_scores
+
+    @property
+    def imitated(self) -> Arm:
+        """The model that is trained first."""
+        own = {k: v for k, v in self.shape.items() if k not in ("attention", "distance_bias")}
+        return attrs.evolve(
+            self,
+            name=f"{self.name}, imitated",
+            shape={**own, "attention": self.imitates},
+            imitates="",
+            shuffled=False,
+            averaged=False,
+        )
 
     @property
     def mixes_by_layer(self) -> bool:
@@ -116,8 +164,12 @@ class Arm:
 
     @property
     def is_control(self) -> bool:
-        """Whether its scores mean nothing, or nothing here, or the same everywhere."""
-        return self.shuffled or self.averaged or self.reads_noise
+        """Whether its scores mean nothing, or nothing here, or the same everywhere; or its word
+        vectors mean nothing, or what it imitates knows the distance alone.
+        """
+        vectors = self.vectors not in ("", PLAIN)
+        position = self.imitates not in ("", "external")
+        return self.shuffled or self.averaged or self.reads_noise or vectors or position
 
 
 def default_arms(tables: Mapping[str, Any], *, in_context: bool = False) -> tuple[str, ...]:
@@ -168,7 +220,8 @@ def _from_name(text: str, known: Mapping[str, Arm]) -> Arm:
     if base in known and not colon:
         arm = attrs.evolve(known[base], name=text)
     elif base in ARMS:
-        arm = Arm(text, shape=ARMS[base], providers=("random",) if base == "random" else ())
+        noise = ("random",) if base == "random" else ()
+        arm = Arm(text, shape=ARMS[base], providers=noise, imitates=_IMITATES.get(base, ""))
     else:
         raise ConfigError(f"There is no arm {text!r}: {_help(known)}")
     if colon:
@@ -187,6 +240,8 @@ def _from_name(text: str, known: Mapping[str, Arm]) -> Arm:
 def _with_suffix(arm: Arm, suffix: str, known: Mapping[str, Arm]) -> Arm:
     if suffix not in SUFFIXES:
         raise ConfigError(f"The arm {arm.name!r} ends in an unknown /{suffix}: {_help(known)}")
+    if suffix.startswith("vectors"):
+        return attrs.evolve(arm, vectors=suffix.removeprefix("vectors").lstrip("-") or PLAIN)
     variant = ATTENTION[arm.shape.get("attention", "external")]
     if suffix in ("shuffled", "averaged"):
         _need(arm, suffix, arm.uses_scores)
@@ -244,10 +299,11 @@ def _from_table(name: str, table: Any, tables: Mapping[str, Any], depth: int = 0
         changes["providers"] = (given,) if isinstance(given, str) else tuple(given)
     if "options" in values:
         changes["options"] = {**start.options, **_flat(values["options"], where)}
-    for key in ("model", "score_transform", "context_words", "shuffled", "averaged", "lr"):
+    for key in (*_SCORES[2:], "imitates", "vectors", "lr", "steps"):
         if key in values:
             changes[key] = values[key]
     arm = attrs.evolve(start, **changes)
+    _check_taken(arm, where)
     try:
         uses_scores = arm.uses_scores
     except (ConfigError, TypeError) as error:
@@ -259,6 +315,19 @@ def _from_table(name: str, table: Any, tables: Mapping[str, Any], depth: int = 0
                 f"{arm.shape['attention']} attention reads none."
             )
     return arm
+
+
+def _check_taken(arm: Arm, where: str) -> None:
+    if arm.vectors not in ("", PLAIN, *VECTOR_CONTROLS):
+        known = ", ".join((PLAIN, *VECTOR_CONTROLS))
+        raise ConfigError(f"{where}: vectors must be one of {known}; not {arm.vectors!r}.")
+    own = arm.shape.get("attention", "external")
+    if arm.imitates and (arm.imitates not in _IMITATES.values() or not ATTENTION[own].query_key):
+        known = " or ".join(_IMITATES.values())
+        raise ConfigError(
+            f"{where}: imitates must be {known}, of an arm with attention of its own, such as one "
+            'with like = "transfer".'
+        )
 
 
 def _flat(options: Any, where: str) -> dict[str, str]:

@@ -15,24 +15,27 @@ from attrs import evolve
 
 from llmattn import __version__
 from llmattn.comparing.arms import Arm
-from llmattn.comparing.config import SHARED, CompareConfig
-from llmattn.comparing.score_sets import score_sets
-from llmattn.comparing.shelf import OTHER_WINDOWS, Scores, ScoreShelf
+from llmattn.comparing.config import SHARED, CompareConfig, Course
+from llmattn.comparing.score_sets import ScoreSet, score_sets
+from llmattn.comparing.shelf import OTHER_WINDOWS, Scores, ScoreShelf, StartShelf
 from llmattn.comparing.store import FinishedRun, settings_key
 from llmattn.comparing.text import first_words
 from llmattn.data.corpus import Split, load_corpus
 from llmattn.devices import choose_device
 from llmattn.errors import ConfigError, LlmattnError
 from llmattn.feeds.feed import Feeds, NoScores
-from llmattn.model.attn_gpt import AttnGPT, match_parameters
+from llmattn.model.attn_gpt import match_parameters
 from llmattn.model.config import ModelConfig
 from llmattn.model.shapes import parameter_count
 from llmattn.reading.files import is_pipe
+from llmattn.training.checkpoint import load_checkpoint
+from llmattn.training.imitation import Imitation
 from llmattn.training.interrupt import StopWish
 from llmattn.training.loop import Trainer
 from llmattn.training.output import Output
 from llmattn.training.ready import check_precision
-from llmattn.training.run import Run
+from llmattn.training.run import Run, new_model
+from llmattn.training.word_vectors import WordStart
 from llmattn.untrusted import from_json
 from llmattn.writing import make_folder
 
@@ -56,6 +59,8 @@ class Bench:
         make_folder(said.out / "runs")
         if said.keep_checkpoints:
             make_folder(said.out / "checkpoints")
+        if any(arm.imitates for arm in config.arms):
+            make_folder(said.out / "imitated")
         self.path = config.corpus
         if is_pipe(self.path):
             raise ConfigError(
@@ -72,17 +77,28 @@ class Bench:
             )
         self.test: Split = self.corpus.test
         self._sets = score_sets(config.arms, config.scores)
+        self._aims = {
+            arm.imitated.name: evolve(self._sets[arm.name], shuffled=False, averaged=False)
+            for arm in config.arms
+            if arm.imitates and arm.name in self._sets
+        }
+        """The scores of models that are imitated, by their names."""
         self._models: dict[str, ModelConfig] = {}
         self._shelf = ScoreShelf(config, self.corpus, self.device, asks=alone)
+        self._starts = StartShelf(config.scores, self.corpus, asks=alone)
 
     def prepare(self) -> dict[str, Scores]:
         """Ask for what every arm needs, before the first run; what there is of it, by arm.
 
         Raises what scoring raises.
         """
-        self._shelf.check(self._sets)
+        self._shelf.check({**self._sets, **self._aims})
         for arm in self.config.arms:
             self.model_config(arm)
+        for arm in self.config.arms:
+            self._start(arm)
+            if arm.imitates and (aims := self._aims.get(arm.imitated.name)):
+                self._shelf.scores(aims)
         return {name: self._shelf.scores(chosen) for name, chosen in self._sets.items()}
 
     def model_config(self, arm: Arm) -> ModelConfig:
@@ -92,9 +108,9 @@ class Bench:
         return self._models[arm.name]
 
     def _model_config(self, arm: Arm) -> ModelConfig:
-        chosen = self._sets.get(arm.name)
+        chosen = self._set(arm)
         size = len(self.corpus.tokenizer)
-        channels = self._shelf.channels(chosen) if chosen else ()
+        channels = self._shelf.channels(chosen) if chosen and not arm.imitates else ()
         config = self.config.model_of(arm).fitted(size, channels)
         if not self.config.experiment.match_params:
             return config
@@ -105,18 +121,28 @@ class Bench:
         """How many numbers the arm's model learns."""
         return parameter_count(self.model_config(arm))
 
-    def settings(self, arm: Arm, lr: float, seed: int) -> dict[str, Any]:
+    def settings(self, arm: Arm, course: Course, seed: int) -> dict[str, Any]:
         """Everything that the result of a run depends on, as plain data."""
+        start = self._start(arm)
         return _plain(
             {
                 "format": FORMAT,
                 "llmattn": __version__,
                 "text_sha256": self.corpus.digest,
                 "model": attrs.asdict(self.model_config(arm)),
-                "train": attrs.asdict(evolve(self.config.train, lr=lr, seed=seed)),
+                "train": attrs.asdict(self.config.course_of(course, seed)),
                 "scores": self._scores_settings(arm),
+                # Only where they hold, as everything that came later.
+                **({"word_vectors": start.to_dict()} if start else {}),
+                **(
+                    {"imitates": self._imitated_settings(arm, course, seed)} if arm.imitates else {}
+                ),
             }
         )
+
+    def _imitated_settings(self, arm: Arm, course: Course, seed: int) -> dict[str, Any]:
+        weight = self.config.imitation.imitate_weight
+        return {"weight": weight, "settings": self.settings(arm.imitated, course, seed)}
 
     def is_whole(self, run: FinishedRun) -> bool:
         """Whether a run kept from before has all that is wanted of it."""
@@ -124,20 +150,17 @@ class Bench:
             not self.config.experiment.keep_checkpoints or self._checkpoint(run.settings).exists()
         )
 
-    def train(self, arm: Arm, lr: float, seed: int) -> FinishedRun:
-        """Make one run."""
-        settings = self.settings(arm, lr, seed)
-        chosen = self._sets.get(arm.name)
-        feeds = self._shelf.feeds(chosen) if chosen else Feeds(*(NoScores(),) * 3)
-        torch.manual_seed(seed)
-        model = AttnGPT(self.model_config(arm)).to(self.device)
-        course = evolve(self.config.train, lr=lr, seed=seed)
-        trainer = Trainer(model, self.corpus, course, train_feed=feeds.train, val_feed=feeds.val)
-        scores = self._scores(arm)
-        scored = scores.scored if scores else ()
-        control = chosen.control if chosen else ""
-        out = self._checkpoint(settings)
-        run = Run(trainer, Output(out), str(self.path), feeds, scored, control=control)
+    def train(self, arm: Arm, course: Course, seed: int) -> FinishedRun:
+        """Make one run, with that of the model that it imitates if there is none yet."""
+        settings = self.settings(arm, course, seed)
+        try:
+            imitation = self._imitation(arm, course, seed) if arm.imitates else None
+        except LlmattnError as error:
+            if type(error) is not LlmattnError:
+                raise
+            return self._diverged(arm, settings)
+        run = self._run(arm, course, seed, self._checkpoint(settings), imitation)
+        trainer = run.trainer
         curve: list[tuple[int, float | None, float]] = []
         val_loss = test_loss = math.inf
         try:
@@ -163,9 +186,75 @@ class Bench:
             outcome=outcome,
             tokens=trainer.tokens,
             seconds=trainer.seconds,
-            parameters=model.parameter_count(),
+            parameters=trainer.model.parameter_count(),
             curve=tuple(curve),
         )
+
+    def _diverged(self, arm: Arm, settings: Mapping[str, Any]) -> FinishedRun:
+        """A run that cannot begin, since what it would imitate has no loss."""
+        return FinishedRun(
+            settings=settings,
+            place=self._place(),
+            test_loss=math.inf,
+            val_loss=math.inf,
+            best_step=0,
+            outcome="diverged",
+            tokens=0,
+            seconds=0.0,
+            parameters=self.parameters(arm),
+            curve=(),
+        )
+
+    def _run(
+        self, arm: Arm, course: Course, seed: int, out: Path, imitation: Imitation | None = None
+    ) -> Run:
+        """A run that has not begun."""
+        chosen = None if arm.imitates else self._set(arm)
+        feeds = self._shelf.feeds(chosen) if chosen else Feeds(*(NoScores(),) * 3)
+        train, start = self.config.course_of(course, seed), self._start(arm)
+        trainer = Trainer(
+            new_model(self.model_config(arm), train, start, self.device),
+            self.corpus,
+            train,
+            train_feed=feeds.train,
+            val_feed=feeds.val,
+            imitation=imitation,
+        )
+        taken: dict[str, Any] = {"word_vectors": start.to_dict()} if start else {}
+        if imitation:
+            taken["imitated"] = imitation.to_dict()
+        scored = self._shelf.scores(chosen).scored if chosen else ()
+        control = chosen.control if chosen else ""
+        return Run(
+            trainer, Output(out), str(self.path), feeds, scored, control=control, taken=taken
+        )
+
+    def _imitation(self, arm: Arm, course: Course, seed: int) -> Imitation:
+        """What a run aims at: a model of the same course and seed, kept for other arms."""
+        key = settings_key(self.settings(arm.imitated, course, seed))
+        path = self.config.experiment.out / "imitated" / f"{key}.pt"
+        if not path.exists():
+            first = self._run(arm.imitated, course, seed, path)
+            first.trainer.run(
+                on_report=lambda _: None,
+                save=first.save,
+                stop=StopWish(),
+                save_every=math.inf,  # what is there must be whole
+            )
+        found = load_checkpoint(path, device=self.device)
+        aims = self._set(arm)
+        feed = self._shelf.feeds(aims).train if aims else NoScores()
+        weight = self.config.imitation.imitate_weight
+        return Imitation.of(
+            found.model_config, found.weights, feed, weight, found.scored, self.device
+        )
+
+    def _set(self, arm: Arm) -> ScoreSet | None:
+        return self._sets.get(arm.name) or self._aims.get(arm.name)
+
+    def _start(self, arm: Arm) -> WordStart | None:
+        width = self.config.model_of(arm).n_embd
+        return self._starts.start(arm, self._set(arm), width) if arm.vectors else None
 
     def summary(self) -> str:
         """The text, in one line."""
@@ -199,6 +288,8 @@ class Bench:
                 "shape": {name: getattr(config.model, name) for name in SHARED},
                 "train": attrs.asdict(config.train),
                 "lrs": config.experiment.rates,
+                "steps": config.experiment.try_steps or (config.train.steps,),
+                "imitate_weight": config.imitation.imitate_weight,
                 "match_params": config.experiment.match_params,
                 "scores": scores,
                 "place": self._place(),
@@ -206,7 +297,7 @@ class Bench:
         )
 
     def _scores(self, arm: Arm) -> Scores | None:
-        chosen = self._sets.get(arm.name)
+        chosen = self._set(arm)
         return self._shelf.scores(chosen) if chosen else None
 
     def _scores_settings(self, arm: Arm) -> dict[str, Any] | None:

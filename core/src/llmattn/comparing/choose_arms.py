@@ -80,7 +80,7 @@ def _like_the_scores(
 def _kind_of(chosen: ScoreSet) -> _Kind:
     plugins, environ, choice = load_plugins(), environment(), chosen.choice
     registered = [plugins.provider(name) for name in choice.providers]
-    settings = assign_options(choice.settings, registered, [choice.cache])
+    settings = assign_options(choice.settings, registered, choice.others)
     built: list[AttentionProvider] = []
     with ExitStack() as stack:
         for found in registered:

@@ -72,7 +72,7 @@ def compare(
         def make(tasks: Sequence[Task]) -> dict[Task, FinishedRun]:
             runs: dict[Task, FinishedRun] = {}
             for task in tasks:
-                found = store.find(bench.settings(task.arm, task.lr, task.seed))
+                found = store.find(bench.settings(task.arm, task.course, task.seed))
                 if found is not None and bench.is_whole(found):
                     runs[task] = found
                     pace.tell(task, found, kept=True)
@@ -85,32 +85,33 @@ def compare(
                 pace.tell(task, run, kept=False)
             return runs
 
-        tried = make([Task(arm, lr, 0) for arm in config.arms for lr in config.rates(arm)])
+        tried = make([Task(arm, each, 0) for arm in config.arms for each in config.courses(arm)])
         best = {arm.name: _best(arm, tried) for arm in config.arms}
         others = make(
             [
-                Task(arm, best[arm.name].lr, seed)
+                Task(arm, best[arm.name].course, seed)
                 for arm in config.arms
                 for seed in range(1, config.experiment.seeds)
             ]
         )
     results = []
     for arm in config.arms:
-        lr = best[arm.name].lr
-        losses = {task.lr: run.val_loss for task, run in tried.items() if task.arm is arm}
-        runs = {t.seed: r for t, r in {**tried, **others}.items() if t.arm is arm and t.lr == lr}
-        _check(arm, lr, runs)
-        results.append(ArmResult(arm, lr, losses, runs))
+        course = best[arm.name].course
+        losses = {task.course: run.val_loss for task, run in tried.items() if task.arm is arm}
+        made = {**tried, **others}.items()
+        runs = {task.seed: run for task, run in made if (task.arm, task.course) == (arm, course)}
+        _check(arm, course.lr, runs)
+        results.append(ArmResult(arm, course, losses, runs))
     return tuple(results)
 
 
 def _in_turn(bench: Bench, tasks: Iterable[Task]) -> Iterator[tuple[Task, FinishedRun]]:
     for task in tasks:
-        yield task, bench.train(task.arm, task.lr, task.seed)
+        yield task, bench.train(task.arm, task.course, task.seed)
 
 
 def _best(arm: Arm, tried: Mapping[Task, FinishedRun]) -> Task:
-    """The task of the learning rate with the lowest validation loss."""
+    """The task of the course with the lowest validation loss."""
     own = [task for task in tried if task.arm is arm]
     return min(own, key=lambda task: tried[task].val_loss)
 

@@ -14,9 +14,9 @@ from llmattn.errors import ConfigError
 from llmattn.model.config import ModelConfig
 from llmattn.options import EXPERIMENT, RUN, TEXT, comma_separated, option
 from llmattn.scoring.options import ScoreChoice
-from llmattn.training.config import Machine, TrainConfig
+from llmattn.training.config import ImitationOptions, Machine, TrainConfig
 
-__all__ = ["BASELINES", "SHARED", "CompareConfig", "Experiment"]
+__all__ = ["BASELINES", "SHARED", "CompareConfig", "Course", "Experiment"]
 
 BASELINES = ("position", "position/per-layer", "learned+b")
 """What arms are held against, if it is compared: the distance alone, also in each layer by itself,
@@ -39,6 +39,29 @@ def _rates(given: Any) -> tuple[float, ...]:
     return rates
 
 
+def _counts(given: Any) -> tuple[int, ...]:
+    try:
+        counts = tuple(map(int, comma_separated(given)))
+    except ValueError:
+        counts = ()
+    if not counts or min(counts) < 1 or len(set(counts)) < len(counts):
+        raise ConfigError(
+            f"--try-steps {given}: write different numbers of steps with commas between, such as "
+            "400,700."
+        )
+    return counts
+
+
+@frozen
+class Course:
+    """How a run is trained, as far as an arm chooses it: its learning rate, and its steps, along
+    which the rate falls.
+    """
+
+    lr: float
+    steps: int
+
+
 @frozen
 class Experiment(Machine):
     """What a user says of a comparison. None: it follows from the rest. Raises ConfigError."""
@@ -50,7 +73,8 @@ class Experiment(Machine):
         (),
         help="What is compared (see docs/comparing.md), separated by commas, of: "
         f"{', '.join(ARMS)}. external:NAME+NAME names providers; an ending changes one thing: "
-        "external/no-b, external/per-layer, external/shuffled, external/averaged. Default: "
+        "external/no-b, external/per-layer, external/shuffled, external/averaged, "
+        "learned+b/vectors. Default: "
         "--provider beside the controls of its scores (of pairs, or in context), or what "
         "--config defines beside position and learned+b.",
         panel=EXPERIMENT,
@@ -74,6 +98,15 @@ class Experiment(Machine):
         panel=EXPERIMENT,
         above=0,
         instead_of="lrs",
+    )
+    try_steps: tuple[int, ...] | None = option(
+        None,
+        help="Numbers of steps that each arm chooses from as well, by validation loss, each with "
+        "each learning rate, instead of --steps.",
+        panel=EXPERIMENT,
+        metavar="STEPS",
+        converter=optional(_counts),
+        instead_of="steps",
     )
     against: tuple[str, ...] | None = option(
         None,
@@ -122,6 +155,7 @@ class CompareConfig:
     model: ModelConfig
     scores: ScoreChoice = ScoreChoice()
     experiment: Experiment = Experiment()
+    imitation: ImitationOptions = ImitationOptions()
     against: tuple[str, ...] = ()
     jobs: int = 1
 
@@ -140,6 +174,8 @@ class CompareConfig:
             )
         for arm in self.arms:
             self.model_of(arm)
+            if arm.imitates:
+                self.model_of(arm.imitated)
 
     def model_of(self, arm: Arm) -> ModelConfig:
         """The model of an arm, for any text. Raises ConfigError if its parts do not fit."""
@@ -149,11 +185,18 @@ class CompareConfig:
         except (ConfigError, TypeError) as error:
             raise ConfigError(f"The arm {arm.name!r}: {error}") from None
 
-    def rates(self, arm: Arm) -> tuple[float, ...]:
-        """The learning rates that an arm tries."""
-        return self.experiment.rates if arm.lr is None else (arm.lr,)
+    def courses(self, arm: Arm) -> tuple[Course, ...]:
+        """The courses that an arm tries: as many as any other, but for what it fixes itself."""
+        said = self.experiment
+        rates = said.rates if arm.lr is None else (arm.lr,)
+        counts = said.try_steps or (self.train.steps,) if arm.steps is None else (arm.steps,)
+        return tuple(Course(lr, steps) for lr in rates for steps in counts)
+
+    def course_of(self, course: Course, seed: int) -> TrainConfig:
+        """All of a run's course."""
+        return evolve(self.train, lr=course.lr, steps=course.steps, seed=seed)
 
     @property
     def most_runs(self) -> int:
         """How many runs it takes if none is kept from before."""
-        return sum(len(self.rates(arm)) + self.experiment.seeds - 1 for arm in self.arms)
+        return sum(len(self.courses(arm)) + self.experiment.seeds - 1 for arm in self.arms)

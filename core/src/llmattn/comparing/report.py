@@ -42,7 +42,7 @@ def check_report(folder: Path) -> None:
 def table(results: Results) -> list[list[str]]:
     """The table as text, its headings first; losses in nats a token, best arm first."""
     gains = [f"gain over {name}" for name in results.against]
-    heads = ["arm", "parameters", "rate", "test loss", *gains, "seconds"]
+    heads = ["arm", "parameters", "rate", "steps", "test loss", *gains, "seconds"]
     order = sorted(results.arms, key=lambda r: estimate(list(r.losses.values())).mean)
     return [heads, *(_row(results, result) for result in order)]
 
@@ -58,6 +58,7 @@ def _row(results: Results, result: ArmResult) -> list[str]:
         result.name,
         f"{result.parameters:,}",
         f"{result.lr:g}",
+        f"{result.steps:,}",
         str(loss),
         *gains,
         f"{seconds:.0f}",

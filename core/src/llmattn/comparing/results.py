@@ -10,6 +10,7 @@ import attrs
 from attrs import frozen
 
 from llmattn.comparing.arms import Arm
+from llmattn.comparing.config import Course
 from llmattn.comparing.statistics import TRUSTED, Estimate, conclude, estimate, gain
 from llmattn.comparing.store import FinishedRun
 
@@ -18,13 +19,13 @@ __all__ = ["ArmResult", "Results"]
 
 @frozen
 class ArmResult:
-    """One arm: its chosen learning rate, the validation loss that each rate reached, and the
-    runs at the chosen one by seed.
+    """One arm: its chosen course, the validation loss that each one tried reached, and the runs at
+    the chosen one by seed.
     """
 
     arm: Arm
-    lr: float
-    tried: Mapping[float, float]
+    course: Course
+    tried: Mapping[Course, float]
     runs: Mapping[int, FinishedRun]
 
     @property
@@ -47,7 +48,18 @@ class ArmResult:
         """Whether the chosen rate is the smallest or largest of several tried, so that one
         outside the grid might do better.
         """
-        return len(self.tried) > 1 and self.lr in (min(self.tried), max(self.tried))
+        rates = {course.lr for course in self.tried}
+        return len(rates) > 1 and self.lr in (min(rates), max(rates))
+
+    @property
+    def lr(self) -> float:
+        """The chosen learning rate."""
+        return self.course.lr
+
+    @property
+    def steps(self) -> int:
+        """The chosen number of steps."""
+        return self.course.steps
 
 
 @frozen
@@ -75,16 +87,13 @@ class Results:
         """Arms of this comparison that are as ``result`` but for the meaning of its scores; plain
         ``random`` where no noise is read by a model of the same shape.
         """
-        if not result.arm.uses_scores or result.arm.is_control:
+        own = result.arm
+        if not (own.uses_scores or own.vectors) or own.is_control:
             return []
         noise = [r.name for r in self.arms if r.arm.reads_noise and r.arm.shape == result.arm.shape]
-        wanted = {f"{result.name}/shuffled", f"{result.name}/averaged", *(noise or ["random"])}
-        like = [
-            other.name
-            for other in self.arms
-            if attrs.evolve(other.arm, name=result.name, shuffled=False, averaged=False)
-            == result.arm
-        ]
+        noise = (noise or ["random"]) if own.uses_scores and not own.imitates else []
+        wanted = {f"{result.name}/shuffled", f"{result.name}/averaged", *noise}
+        like = [other.name for other in self.arms if _meant(other.arm, own) == own]
         names = [other.name for other in self.arms if other.arm.is_control]
         return [name for name in names if name in wanted or name in like]
 
@@ -101,7 +110,7 @@ class Results:
         said: list[str] = []
         for result in self.arms:
             against = list(self.against)
-            if not result.arm.uses_scores or result.arm.is_control:
+            if not (result.arm.uses_scores or result.arm.vectors) or result.arm.is_control:
                 against = against[:1]
             said += [
                 conclude(result.name, baseline, self.gain(result.name, baseline))
@@ -118,6 +127,16 @@ class Results:
             told.append(
                 "The best learning rate lies at the edge of the grid, and one beyond it may be "
                 f"better (--lrs), for: {', '.join(edge)}."
+            )
+        longest = [
+            f"{r.name} ({r.steps})"
+            for r in self.arms
+            if r.steps == max(c.steps for c in r.tried) > min(c.steps for c in r.tried)
+        ]
+        if longest:
+            told.append(
+                "The best number of steps is the largest that was tried, and more may be better "
+                f"(--try-steps), for: {', '.join(longest)}."
             )
         late = [r.name for r in self.arms if _still_falling(list(r.runs.values()))]
         if late:
@@ -160,10 +179,19 @@ class Results:
             "name": result.name,
             "arm": attrs.asdict(result.arm),
             "lr": result.lr,
+            "steps": result.steps,
             "validation_loss_by_lr": {
-                f"{lr:g}": loss if math.isfinite(loss) else None  # JSON knows no infinity
-                for lr, loss in result.tried.items()
+                f"{lr:g}": _finite(min(v for c, v in result.tried.items() if c.lr == lr))
+                for lr in dict.fromkeys(course.lr for course in result.tried)
             },
+            "tried": [
+                {
+                    "lr": course.lr,
+                    "steps": course.steps,
+                    "validation_loss": _finite(loss),
+                }
+                for course, loss in result.tried.items()
+            ],
             "parameters": result.parameters,
             "test_loss": _estimate_dict(estimate(list(result.losses.values()))),
             "gain_over": {
@@ -177,6 +205,20 @@ class Results:
         }
 
 
+def _meant(control: Arm, arm: Arm) -> Arm:
+    """What ``control`` would be if its scores, word vectors and aims meant what those of ``arm``
+    mean.
+    """
+    return attrs.evolve(
+        control,
+        name=arm.name,
+        shuffled=False,
+        averaged=False,
+        vectors=control.vectors and arm.vectors,
+        imitates=control.imitates and arm.imitates,
+    )
+
+
 def _still_falling(runs: Sequence[FinishedRun]) -> bool:
     """Whether most runs had their best at the very end of their budget, and by a margin."""
 
@@ -187,6 +229,11 @@ def _still_falling(runs: Sequence[FinishedRun]) -> bool:
         return run.best_step == last and before - loss > 0.01
 
     return 2 * sum(map(falling, runs)) > len(runs)
+
+
+def _finite(loss: float) -> float | None:
+    """JSON knows no infinity."""
+    return loss if math.isfinite(loss) else None
 
 
 def _estimate_dict(value: Estimate) -> dict[str, Any]:

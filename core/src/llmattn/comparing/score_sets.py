@@ -7,12 +7,20 @@ from collections.abc import Sequence
 from attrs import evolve, frozen
 
 from llmattn.comparing.arms import Arm
+from llmattn.errors import ConfigError
 from llmattn.plugins import load_plugins
 from llmattn.scoring.find_provider import choose_provider
-from llmattn.scoring.options import SETTINGS, ScoreChoice
+from llmattn.scoring.options import SETTINGS, VECTOR_OPTIONS, ScoreChoice
 from llmattn.settings import environment
 
-__all__ = ["ArmReader", "ScoreSet", "arm_readers", "score_sets", "why_unread"]
+__all__ = [
+    "ArmReader",
+    "ScoreSet",
+    "arm_readers",
+    "score_sets",
+    "vector_choice",
+    "why_unread",
+]
 
 
 @frozen
@@ -121,6 +129,11 @@ def why_unread(option: str, arms: Sequence[Arm], scores: ScoreChoice) -> str:
     does.
     """
     readers = arm_readers(arms, scores)
+    vectors = any(arm.vectors for arm in arms)
+    if option == "word_vectors":
+        return "" if vectors else "is for arms that end in /vectors, and there is none."
+    if vectors and option in VECTOR_OPTIONS and (option != "option" or not readers):
+        return ""
     if not readers:
         names = ", ".join(arm.name for arm in arms)
         return (
@@ -129,6 +142,8 @@ def why_unread(option: str, arms: Sequence[Arm], scores: ScoreChoice) -> str:
         )
     for setting in scores.options if option == "option" else ():
         owner, _, key = setting.rpartition(".")
+        if vectors and owner == scores.word_vectors:
+            continue
         if not any(each.has(setting) for each in readers):
             in_use = dict.fromkeys(name for each in readers for name in each.providers)
             return (
@@ -141,6 +156,24 @@ def why_unread(option: str, arms: Sequence[Arm], scores: ScoreChoice) -> str:
         if not any(each.takes_setting(setting) for each in readers):
             return _all_say_it(readers)
     return "" if any(each.takes(option) for each in readers) else _all_say_it(readers)
+
+
+def vector_choice(arm: Arm, chosen: ScoreSet | None, scores: ScoreChoice) -> ScoreChoice:
+    """Where the word vectors of an arm come from: ``chosen`` are its scores, if it reads any."""
+    if scores.word_vectors is None:
+        raise ConfigError(
+            f"The arm {arm.name!r} starts from word vectors: say whose with --word-vectors, such "
+            "as --word-vectors transformers."
+        )
+    settings = {**scores.settings, **arm.options}
+    providers = chosen.choice.providers if chosen else scores.providers
+    # What says nothing of these vectors must not make others of them.
+    own = {k: v for k, v in settings.items() if k.rpartition(".")[0] in ("", *scores.others)}
+    if scores.word_vectors not in providers:
+        own = {k: v for k, v in own.items() if "." in k}
+        return evolve(scores.with_settings(own), providers=(), model=None)
+    model = arm.model or scores.model
+    return evolve(scores.with_settings(own), providers=(scores.word_vectors,), model=model)
 
 
 def _all_say_it(readers: Sequence[ArmReader]) -> str:

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from llmattn.comparing.arms import Arm
 from llmattn.comparing.choose_arms import choose_arms
 from llmattn.comparing.config import BASELINES, CompareConfig, Experiment
 from llmattn.model.config import ModelConfig
 from llmattn.scoring.options import ScoreChoice
-from llmattn.training.config import TrainConfig
+from llmattn.training.config import ImitationOptions, TrainConfig
 
 __all__ = ["settle"]
 
@@ -23,8 +25,11 @@ def settle(
     model: ModelConfig,
     scores: ScoreChoice,
     tables: Mapping[str, Any],
+    imitation: ImitationOptions = ImitationOptions(),
 ) -> CompareConfig:
     """``tables``: the arms of a configuration file. Raises ConfigError or PluginError."""
+    if experiment.try_steps:
+        train = evolve(train, steps=max(experiment.try_steps))
     arms = choose_arms(experiment.arms, tables, scores)
     against = experiment.against
     if against is None:
@@ -37,6 +42,7 @@ def settle(
         model=model,
         scores=scores,
         experiment=experiment,
+        imitation=imitation,
         against=against,
         jobs=experiment.jobs or _jobs(experiment, arms, model, scores),
     )

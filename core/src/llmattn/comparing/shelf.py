@@ -8,8 +8,9 @@ from contextlib import ExitStack
 import torch
 from attrs import evolve, frozen
 
+from llmattn.comparing.arms import PLAIN, Arm
 from llmattn.comparing.config import CompareConfig
-from llmattn.comparing.score_sets import ScoreSet
+from llmattn.comparing.score_sets import ScoreSet, vector_choice
 from llmattn.data.corpus import Corpus
 from llmattn.errors import ConfigError
 from llmattn.feeds.channels import Scored, channel_names, in_order, reading_of
@@ -20,8 +21,10 @@ from llmattn.notices import silence
 from llmattn.scoring.opening import check_kinds, open_sources
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.source import ScoreSource
+from llmattn.scoring.vectors import VectorSource
+from llmattn.training.word_vectors import TokenVectors, WordStart, read_token_vectors
 
-__all__ = ["OTHER_WINDOWS", "ScoreShelf", "Scores"]
+__all__ = ["OTHER_WINDOWS", "ScoreShelf", "Scores", "StartShelf"]
 
 OTHER_WINDOWS = 1
 """The seed that says which window's scores a window gets in a /shuffled arm."""
@@ -131,6 +134,36 @@ class ScoreShelf:
         while len(self._feeds) >= _KEPT and choice.cache != "memory":
             del self._feeds[next(iter(self._feeds))]
         self._feeds[chosen] = feeds
+
+
+class StartShelf:
+    """The word vectors that arms start from; asked for once. ``asks``: see :class:`ScoreShelf`."""
+
+    def __init__(self, scores: ScoreChoice, corpus: Corpus, *, asks: bool) -> None:
+        self._scores = scores if asks else evolve(scores, scoring=ScoringOptions(ask=False))
+        self._corpus = corpus
+        self._starts: dict[tuple[str, int], WordStart] = {}
+        self._vectors: list[tuple[ScoreChoice, TokenVectors]] = []
+
+    def start(self, arm: Arm, chosen: ScoreSet | None, width: int) -> WordStart:
+        """What the words of an arm start as; ``chosen``: its scores, if it reads any."""
+        key = arm.name, width
+        if key not in self._starts:
+            control = "" if arm.vectors == PLAIN else arm.vectors
+            found = self._read(vector_choice(arm, chosen, self._scores))
+            self._starts[key] = found.start(self._corpus, width, control)
+        return self._starts[key]
+
+    def _read(self, choice: ScoreChoice) -> TokenVectors:
+        for known, found in self._vectors:
+            if known == choice:
+                return found
+        with ExitStack() as stack:
+            if self._vectors or not choice.scoring.ask:  # reading again is not worth a line
+                stack.enter_context(silence())
+            source = stack.enter_context(VectorSource(choice))
+            self._vectors.append((choice, read_token_vectors(source, self._corpus.tokenizer)))
+        return self._vectors[-1][1]
 
 
 def _scored(source: ScoreSource, choice: ScoreChoice) -> Scored:

@@ -15,7 +15,7 @@ from attrs import define, evolve, field, frozen
 
 from llmattn import signals
 from llmattn.comparing.arms import Arm
-from llmattn.comparing.config import CompareConfig
+from llmattn.comparing.config import CompareConfig, Course
 from llmattn.comparing.store import FinishedRun
 from llmattn.devices import cores
 from llmattn.errors import LlmattnError
@@ -29,7 +29,7 @@ class Task:
     """One run to make."""
 
     arm: Arm
-    lr: float
+    course: Course
     seed: int
 
 
@@ -163,7 +163,7 @@ def _serve(config: CompareConfig, connection: Connection, heard: int) -> None:
     try:
         bench = Bench(config, alone=False)
         while (task := _next(connection)) is not None:
-            outbox.send(bench.train(task.arm, task.lr, task.seed))
+            outbox.send(bench.train(task.arm, task.course, task.seed))
     except LlmattnError as error:
         outbox.send(str(error))
     except Exception as error:  # the parent tells it; a traceback here would be lost among others

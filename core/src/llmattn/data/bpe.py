@@ -85,6 +85,14 @@ class BpeTokenizer:
         ]
         self._piece_words = PieceWords(self._bytes, final, self._word_of)
 
+    @property
+    def spelled(self) -> tuple[str, ...]:
+        """See ``TextTokenizer.spelled``: a byte of a longer character is no text."""
+        return tuple(
+            "" if index in self.special_ids else spelled.decode("utf-8", "ignore")
+            for index, spelled in enumerate(self._bytes)
+        )
+
     def __len__(self) -> int:
         return len(self.vocabulary)
 

@@ -37,6 +37,13 @@ class TextTokenizer(Protocol):
         """The words that scores are asked for, by their ids; they may differ from tokens."""
         ...
 
+    @property
+    def spelled(self) -> tuple[str, ...]:
+        """Each token as it stands in a text, after a space if it begins a word; empty for one that
+        is no text by itself.
+        """
+        ...
+
     def __len__(self) -> int: ...
 
     def encode(self, text: str) -> list[int]:

@@ -79,6 +79,12 @@ class WordTokenizer:
         """The words that scores are asked for: all."""
         return self.vocabulary
 
+    @property
+    def spelled(self) -> tuple[str, ...]:
+        """See ``TextTokenizer.spelled``."""
+        words = enumerate(self.vocabulary)
+        return tuple("" if index in self.special_ids else f" {word}" for index, word in words)
+
     def __len__(self) -> int:
         return len(self.vocabulary)
 

@@ -155,7 +155,7 @@ def with_owners(choice: ScoreChoice, checkpoint: ScoredModel) -> ScoreChoice:
     known = [plugins.provider(name) for name in names if name in installed]
     if not known:
         return choice
-    return choice.with_settings(assign_options(choice.settings, known, [*names, choice.cache]))
+    return choice.with_settings(assign_options(choice.settings, known, [*names, *choice.others]))
 
 
 def reopen_source(scored: Scored, choice: ScoreChoice) -> ScoreSource:

@@ -22,6 +22,7 @@ __all__ = [
     "attention_logits",
     "attention_weights",
     "distance_logits",
+    "imitating",
     "mix_channels",
     "mix_values",
     "row_blocks",
@@ -189,6 +190,29 @@ def mix_values(given: Given, values: Tensor, *keys_and_queries: Tensor) -> Tenso
         queries, keys, values, attn_mask=logits, is_causal=causal
     )
     return mixed.transpose(1, 2)
+
+
+def imitating(
+    given: Given, aim: Tensor, values: Tensor, keys: Tensor, queries: Tensor
+) -> tuple[Tensor, Tensor]:
+    """:func:`mix_values` of whole texts with query-key attention, and how far its weights are from
+    ``aim``: ``KL(aim || weights)`` of each row, ``(B, H, T)``, in nats.
+
+    ``aim``: weights ``(B or 1, H or 1, T, T)``, which are given.
+    """
+    length = queries.shape[2]
+    logits = queries @ keys.transpose(2, 3) / keys.shape[3] ** 0.5
+    if given:
+        logits = logits + given[0]
+    else:
+        future = torch.ones(length, length, dtype=torch.bool, device=logits.device).triu(1)
+        logits = logits.masked_fill(future, float("-inf"))
+    shares = torch.log_softmax(logits.float(), dim=-1)
+    mixed = shares.exp().to(values.dtype) @ values
+    # Where nothing is aimed at, above all in the future, there is nothing to be missed.
+    missed = aim * shares.masked_fill(aim == 0, 0.0)
+    apart = -(torch.special.entr(aim) + missed).sum(-1)
+    return mixed.transpose(1, 2), apart
 
 
 class LLMAttention(nn.Module):

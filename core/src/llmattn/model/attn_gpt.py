@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -15,7 +16,14 @@ from torch.autograd.function import once_differentiable
 
 from llmattn.data.batches import IGNORED
 from llmattn.errors import CheckpointError, ConfigError
-from llmattn.model.attention import Given, KVCache, LLMAttention, mix_values, split_heads
+from llmattn.model.attention import (
+    Given,
+    KVCache,
+    LLMAttention,
+    imitating,
+    mix_values,
+    split_heads,
+)
 from llmattn.model.config import ModelConfig
 from llmattn.model.shapes import parameter_count
 
@@ -44,11 +52,23 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, x: Tensor, given: Given, layer: int = 0, cache: KVCache | None = None
+        self,
+        x: Tensor,
+        given: Given,
+        layer: int = 0,
+        cache: KVCache | None = None,
+        aim: Tensor | None = None,
+        apart: list[Tensor] | None = None,
     ) -> Tensor:
-        """``x``: ``(B, n, width)``, of n new tokens. ``given``: of :class:`LLMAttention`."""
+        """``x``: ``(B, n, width)``, of n new tokens. ``given``: of :class:`LLMAttention`. ``apart``
+        takes how far the weights are from ``aim``, see :func:`imitating`.
+        """
         parts = split_heads(self.project_in(self.norm_1(x)), self.config)
-        mixed = mix_values(given, *parts) if cache is None else cache.mix(layer, given, *parts)
+        if aim is not None and apart is not None:
+            mixed, found = imitating(given, aim, *parts)
+            apart.append(found)
+        else:
+            mixed = mix_values(given, *parts) if cache is None else cache.mix(layer, given, *parts)
         x = x + self.dropout(self.project_out(mixed.flatten(2)))
         hidden = F.gelu(self.mlp_in(self.norm_2(x)))
         mlp: Tensor = self.dropout(self.mlp_out(hidden))
@@ -103,12 +123,20 @@ class AttnGPT(nn.Module):
         """``(..., n_embd)`` -> ``(..., V)``, by the token embedding."""
         return F.linear(hidden, self.token_embedding.weight)
 
-    def hidden(self, ids: Tensor, scores: Tensor | None, cache: KVCache | None = None) -> Tensor:
+    def hidden(
+        self,
+        ids: Tensor,
+        scores: Tensor | None,
+        cache: KVCache | None = None,
+        aims: Sequence[Tensor] = (),
+        apart: list[Tensor] | None = None,
+    ) -> Tensor:
         """The last layer's output for n new tokens, ``(B, n, n_embd)``.
 
         ``ids``: ``(B, n)``. ``cache`` holds the tokens before and takes these in; without one
         they are the first. ``scores``: ``(B, C, n, T)`` with T = n plus the tokens before, or
-        None if the variant needs none.
+        None if the variant needs none. ``aims``: weights that query-key attention is to resemble,
+        one for each layer or one for all; ``apart`` takes how far each layer is from them.
         """
         rows = ids.shape[1]
         before = 0 if cache is None else cache.length
@@ -123,27 +151,37 @@ class AttnGPT(nn.Module):
         x = self.dropout(x)
         given = self.attention(scores, rows, length, x)
         for layer, (block, own) in enumerate(zip(self.blocks, given, strict=True)):
-            x = block(x, own, layer, cache)
+            aim = aims[min(layer, len(aims) - 1)] if aims else None
+            x = block(x, own, layer, cache, aim, apart)
         if cache is not None:
             cache.length = length
         return self.norm(x)  # type: ignore[no-any-return]
 
     def forward(
-        self, ids: Tensor, scores: Tensor | None = None, targets: Tensor | None = None
+        self,
+        ids: Tensor,
+        scores: Tensor | None = None,
+        targets: Tensor | None = None,
+        aims: Sequence[Tensor] = (),
     ) -> tuple[Tensor | None, Tensor | None]:
         """Logits, or with ``targets`` the loss.
 
         ``ids``: int64 ``(B, T)``. ``scores``: ``(B, C, T, T)``, see :meth:`hidden`.
         Without targets: logits ``(B, T, V)`` and None. With targets ``(B, T)``: None and the
         mean cross-entropy, in nats, of the positions whose target is not IGNORED; of a large
-        batch's logits no more than a piece exists at a time.
+        batch's logits no more than a piece exists at a time. With ``aims`` (see :meth:`hidden`) the
+        first of the two is the mean of how far the weights are from them, in nats, over the same
+        positions, heads and layers.
         """
-        x = self.hidden(ids, scores)
+        apart: list[Tensor] = []
+        x = self.hidden(ids, scores, None, aims, apart)
         if targets is None:
             return self.logits(x), None
-        keep = (targets != IGNORED).flatten()
-        x, wanted = x.flatten(0, 1)[keep], targets.flatten()[keep]
-        return None, head_loss(x, self.token_embedding.weight, wanted)
+        keep = targets != IGNORED
+        loss = head_loss(x[keep], self.token_embedding.weight, targets[keep])
+        if not apart:
+            return None, loss
+        return torch.stack([found.mean(1)[keep].mean() for found in apart]).mean(), loss
 
 
 def check_finite(numbers: Tensor) -> None:

@@ -4,11 +4,12 @@ from llmattn.data.corpus import Corpus
 from llmattn.planning.plan import Plan, PlanPoint, make_pair_plan
 from llmattn.planning.plot import plot_plan
 from llmattn.planning.text_plan import make_text_plan
+from llmattn.planning.vector_plan import VectorPlan, make_vector_plan
 from llmattn.rows import Scope
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource
 
-__all__ = ["Plan", "PlanPoint", "make_plan", "plot_plan"]
+__all__ = ["Plan", "PlanPoint", "VectorPlan", "make_plan", "make_vector_plan", "plot_plan"]
 
 
 def make_plan(

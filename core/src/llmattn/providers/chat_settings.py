@@ -13,7 +13,7 @@ from llmattn.providers.settings import SCOPES
 from llmattn.secrets import Secret, query_secrets, redact
 from llmattn.settings import setting
 
-__all__ = ["ChatSettings", "base_url", "server_name"]
+__all__ = ["ChatSettings", "base_url", "dimensions", "embedding_model", "server_name"]
 
 
 def _valid_criteria(instance: object, attribute: Attribute[str], value: str) -> None:
@@ -58,6 +58,31 @@ def server_name(env: str | None = None) -> str:
         "address: one that moves keeps what it has scored (the address it had will do)",
     )
     return name
+
+
+def embedding_model(default: str) -> str:
+    """The setting of a server that has word vectors, too: harmless to scores, and named in the
+    identity of vectors.
+    """
+    otherwise = "" if default else "; empty: the one of model"
+    name: str = setting(
+        default,
+        harmless=True,
+        help=f"the model whose word vectors are given (--word-vectors){otherwise}",
+    )
+    return name
+
+
+def dimensions() -> int:
+    """The setting beside :func:`embedding_model`, harmless to scores as that is."""
+    number: int = setting(
+        0,
+        harmless=True,
+        help="how many numbers a word vector shall have, for models that can be asked to shorten "
+        "theirs; 0: as many as it gives",
+        validator=validators.and_(validators.ge(0), validators.le(1 << 14)),
+    )
+    return number
 
 
 @frozen(kw_only=True)

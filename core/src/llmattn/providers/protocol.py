@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
+import numpy as np
 from attrs import field, frozen, validators
+from numpy.typing import NDArray
 
 from llmattn.errors import ProviderError
 from llmattn.identity import Identity
@@ -27,6 +29,8 @@ __all__ = [
     "Reachable",
     "Reply",
     "StandIn",
+    "VectorProvider",
+    "VectorReply",
 ]
 
 
@@ -260,4 +264,61 @@ class BatchProvider(Protocol):
         server no longer has its answer); a batch that ended early (expired, cancelled) still
         gives what was done.
         """
+        ...
+
+
+@frozen(eq=False)
+class VectorReply:
+    """The answer to one request for word vectors.
+
+    ``vectors``: ``(n, d)``, in the order asked, all finite. ``model``: the name that the server
+    says it used.
+    """
+
+    vectors: NDArray[np.float32]
+    usage: Usage = Usage()
+    model: str | None = None
+    rate: RateHint | None = None
+
+
+@runtime_checkable
+class VectorProvider(Protocol):
+    """Gives words their vectors, whatever stands around them. A plugin names it beside its
+    provider of scores: ``registry.add(..., vectors="package.module:Class")``; it is built of the
+    same settings. Retries, packing, limits, money and caching are the core's, as for scores; so are
+    the attributes ``local``, ``on_this_machine`` and ``stand_in``, where it has them.
+    """
+
+    @property
+    def dimensions(self) -> int:
+        """How many numbers a vector has; 0: only asking will tell."""
+        ...
+
+    @property
+    def words_per_request(self) -> int: ...
+
+    @property
+    def requests_at_once(self) -> int: ...
+
+    @property
+    def timeout(self) -> float:
+        """See ``Limits``."""
+        ...
+
+    def identity(self) -> Identity:
+        """What the vectors depend on besides the word; its channels are not looked at. The detail
+        ``model`` is what a price is looked up by. No network.
+        """
+        ...
+
+    async def vectors(self, words: Sequence[str]) -> VectorReply:
+        """Ask ONE request. A word that begins with a space begins so in the text; one without
+        goes on from what stands before it.
+
+        Raises what :meth:`AttentionProvider.score` raises.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """As :meth:`AttentionProvider.aclose`."""
         ...

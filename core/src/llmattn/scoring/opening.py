@@ -60,7 +60,7 @@ def open_sources(
     if len(set(names)) < len(names):
         raise ConfigError(f"A provider is named twice: {', '.join(names)}.")
     registered = [plugins.provider(name) for name in names]
-    settings = assign_options(choice.settings, registered, [choice.cache])
+    settings = assign_options(choice.settings, registered, choice.others)
     sources: list[ScoreSource] = []
     with ExitStack() as if_broken:
         for each in registered:

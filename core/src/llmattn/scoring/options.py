@@ -14,8 +14,25 @@ from attrs import field, frozen
 from llmattn.errors import ConfigError
 from llmattn.options import LIMITS, SCORES, option, options_of
 
-__all__ = ["SETTINGS", "ScoreChoice", "ScoringOptions", "key_values"]
+__all__ = ["SETTINGS", "VECTOR_OPTIONS", "ScoreChoice", "ScoringOptions", "key_values"]
 
+VECTOR_OPTIONS = (
+    "word_vectors",
+    "model",
+    "option",
+    "cache",
+    "cache_dir",
+    "max_cost",
+    "max_requests",
+    "price_in",
+    "price_out",
+    "yes",
+    "rpm",
+    "tpm",
+    "max_wait",
+    "requests_at_once",
+)
+"""Options that are read for word vectors, too."""
 
 SETTINGS = ("criteria", "scope", "channels", "method")
 """Settings of providers that are options by themselves."""
@@ -193,6 +210,14 @@ class ScoreChoice:
         metavar="NAMES",
         remembered=True,
     )
+    word_vectors: str | None = option(
+        None,
+        help="A provider whose word vectors the model's words start as (transformers, openai, "
+        "custom, ...; see docs/transfer.md). Which model's: -o NAME.embedding_model=...",
+        panel=SCORES,
+        metavar="PROVIDER",
+        remembered=True,
+    )
     cache: str = option(
         "lmdb",
         help="What keeps the scores: lmdb, memory (till the end), or a plugin.",
@@ -245,6 +270,11 @@ class ScoreChoice:
         """What is said of providers and of the cache, by ``KEY`` or ``NAME.KEY``."""
         named = {name: getattr(self, name) for name in SETTINGS}
         return {**{k: v for k, v in named.items() if v is not None}, **self.options}
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """What settings may be of, beside the providers of scores."""
+        return (self.cache, *filter(None, [self.word_vectors]))
 
     def with_settings(self, settings: Mapping[str, str]) -> ScoreChoice:
         """The same with ``settings`` in place of its own."""

@@ -37,8 +37,8 @@ class Permission:
     """Sets the limits of ``budget``. Used by one source, for as long as it is open.
 
     ``free``: asking costs nothing, so only the user's own limits hold. ``in_dollars``: whether
-    price and tokens are known beforehand; else requests are counted. Raises ConfigError for a
-    limit in ``environ`` that is no number.
+    price and tokens are known beforehand; else requests are counted. ``unit``: what is
+    asked for, in words. Raises ConfigError for a limit in ``environ`` that is no number.
     """
 
     def __init__(
@@ -51,8 +51,9 @@ class Permission:
         *,
         free: bool,
         in_dollars: bool,
+        unit: str = "pair",
     ) -> None:
-        self._name, self._model, self._budget = name, model, budget
+        self._name, self._model, self._budget, self._unit = name, model, budget, unit
         self._yes = options.yes
         self._in_dollars = in_dollars
         self._told = False
@@ -161,7 +162,7 @@ class Permission:
         if not self.free:
             parts.append(f"${self._amount(usage):,.4f}" if self._in_dollars else "price not known")
         by = f" by {self._model}" if self._model else ""
-        return f"{who}{', '.join(parts)}, for {counted(work.lacking, 'pair')}{by}"
+        return f"{who}{', '.join(parts)}, for {counted(work.lacking, self._unit)}{by}"
 
     def _shown(self, amount: float) -> str:
         return f"${amount:,.2f}" if self._in_dollars else counted(int(amount), "request")

@@ -90,6 +90,7 @@ class ScoreSource:
         self._calls = Calls(name, provider, options.provider_timeout)
         self.local = isinstance(provider, LocalProvider) and provider.local
         self.absent_score = provider.absent_score if isinstance(provider, LocalProvider) else None
+        self.unit: str = getattr(provider, "unit", "pair")
         self.price = self._find_price()
         most = options.requests_at_once or provider.limits.requests_at_once
         self._limiter = AdaptiveLimiter(most, rpm=options.rpm, tpm=options.tpm)
@@ -302,7 +303,7 @@ class ScoreSource:
     def summary(self, report: FillReport) -> str:
         """One line on what a run did and cost; :meth:`close` tells what none has told."""
         self._untold = FillReport()
-        text = f"{self.name}: {counted(report.pairs, 'pair')}, {report.cached:,} cached, "
+        text = f"{self.name}: {counted(report.pairs, self.unit)}, {report.cached:,} cached, "
         text += f"{report.scored:,} scored now"
         if report.batched:
             text += f", {report.batched:,} with a batch under way"
@@ -400,6 +401,7 @@ class ScoreSource:
             environment() if asks else {},
             free=free,
             in_dollars=self.price is not None and isinstance(self.provider, Estimator),
+            unit=self.unit,
         )
 
     def _find_price(self) -> Price | None:

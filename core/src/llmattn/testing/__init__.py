@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llmattn.testing.server import ScoreServer
     from llmattn.testing.server_faults import check_faults
     from llmattn.testing.shapes import ChatShape, RowShape
+    from llmattn.testing.vectors import check_vectors
 
 __all__ = [
     "FAULTS",
@@ -29,6 +30,7 @@ __all__ = [
     "check_faults",
     "check_file_cache",
     "check_provider",
+    "check_vectors",
     "forget_plugins",
     "load_plugins",
 ]
@@ -44,6 +46,7 @@ _HOME = {
     "check_faults": "llmattn.testing.server_faults",
     "check_file_cache": "llmattn.testing.cache_files",
     "check_provider": "llmattn.testing.providers",
+    "check_vectors": "llmattn.testing.vectors",
     "forget_plugins": "llmattn.plugins",
     "load_plugins": "llmattn.plugins",
 }

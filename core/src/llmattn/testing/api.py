@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -13,12 +14,13 @@ from attrs import Factory, define, field, frozen
 
 from llmattn.providers.prompt import read_rows
 from llmattn.providers.reply import last_object
-from llmattn.testing.faults import HTTP_FAULTS, FaultPlan, spoil
-from llmattn.testing.objects import rate_headers
+from llmattn.testing.faults import HTTP_FAULTS, FaultPlan, spoil, spoil_vectors
+from llmattn.testing.objects import embeddings, rate_headers
 from llmattn.testing.shapes import OPENAI, ChatShape, RowShape, message_texts
 
 __all__ = [
     "ANSWERS",
+    "EMBEDDINGS",
     "REFUSABLE",
     "Answer",
     "RequestLog",
@@ -26,6 +28,7 @@ __all__ = [
     "answer",
     "digit",
     "scores_text",
+    "word_vector",
 ]
 
 REFUSABLE = (
@@ -47,6 +50,18 @@ def digit(query: str, key: str, criterion: str) -> int:
     return hashlib.blake2b(text, digest_size=4).digest()[0] % 10
 
 
+EMBEDDINGS = "/v1/embeddings"
+"""Where word vectors are asked for."""
+
+
+def word_vector(word: str, dimensions: int) -> list[float]:
+    """The vector, of length 1, that the server gives a word: the same for ever."""
+    drawn = random.Random(word)  # noqa: S311  (tests, not secrets)
+    numbers = [drawn.gauss(0, 1) for _ in range(dimensions)]
+    length = sum(number**2 for number in numbers) ** 0.5
+    return [number / length for number in numbers]
+
+
 ANSWERS: dict[str, Callable[[str, list[str], str], list[int]]] = {
     "hash": lambda query, keys, criterion: [digit(query, key, criterion) for key in keys],
     "constant": lambda query, keys, criterion: [5 for _ in keys],
@@ -60,7 +75,12 @@ ANSWERS: dict[str, Callable[[str, list[str], str], list[int]]] = {
 class ServerOptions:
     """How the server behaves. ``refuse`` names members of REFUSABLE."""
 
-    models: tuple[str, ...] = ("test-model", "gpt-5.4-mini", "gpt-oss-120b")
+    models: tuple[str, ...] = (
+        "test-model",
+        "gpt-5.4-mini",
+        "gpt-oss-120b",
+        "text-embedding-3-small",
+    )
     """The names that a request may call the model; none: any."""
     shape: ChatShape | RowShape | None = None
     """An API beside OpenAI's."""
@@ -83,6 +103,8 @@ class ServerOptions:
     """What a request for scores is answered, from its number (from 0) and its JSON; None: as
     usual. It goes before everything else.
     """
+    dimensions: int = 8
+    """Numbers of a word vector, where the request does not say how many."""
     rate_headers: bool = False
     """Whether answers carry x-ratelimit-* headers."""
     quota: bool = False
@@ -190,7 +212,7 @@ def http_fault(fault: str, options: ServerOptions) -> Answer | None:
 
 def answer(entry: Mapping[str, Any], options: ServerOptions, log: RequestLog) -> Answer:
     """Answer a request for scores, as :meth:`RequestLog.add` noted it: to
-    ``/v1/chat/completions`` or ``/v1/responses``.
+    ``/v1/chat/completions``, ``/v1/responses`` or ``/v1/embeddings``.
     """
     number, path, body, fault = (entry[name] for name in ("number", "path", "body", "fault"))
     if options.script and (scripted := options.script(number, body)) is not None:
@@ -199,6 +221,10 @@ def answer(entry: Mapping[str, Any], options: ServerOptions, log: RequestLog) ->
         return error(429, "You exceeded your current quota.", "insufficient_quota")
     if fault in HTTP_FAULTS and (failed := http_fault(fault, options)):
         return failed
+    if path == EMBEDDINGS:
+        if options.models and body.get("model") not in options.models:
+            return error(404, f"The model {body.get('model')!r} does not exist.", "model_not_found")
+        return _embeddings(body, fault, options, log)
     if options.shape and path == options.shape.path:
         shape: ChatShape | RowShape = options.shape
     else:
@@ -243,6 +269,25 @@ def _answer_rows(
     if fault is None:
         log.count(rows)
     return Answer(200, shape.answer(fault, [[one / 9 for one in row] for row in scores]))
+
+
+def _embeddings(
+    body: Mapping[str, Any], fault: str | None, options: ServerOptions, log: RequestLog
+) -> Answer:
+    given = body.get("input", [])
+    words = [given] if isinstance(given, str) else given
+    if not words or not all(isinstance(word, str) and word for word in words):
+        return error(400, "'input' must be texts that are not empty.", param="input")
+    dimensions = int(body.get("dimensions") or options.dimensions)
+    vectors = [word_vector(word, dimensions) for word in words]
+    if fault is None:
+        log.count([(word, (word,)) for word in words])
+    tokens = sum(1 + len(word) // 6 for word in words)
+    made = embeddings(str(body["model"]), spoil_vectors(fault, vectors), tokens)
+    text = json.dumps(made)
+    if fault in ("truncated", "length"):
+        return Answer(200, text[: len(text) // 2].encode())
+    return Answer(200, text.encode())
 
 
 def scores_text(body: Mapping[str, Any]) -> str:

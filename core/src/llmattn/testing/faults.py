@@ -17,6 +17,7 @@ __all__ = [
     "FaultPlan",
     "spoil",
     "spoil_lists",
+    "spoil_vectors",
 ]
 
 HTTP_FAULTS = {
@@ -121,6 +122,23 @@ def spoil(fault: str | None, reply: dict[str, Any]) -> tuple[str, str]:
     elif fault == "length":
         text, finish = text[: len(text) // 2], "length"
     return text, finish
+
+
+def spoil_vectors(fault: str | None, vectors: list[list[float]]) -> list[Any]:
+    """Word vectors under a content fault; what is none of theirs becomes one vector too few."""
+    if fault is None or fault in HTTP_FAULTS:
+        return list(vectors)
+    first: dict[str, Any] = {
+        "strings": ["high"] * len(vectors[0]),
+        "nan": [float("nan")] * len(vectors[0]),
+        "huge": [10**400] * len(vectors[0]),
+        "empty": [],
+        "refusal": None,
+        "missing_row": vectors[0][:-1] or None,
+    }
+    if fault in first:
+        return [first[fault], *vectors[1:]]
+    return [*vectors, vectors[0]] if fault == "too_many" else vectors[:-1]
 
 
 def spoil_lists(fault: str | None, rows: list[Any]) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["chat_completion", "rate_headers", "response"]
+__all__ = ["chat_completion", "embeddings", "rate_headers", "response"]
 
 
 def chat_completion(model: str, text: str, finish: str, usage: Mapping[str, int]) -> Any:
@@ -69,6 +69,16 @@ def response(model: str, text: str, finish: str, usage: Mapping[str, int]) -> An
             "total_tokens": usage["prompt"] + usage["completion"],
         },
     }
+
+
+def embeddings(model: str, vectors: list[Any], tokens: int) -> Any:
+    """A list of word vectors, the last first: the order is told by their numbers."""
+    data = [
+        {"object": "embedding", "index": place, "embedding": vector}
+        for place, vector in enumerate(vectors)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "data": data[::-1], "model": model, "usage": usage}
 
 
 def rate_headers(number: int) -> dict[str, str]:

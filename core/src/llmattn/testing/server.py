@@ -22,7 +22,16 @@ from typing import Any
 
 from attrs import evolve, fields_dict
 
-from llmattn.testing.api import ANSWERS, REFUSABLE, Answer, RequestLog, ServerOptions, answer, error
+from llmattn.testing.api import (
+    ANSWERS,
+    EMBEDDINGS,
+    REFUSABLE,
+    Answer,
+    RequestLog,
+    ServerOptions,
+    answer,
+    error,
+)
 from llmattn.testing.batches import UNANSWERED, BatchStore
 from llmattn.testing.faults import FAULTS, FaultPlan
 from llmattn.testing.shapes import OPENAI
@@ -174,7 +183,7 @@ class ScoreServer:
 
     def _gives_scores(self, path: str) -> bool:
         shape = self.options.shape
-        return path in OPENAI or (shape is not None and path == shape.path)
+        return path in (*OPENAI, EMBEDDINGS) or (shape is not None and path == shape.path)
 
     def _allowed(self, headers: Mapping[str, str]) -> bool:
         sent, options = headers.get("authorization", ""), self.options

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 import torch
-from attrs import frozen
+from attrs import field, frozen
 
 from llmattn.data.text_tokenizer import TextTokenizer, read_tokenizer
 from llmattn.errors import CheckpointDamaged, CheckpointError, LlmattnError
@@ -20,6 +20,7 @@ from llmattn.rows import Scope
 from llmattn.training.config import TrainConfig
 from llmattn.training.fitting import check_weights
 from llmattn.training.folder import read_folder, write_folder
+from llmattn.training.taken import checked_taken
 from llmattn.training.torch_file import read_torch_file, write_torch_file
 from llmattn.untrusted import WRONG_DATA, build
 from llmattn.writing import Kind, check_output, written
@@ -51,7 +52,8 @@ class Checkpoint:
     ``last``: the training state after the last step (model, optimizer, RNG, counters).
     ``coverage``: share of the training text's attention positions whose pair was scored.
     ``control``: what a comparison did to the scores in context (``shuffled``, ``averaged``),
-    empty for nothing.
+    empty for nothing. ``taken``: what its training took of other models, see
+    ``llmattn.training.taken``.
     """
 
     model_config: ModelConfig
@@ -66,6 +68,7 @@ class Checkpoint:
     corpus: str
     corpus_digest: str
     control: str = ""
+    taken: Mapping[str, Any] = field(factory=dict)
 
     def check_scores(self) -> None:
         """Raise CheckpointError if no provider gives the scores that the model was trained on.
@@ -184,6 +187,7 @@ def _checked(data: Mapping[str, Any], device: torch.device | str) -> Checkpoint:
         corpus=_text(data["corpus"]),
         corpus_digest=_text(data["corpus_digest"]),
         control=_text(data["control"]),
+        taken=checked_taken(data.get("taken", {})),
     )
 
 
@@ -224,6 +228,7 @@ def _pack(checkpoint: Checkpoint) -> dict[str, Any]:
         "corpus": checkpoint.corpus,
         "corpus_digest": checkpoint.corpus_digest,
         "control": checkpoint.control,
+        **({"taken": dict(checkpoint.taken)} if checkpoint.taken else {}),
     }
 
 

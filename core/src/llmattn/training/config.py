@@ -9,9 +9,10 @@ from attrs import frozen
 
 from llmattn.data.config import TextConfig
 from llmattn.errors import ConfigError
+from llmattn.model.config import ModelConfig
 from llmattn.options import COURSE, MODEL, RUN, option
 
-__all__ = ["Machine", "RunOptions", "TrainConfig"]
+__all__ = ["ImitationOptions", "Machine", "RunOptions", "TrainConfig"]
 
 _MOST = 10**12
 _MOST_PARTS = 1 << 20
@@ -73,6 +74,37 @@ class TrainConfig(TextConfig):
     def __attrs_post_init__(self) -> None:
         if not 0 <= self.min_lr_share <= 1:
             raise ConfigError(f"min_lr_share must be between 0 and 1, not {self.min_lr_share}.")
+
+
+@frozen
+class ImitationOptions:
+    """Whether a model that needs no scores learns the attention of one that reads them."""
+
+    imitate: bool = option(
+        False,
+        help="Train two models: the one that is named, whose checkpoint gets -external into its "
+        "name, then one that learns its attention by imitation, and needs no provider afterwards.",
+        panel=COURSE,
+        remembered=True,
+    )
+    imitate_weight: float = option(
+        0.2,
+        help="For --imitate: what a nat between its weights and those that it imitates adds to "
+        "the loss.",
+        panel=COURSE,
+        above=0,
+        remembered=True,
+    )
+
+    def check(self, model: ModelConfig) -> None:
+        """Raise ConfigError if the weights of ``model`` depend on more than scores and distance."""
+        if self.imitate and (
+            model.uses_query_key or not (model.uses_scores or model.uses_distance)
+        ):
+            raise ConfigError(
+                f"--imitate: the weights of {model.attention} attention are its own, so there is "
+                "nothing to be imitated: choose --attention external, or leave --imitate out."
+            )
 
 
 @frozen

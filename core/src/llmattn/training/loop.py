@@ -23,6 +23,7 @@ from llmattn.training.config import TrainConfig
 from llmattn.training.distributed import ALONE, Team
 from llmattn.training.evaluate import split_loss
 from llmattn.training.heap import keep_heap
+from llmattn.training.imitation import Imitation
 from llmattn.training.interrupt import StopWish
 from llmattn.training.optimizer import build_optimizer, lr_at, set_lr
 from llmattn.training.sharding import (
@@ -69,8 +70,10 @@ class Trainer:
         val_feed: ScoreFeed,
         compiled: bool = False,
         team: Team = ALONE,
+        imitation: Imitation | None = None,
     ) -> None:
         self.model = model
+        self.imitation = imitation
         self.team = team
         self.corpus = corpus
         self.config = config
@@ -228,9 +231,12 @@ class Trainer:
         with torch.autocast(
             self._device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
         ):
-            _, loss = self._step_model(batch.ids, self._train_feed.scores(batch), batch.targets)
+            scores = self._train_feed.scores(batch)
+            aims = self.imitation.aims(batch) if self.imitation else ()
+            apart, loss = self._step_model(batch.ids, scores, batch.targets, aims)
+            whole = loss + self.imitation.weight * apart if self.imitation else loss
         # The team's gradient is the mean over processes; the loss's weights make it a sum.
-        (loss * (count * self.team.world / tokens)).backward()
+        (whole * (count * self.team.world / tokens)).backward()
         self._loss_sum += loss.detach() * count
 
     def _evaluate(self, on_report: Callable[[Report], None]) -> None:

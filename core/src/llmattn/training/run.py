@@ -23,6 +23,7 @@ from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
 from llmattn.scoring.opening import open_sources
 from llmattn.scoring.options import SETTINGS, ScoreChoice
+from llmattn.scoring.vectors import VectorSource, for_vectors_alone
 from llmattn.training.checkpoint import (
     Checkpoint,
     check_writable,
@@ -32,17 +33,27 @@ from llmattn.training.config import RunOptions, TrainConfig
 from llmattn.training.distributed import ALONE, Launch, Team
 from llmattn.training.evaluate import split_loss
 from llmattn.training.fitting import check_state
+from llmattn.training.imitation import Imitation, load_imitated
 from llmattn.training.loop import Trainer
 from llmattn.training.output import Ask, Output, check_space
 from llmattn.training.own_text import own_text
 from llmattn.training.ready import check_ready
 from llmattn.training.sharding import load_whole_weights, place
+from llmattn.training.word_vectors import WordStart, read_word_vectors, start_words
 from llmattn.unfinished import scratch_folder
 
-__all__ = ["Run", "begin", "is_of_this_launch", "resume"]
+__all__ = [
+    "Run",
+    "begin",
+    "from_first",
+    "is_of_this_launch",
+    "matched",
+    "new_model",
+    "new_trainer",
+    "resume",
+]
 
 T = TypeVar("T")
-_Reloaded = tuple[Checkpoint, TrainConfig, Corpus, Feeds, str]
 
 
 @frozen(eq=False)
@@ -60,6 +71,10 @@ class Run:
     """
     control: str = ""
     """As in Checkpoint."""
+    taken: Mapping[str, Any] = field(factory=dict)
+    """As in Checkpoint."""
+    start: WordStart | None = None
+    """The word vectors that the model started from, as far as they are at hand."""
 
     @property
     def out(self) -> Path:
@@ -68,8 +83,9 @@ class Run:
 
     @property
     def reads_texts(self) -> bool:
-        """Whether the model reads scores in context, which no checkpoint holds."""
-        return reads_texts(self.scored)
+        """Whether training reads scores in context, which no checkpoint holds."""
+        imitation = self.trainer.imitation
+        return reads_texts(imitation.scored if imitation else self.scored)
 
     def test_loss(self) -> float | None:
         """Nats a token of the best weights on the test part; None if no part is held apart.
@@ -118,6 +134,7 @@ class Run:
             corpus=self.corpus_path,
             corpus_digest=trainer.corpus.digest,
             control=self.control,
+            taken=self.taken,
         )
 
 
@@ -129,11 +146,13 @@ def begin(
     options: RunOptions = RunOptions(),
     *,
     team: Team = ALONE,
+    asked: Mapping[str, Any] = {},
 ) -> Run:
     """A new run. What can be wrong with the settings is found before a score is asked for.
 
     ``shape``: a model for any text, see ``ModelConfig.from_options``. Of a ``team``, the first
-    process reads the corpus, fills the cache and loads the scores.
+    process reads the corpus, fills the cache and loads the scores. ``asked``: more of what its
+    checkpoint shall remember.
     """
     chosen = choose_device(options.device)
 
@@ -142,13 +161,34 @@ def begin(
         output = Output.of_new_run(options.out)
         return _prepare(corpus_path, config, shape, scores, options, output, chosen)
 
-    material = _from_first(team, prepare, lambda made: made.feeds)
+    material = from_first(team, prepare, lambda made: made.feeds)
+    model = new_model(material.model_config, config, material.start, chosen, team)
+    trainer = new_trainer(model, material.corpus, config, material.feeds, options.compile, team)
+    asked = {"match_params": options.match_params, **scores.remembered, **asked}
+    return Run(
+        trainer,
+        material.output,
+        str(corpus_path),
+        material.feeds,
+        material.scored,
+        asked,
+        taken={"word_vectors": material.start.to_dict()} if material.start else {},
+        start=material.start,
+    )
+
+
+def new_model(
+    shape: ModelConfig,
+    config: TrainConfig,
+    start: WordStart | None,
+    device: torch.device,
+    team: Team = ALONE,
+) -> AttnGPT:
+    """An untrained model, whose words start from ``start`` if there are vectors."""
     torch.manual_seed(config.seed)
-    model = place(AttnGPT(material.model_config), chosen, team)
-    trainer = _trainer(model, material.corpus, config, material.feeds, options.compile, team)
-    asked = {"match_params": options.match_params, **scores.remembered}
-    path = str(corpus_path)
-    return Run(trainer, material.output, path, material.feeds, material.scored, asked)
+    model = AttnGPT(shape)
+    start_words(model, start)
+    return place(model, device, team)
 
 
 @frozen(eq=False)
@@ -160,6 +200,7 @@ class _Material:
     feeds: Feeds
     scored: tuple[Scored, ...]
     output: Output
+    start: WordStart | None = None
 
 
 def _prepare(
@@ -177,6 +218,7 @@ def _prepare(
     feeds = Feeds(NoScores(), NoScores(), NoScores())
     scored: tuple[Scored, ...] = ()
     channels: tuple[str, ...] = ()
+    vectors: VectorSource | None = None
     with ExitStack() as stack:
         sources = []
         if shape.uses_scores:
@@ -194,19 +236,25 @@ def _prepare(
             channels = channel_names(sources)
         model_config = shape.fitted(size, channels)
         if options.match_params:
-            learned = attrs.evolve(
-                model_config,
-                attention="learned",
-                mlp_width=0,
-                per_layer=False,
-                no_distance=False,
-            )
-            model_config = match_parameters(model_config, learned)
+            model_config = matched(model_config)
+        if scores.word_vectors:
+            choice = scores if shape.uses_scores else for_vectors_alone(scores)
+            vectors = stack.enter_context(VectorSource(choice))
+            vectors.check_limit(sources)
         check_space(output.path, model_config)  # before anything is paid
         if shape.uses_scores:
             feeds = open_feeds(sources, corpus, scores, block_size=shape.block_size, device=chosen)
-    check_space(output.path, model_config, feeds.table)
-    return _Material(corpus, model_config, feeds, scored, output)
+        check_space(output.path, model_config, feeds.table)
+        start = read_word_vectors(vectors, corpus, shape.n_embd) if vectors else None
+    return _Material(corpus, model_config, feeds, scored, output, start)
+
+
+def matched(config: ModelConfig) -> ModelConfig:
+    """``config`` with as many parameters as `learned` has. Raises ConfigError."""
+    learned = attrs.evolve(
+        config, attention="learned", mlp_width=0, per_layer=False, no_distance=False
+    )
+    return match_parameters(config, learned)
 
 
 def resume(
@@ -233,29 +281,58 @@ def resume(
         check_writable(out)
         check_space(out, checkpoint.model_config, checkpoint.table)
         _check_state(out, checkpoint)
-        config = _agreed(checkpoint, given or {})
+        imitated = None
+        if "imitated" in checkpoint.taken:
+            imitated = load_imitated(out, checkpoint, device=chosen)
+        reader = imitated or checkpoint
+        config = _agreed(checkpoint, given or {}, reader)
         check_ready(options, chosen, config.precision)
         path = corpus_path or own_text(out, checkpoint)
         corpus = _same_corpus(out, checkpoint, path)
         choice = scores
-        if reads_texts(checkpoint.scored):
+        if reads_texts(reader.scored):
             choice = with_users_provider(choice)
-        feeds = reopen_feeds(checkpoint, corpus, choice)
-        return checkpoint, config, corpus, feeds, str(path)
+        feeds = reopen_feeds(reader, corpus, choice)
+        return _Reloaded(checkpoint, config, corpus, feeds, str(path), imitated)
 
     def without_state(made: _Reloaded) -> _Reloaded:
         """The other processes of a split model get their parts of its state later."""
-        last = {**made[0].last, "model": {}, "optimizer": {}}
-        return (attrs.evolve(made[0], weights={}, last=last), *made[1:])
+        last = {**made.checkpoint.last, "model": {}, "optimizer": {}}
+        return attrs.evolve(made, checkpoint=attrs.evolve(made.checkpoint, weights={}, last=last))
 
-    checkpoint, config, corpus, feeds, path = _from_first(
-        team, reload, lambda made: made[3], without_state if team.sharded else None
+    made = from_first(
+        team, reload, lambda made: made.feeds, without_state if team.sharded else None
     )
+    checkpoint, feeds, imitation = made.checkpoint, made.feeds, None
+    if made.imitated is not None:
+        imitation = Imitation.of(
+            made.imitated.model_config,
+            made.imitated.weights,
+            feeds.train,
+            checkpoint.taken["imitated"]["weight"],
+            made.imitated.scored,
+            chosen,
+        )
+        feeds = Feeds(*(NoScores(),) * 3)
     model = place(AttnGPT(checkpoint.model_config), chosen, team)
-    trainer = _trainer(model, corpus, config, feeds, options.compile, team)
+    trainer = new_trainer(model, made.corpus, made.config, feeds, options.compile, team, imitation)
     trainer.load_state(checkpoint.last, {**checkpoint.best, "weights": dict(checkpoint.weights)})
     asked = checkpoint.last.get("asked", {})
-    return Run(trainer, Output(out), path, feeds, checkpoint.scored, asked)
+    return Run(
+        trainer, Output(out), made.path, feeds, checkpoint.scored, asked, taken=checkpoint.taken
+    )
+
+
+@frozen(eq=False)
+class _Reloaded:
+    """What a run goes on with. ``imitated``: the model whose attention it imitates."""
+
+    checkpoint: Checkpoint
+    config: TrainConfig
+    corpus: Corpus
+    feeds: Feeds
+    path: str
+    imitated: Checkpoint | None
 
 
 def _check_state(out: Path, checkpoint: Checkpoint) -> None:
@@ -266,7 +343,7 @@ def _check_state(out: Path, checkpoint: Checkpoint) -> None:
         raise CheckpointDamaged(f"{out}: {error}; train anew without --resume.") from None
 
 
-def _from_first(
+def from_first(
     team: Team,
     make: Callable[[], T],
     feeds_of: Callable[[T], Feeds],
@@ -314,9 +391,16 @@ def _same_corpus(out: Path, checkpoint: Checkpoint, path: Path) -> Corpus:
     return corpus
 
 
-def _trainer(
-    model: AttnGPT, corpus: Corpus, config: TrainConfig, feeds: Feeds, compiled: bool, team: Team
+def new_trainer(
+    model: AttnGPT,
+    corpus: Corpus,
+    config: TrainConfig,
+    feeds: Feeds,
+    compiled: bool,
+    team: Team,
+    imitation: Imitation | None = None,
 ) -> Trainer:
+    """The trainer of a run."""
     return Trainer(
         model,
         corpus,
@@ -325,16 +409,19 @@ def _trainer(
         val_feed=feeds.val,
         compiled=compiled,
         team=team,
+        imitation=imitation,
     )
 
 
-def _agreed(checkpoint: Checkpoint, given: Mapping[str, Any]) -> TrainConfig:
-    """The checkpoint's settings, with another number of steps if one is given."""
-    known = {**attrs.asdict(checkpoint.model_config), **attrs.asdict(checkpoint.train_config)}
+def _agreed(checkpoint: Checkpoint, given: Mapping[str, Any], reader: Checkpoint) -> TrainConfig:
+    """The checkpoint's settings, with another number of steps if one is given. ``reader``: itself,
+    or the model that it imitates, which is the one that options describe.
+    """
+    known = {**attrs.asdict(reader.model_config), **attrs.asdict(checkpoint.train_config)}
     known.update(checkpoint.last.get("asked", {}))
-    known["provider"] = sorted(scored.identity.provider for scored in checkpoint.scored)
+    known["provider"] = sorted(scored.identity.provider for scored in reader.scored)
     # A provider that is opened again, and has such a setting, tells itself if its scores differ.
-    told_by_providers = settings_in_context(checkpoint) & {"model", *SETTINGS}
+    told_by_providers = settings_in_context(reader) & {"model", *SETTINGS}
     for name, value in given.items():
         if name in told_by_providers:
             continue

@@ -16,4 +16,5 @@ def llmattn_register_providers(registry: ProviderRegistry) -> None:
         "any OpenAI-compatible server (llama.cpp, vLLM, Ollama, ...)",
         chosen_when=("CUSTOM_BASE_URL", "LLM_MODEL"),
         order=30,
+        vectors="llmattn_custom.provider:CustomVectors",
     )

@@ -6,12 +6,13 @@ from ipaddress import ip_address
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from llmattn_openai.compatible import ChatCompletionsProvider
+from llmattn_openai.compatible import OPENAI_HEADERS, ChatCompletionsProvider
 from llmattn_openai.form import EXACT, Form
+from llmattn_openai.vectors import EmbeddingsProvider
 
 from llmattn_custom.settings import CustomSettings
 
-__all__ = ["CustomProvider"]
+__all__ = ["CustomProvider", "CustomVectors"]
 
 
 class CustomProvider(ChatCompletionsProvider):
@@ -34,6 +35,20 @@ class CustomProvider(ChatCompletionsProvider):
                 limit_name="max_tokens",
                 effort=settings.reasoning_effort or None,
             ),
+        )
+        self.on_this_machine = _is_loopback(urlsplit(settings.base_url).hostname or "")
+
+
+class CustomVectors(EmbeddingsProvider):
+    """Word vectors of any server that has ``/embeddings``."""
+
+    def __init__(self, settings: CustomSettings) -> None:
+        super().__init__(
+            "custom",
+            settings,
+            api_key=settings.api_key,
+            key_variable="CUSTOM_API_KEY",
+            headers=OPENAI_HEADERS,
         )
         self.on_this_machine = _is_loopback(urlsplit(settings.base_url).hostname or "")
 

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from attrs import frozen
-from llmattn.plugin import ChatSettings, Secret, base_url, server_name, setting
+from llmattn.plugin import (
+    ChatSettings,
+    Secret,
+    base_url,
+    dimensions,
+    embedding_model,
+    server_name,
+    setting,
+)
 
 __all__ = ["CustomSettings"]
 
@@ -24,6 +32,8 @@ class CustomSettings(ChatSettings):
     model: str = setting(
         env="LLM_MODEL", help="name of a model that the server has; GET /models there lists them"
     )
+    embedding_model: str = embedding_model("")
+    dimensions: int = dimensions()
     reasoning_effort: str = setting(
         "", help="sent to the server as reasoning_effort; empty: not sent"
     )

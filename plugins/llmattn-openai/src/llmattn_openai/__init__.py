@@ -17,4 +17,5 @@ def llmattn_register_providers(registry: ProviderRegistry) -> None:
         prices="llmattn_openai.prices:PRICES",
         chosen_when="OPENAI_API_KEY",
         order=20,
+        vectors="llmattn_openai.vectors:OpenAIVectors",
     )

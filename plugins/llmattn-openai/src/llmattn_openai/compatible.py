@@ -13,10 +13,10 @@ from llmattn_openai.endpoint import Endpoint
 from llmattn_openai.fields import model_named, texts_of, tokens_billed
 from llmattn_openai.form import Form, response_format
 
-__all__ = ["ChatCompletionsProvider", "read_chat_completion"]
+__all__ = ["OPENAI_HEADERS", "ChatCompletionsProvider", "read_chat_completion"]
 
 # The SDK would send these from OpenAI's variables to whatever server is named.
-_OPENAI_HEADERS = {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
+OPENAI_HEADERS = {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
 
 
 class ChatCompletionsProvider(ChatProvider):
@@ -40,7 +40,7 @@ class ChatCompletionsProvider(ChatProvider):
             key_variable=key_variable,
             timeout=settings.timeout,
             form=first_form,
-            headers=_OPENAI_HEADERS,
+            headers=OPENAI_HEADERS,
         )
 
     async def complete(self, prompt: Prompt) -> Completion:

@@ -32,7 +32,7 @@ from llmattn.plugin import (
 from llmattn_openai.address import Address
 from llmattn_openai.answers import Answered, read_answer
 from llmattn_openai.form import Agreement, Form
-from llmattn_openai.meaning import Meaning
+from llmattn_openai.meaning import MODEL_OPTION, Meaning
 from llmattn_openai.refusal import Refused, error_in
 from llmattn_openai.room import room_in
 from llmattn_openai.wire import Garbled, HttpAnswer, NoAnswer, TooLate, Wire, innermost
@@ -52,7 +52,8 @@ class Endpoint:
     """A server's base URL with its key.
 
     ``name``: the provider's, for messages; ``key_variable``: the environment variable that
-    holds the key; ``form``: what is tried first. The client is made on the event loop that
+    holds the key; ``form``: what is tried first; ``model_option``: how another model is named. The
+    client is made on the event loop that
     first uses it. Raises ConfigError for a key that no header can carry.
     """
 
@@ -67,6 +68,7 @@ class Endpoint:
         timeout: float,
         form: Form,
         headers: Mapping[str, str | openai.Omit] = {},
+        model_option: str = MODEL_OPTION,
     ) -> None:
         if api_key and not re.fullmatch(r"[!-~]+", api_key.reveal()):
             raise ConfigError(
@@ -79,7 +81,7 @@ class Endpoint:
         self._address = Address(base_url)
         self.shown_url = self._address.shown
         self._api_key = api_key
-        self._meaning = Meaning(name, self.shown_url, key_variable)
+        self._meaning = Meaning(name, self.shown_url, key_variable, model_option)
         self._timeout = timeout
         self._headers = {**headers, **self._address.basic_auth()}
         self._client: openai.AsyncOpenAI | None = None
@@ -149,6 +151,23 @@ class Endpoint:
                     return answered
         except ProviderError as error:
             error.requests = sent + (unlisted and self._models is not None)
+            raise
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> Answered:
+        """POST what has one form alone. Raises ProviderError; TooLarge where a part may do."""
+        unlisted = self._models is None
+        try:
+            try:
+                return read_answer(self.name, await self._post(path, body), 1)
+            except Refused as refused:
+                words = f"{refused.words[:4000]} {refused.param}"
+                if refused.meant in (400, 413, 422, 500) and room_in(
+                    refused.meant, words, refused.details, 0
+                ):
+                    raise self._meaning.too_large(refused) from None
+                raise await self._refusal(refused, path) from None
+        except ProviderError as error:
+            error.requests = 1 + (unlisted and self._models is not None)
             raise
 
     def read(self, data: Mapping[str, Any]) -> Answered:

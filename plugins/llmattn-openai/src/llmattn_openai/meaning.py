@@ -24,7 +24,10 @@ from llmattn_openai.rate import retry_after
 from llmattn_openai.refusal import Refused
 from llmattn_openai.room import Room, room_in
 
-__all__ = ["Meaning"]
+__all__ = ["MODEL_OPTION", "Meaning"]
+
+MODEL_OPTION = "--model or in LLM_MODEL"
+"""Where a model of scores is named."""
 
 _LISTED_MODELS = 20
 _BUSY = (502, 503, 504, 529)
@@ -34,13 +37,16 @@ _RESPONSES = "/responses"
 
 class Meaning:
     """Makes errors of refusals. ``name``: the provider's; ``key_variable``: the environment
-    variable that holds the key.
+    variable that holds the key; ``model_option``: where another model is named.
     """
 
-    def __init__(self, name: str, shown_url: str, key_variable: str) -> None:
+    def __init__(
+        self, name: str, shown_url: str, key_variable: str, model_option: str = MODEL_OPTION
+    ) -> None:
         self._name = name
         self._url = shown_url
         self._key_variable = key_variable
+        self._model_option = model_option
 
     def error(self, refused: Refused, path: str) -> ProviderError:
         """The error for an HTTP status of 400 and above, or for one in an answer's place."""
@@ -73,10 +79,14 @@ class Meaning:
         if room_in(status, words, refused.details, 0):
             return ProviderRejected(f"{about} {self._smaller}")
         if status == 404 and "model" in words[:4000].lower():
-            return ProviderRejected(f"{about} Name another model with --model or in LLM_MODEL.")
+            return ProviderRejected(f"{about} Name another model with {self._model_option}.")
         if status in _NO_ROUTE:
             return ProviderRejected(f"{about} Is the base URL right? Most end in /v1.")
         return ProviderRejected(f"{about} --debug shows what was sent.")
+
+    def too_large(self, refused: Refused) -> TooLarge:
+        """The error for a request of which a part may do."""
+        return TooLarge(f"{self._about(refused)} {self._smaller}")
 
     def route_missing(self, refused: Refused, path: str) -> bool:
         """Whether the server seems to lack the Responses API, and not the model."""
@@ -110,7 +120,7 @@ class Meaning:
         listed = ", ".join(repr(name)[1:-1][:80] for name in names[:_LISTED_MODELS])
         return ProviderRejected(
             f"{self._name}: {self._url} has no model {model!r}. It has: {redact(listed)}{more}. "
-            "Name one with --model or in LLM_MODEL."
+            f"Name one with {self._model_option}."
         )
 
     def shortened(

@@ -11,6 +11,9 @@ PRICES = {
     "gpt-5.4": Price(2.50, 15.00),
     "gpt-5.4-mini": Price(0.75, 4.50),
     "gpt-5.4-nano": Price(0.20, 1.25),
+    "text-embedding-3-small": Price(0.02, 0.0),
+    "text-embedding-3-large": Price(0.13, 0.0),
+    "text-embedding-ada-002": Price(0.10, 0.0),
 }
 """List prices, without discounts for cached prompts or batches. OpenAI changes them: --price-in and
 --price-out win.

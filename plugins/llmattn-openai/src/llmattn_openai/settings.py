@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from attrs import frozen, validators
-from llmattn.plugin import ChatSettings, Secret, base_url, server_name, setting
+from llmattn.plugin import (
+    ChatSettings,
+    Secret,
+    base_url,
+    dimensions,
+    embedding_model,
+    server_name,
+    setting,
+)
 
 __all__ = ["OpenAISettings"]
 
@@ -21,6 +29,8 @@ class OpenAISettings(ChatSettings):
     )
     server_name: str = server_name(env="OPENAI_SERVER_NAME")
     model: str = setting("gpt-5.4-mini", env="LLM_MODEL", help="name of an OpenAI model")
+    embedding_model: str = embedding_model("text-embedding-3-small")
+    dimensions: int = dimensions()
     reasoning_effort: str = setting(
         "none",
         help="reasoning before the reply; a model that does not take it gets the least that it has",

@@ -17,4 +17,5 @@ def llmattn_register_providers(registry: ProviderRegistry) -> None:
         "attention maps of a language model on this machine (offline, in context)",
         chosen_when=why_at_hand,
         order=90,  # what has a key was set up on purpose
+        vectors="llmattn_transformers.vectors:TransformersVectors",
     )

@@ -40,6 +40,11 @@ class TransformersSettings:
         help="attention only: layers (the mean of each), heads (all), or a list such as 3,5,9.1 "
         "(9.1 is layer 9, head 1; counted from 0)",
     )
+    embedding_model: str = setting(
+        "",
+        harmless=True,  # of scores; the identity of word vectors names it
+        help="the model whose word vectors are given (--word-vectors); empty: the one of model",
+    )
     start_token: str = setting(
         "",
         help="the token before the text, which takes the attention that goes nowhere; empty: "
