@@ -20,6 +20,8 @@ from llmattn.scoring.source import ScoreSource
 from llmattn.testing.providers import check_provider
 from llmattn.training.scores import reading_of
 from llmattn_transformers.provider import TransformersProvider
+from llmattn_transformers.teacher import load_teacher
+from llmattn_transformers.weights import find_weights
 from support_transformers import PIECES, provider_of, save_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -96,6 +98,68 @@ def test_a_list_of_channels_picks_from_all_heads(llama: Path) -> None:
         ask(picked, rows), ask(provider_of(llama, channels="heads"), rows), strict=True
     ):
         np.testing.assert_allclose(some, every[[2, 1]], atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["attention", "attention+copy"])
+def test_a_list_of_channels_is_served_from_what_layers_and_heads_have(
+    llama: Path, method: str
+) -> None:
+    rows, cache = prefix_rows(PIECES), MemoryCache(MemorySettings())
+    expected = ask(provider_of(llama, channels="1.1,0", method=method), rows)
+    for channels in ("layers", "heads"):
+        stored = provider_of(llama, channels=channels, method=method)
+        ScoreSource("transformers", stored, cache).fill(rows)
+    picked = provider_of(llama, channels="1.1,0", method=method)
+    source = ScoreSource("transformers", picked, cache, ScoringOptions(ask=False))
+    assert source.missing(rows) == []
+    for found, wanted in zip(source.scores(rows), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-3)
+    assert len(cache.namespaces()) == 2
+
+
+def test_what_only_one_of_layers_and_heads_has_is_not_served_by_halves(llama: Path) -> None:
+    rows, cache = prefix_rows(PIECES), MemoryCache(MemorySettings())
+    ScoreSource("transformers", provider_of(llama), cache).fill(rows)
+    both = ScoreSource("transformers", provider_of(llama, channels="1.1,0"), cache)
+    assert len(both.missing(rows)) == len(rows)
+    assert all(np.isnan(scores).all() for scores in both.stored(rows))
+    one = ScoreSource("transformers", provider_of(llama, channels="1"), cache)
+    assert one.missing(rows) == []
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_a_reading_stops_at_the_last_layer_that_it_needs(
+    kind: str, llama: Path, gpt2: Path
+) -> None:
+    model, rows = {"llama": llama, "gpt2": gpt2}[kind], prefix_rows(PIECES)
+    whole, first = provider_of(model), provider_of(model, channels="0")
+    both = provider_of(model, channels="0", method="attention+copy")
+    together = ask(whole, rows)  # all three share one teacher
+    ask(first, rows[:1])
+    teacher = load_teacher(find_weights(str(model)), "cpu")
+    seen: list[int] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda m, _: seen.append(m.layer_idx))
+        for module in teacher.model.modules()
+        if type(module).__name__.endswith("Attention") and hasattr(module, "layer_idx")
+    ]
+    many = [row for text in texts(6) for row in prefix_rows(text)]
+    alone, batch = ask(first, rows), ask(first, many)
+    assert {*seen} == {0}
+    for hook in hooks:
+        hook.remove()
+    for found, expected in zip(alone, together, strict=True):
+        np.testing.assert_allclose(found, expected[:1], atol=1e-5)
+    for found, expected in zip(batch, ask(whole, many), strict=True):
+        np.testing.assert_allclose(found, expected[:1], atol=1e-5)
+    # What was read in part is gone on with, and read anew where all layers are needed.
+    longer = (*PIECES, " two", " mice")
+    copied = ask(provider_of(model, method="copy"), prefix_rows(longer))
+    for part, copy in zip(ask(both, prefix_rows(longer)), copied, strict=True):
+        np.testing.assert_allclose(part[1:], copy, atol=1e-5)
+    (last,) = ask(first, prefix_rows((*longer, "."))[-1:])
+    (every,) = ask(whole, prefix_rows((*longer, "."))[-1:])
+    np.testing.assert_allclose(last, every[:1], atol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["attention", "copy", "ablation", "gradient"])

@@ -23,6 +23,7 @@ __all__ = [
     "NamedServer",
     "NeedsText",
     "OwnServer",
+    "PartProvider",
     "RateHint",
     "Reply",
     "StandIn",
@@ -158,6 +159,18 @@ class MapProvider(Protocol):
 
     transform: Literal["identity", "log"] | tuple[Literal["identity", "log"], ...]
     normalised: bool | tuple[bool, ...]
+
+
+@runtime_checkable
+class PartProvider(Protocol):
+    """A provider some of whose channels others of its kind may have stored already."""
+
+    @property
+    def wholes(self) -> tuple[Identity, ...]:
+        """Identities under which channels of the same names have the very same scores; nothing is
+        asked that the cache holds under these.
+        """
+        ...
 
 
 @frozen

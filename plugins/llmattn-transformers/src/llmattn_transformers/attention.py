@@ -41,6 +41,7 @@ class AttentionMaps:
         for place, channel in enumerate(channels):
             self._places.setdefault(channel.layer, []).append((place, channel.head))
         self._channels = len(channels)
+        self._last = max(self._places)
 
     @torch.inference_mode()
     def maps(self, texts: Sequence[Text]) -> Iterator[tuple[Text, Scores]]:
@@ -76,17 +77,17 @@ class AttentionMaps:
         for row, one in zip(ids, batch, strict=True):
             row[: len(one.ids)] = torch.tensor(one.ids)
         fold = self._fold([one.ends for one in batch], 0, 0, size)
-        with self._teacher.attending(fold.take):
+        with self._teacher.attending(fold.take, self._last):
             self._teacher.read(ids)
         return self._finished(fold, 0)
 
     def _alone(self, one: Encoded, first: int) -> Scores:
         """``(C, L - first, L)``, reading only what has not been read before."""
         known = one.ends[first - 1] if first else 1
-        past = self._teacher.remembered(one.ids, known)
+        past = self._teacher.remembered(one.ids, known, self._last + 1)
         start = len(past.ids) if past else 0
         fold = self._fold([one.ends], first, start, len(one.ids))
-        with self._teacher.attending(fold.take):
+        with self._teacher.attending(fold.take, self._last):
             self._teacher.go_on(one.ids, past)
         maps: Scores = self._finished(fold, first)[0]
         return maps

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from attrs import frozen
 from llmattn.errors import ConfigError
 
-__all__ = ["Channel", "channel_text", "read_channels"]
+__all__ = ["ALL", "Channel", "channel_text", "read_channels"]
+
+ALL = ("layers", "heads")
+"""What names every map of one kind."""
 
 _ITEM = re.compile(r"(\d+)(?:\.(\d+))?")
 
@@ -60,6 +63,6 @@ def read_channels(text: str, n_layer: int, n_head: int) -> tuple[Channel, ...]:
 
 def channel_text(channels: Sequence[Channel], text: str) -> str | None:
     """``text``, which named ``channels``, as everybody would write it; None for no channels."""
-    if text in ("layers", "heads") or not channels:
+    if text in ALL or not channels:
         return text if channels else None
     return ",".join(map(str, channels))

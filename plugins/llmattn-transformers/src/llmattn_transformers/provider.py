@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import chain
 from typing import ClassVar
 
@@ -14,7 +15,7 @@ from llmattn.providers.protocol import Limits, Reply
 from llmattn.rows import Row, Scope
 from llmattn.settings import identity_details
 
-from llmattn_transformers.channels import channel_text, read_channels
+from llmattn_transformers.channels import ALL, Channel, channel_text, read_channels
 from llmattn_transformers.methods import Method, make_method
 from llmattn_transformers.settings import TransformersSettings
 from llmattn_transformers.weights import find_weights
@@ -61,7 +62,7 @@ class TransformersProvider:
             )
         else:
             self._maps = ()
-        self.channels = tuple(chain.from_iterable(map(self._names, settings.methods)))
+        self.channels = self._all_names(self._maps)
         # A request is about a batch: of texts of 64 words, and not much more is lost at a stop.
         self.limits = Limits(
             pairs_per_request=16 * settings.batch_tokens,
@@ -80,19 +81,38 @@ class TransformersProvider:
         self._busy = threading.Lock()
 
     def identity(self) -> Identity:
+        return self._identity(self._settings.channels, self._maps)
+
+    @cached_property
+    def wholes(self) -> tuple[Identity, ...]:
+        """See ``PartProvider.wholes``: of a list of channels those of all layers and all heads."""
+        if not self._maps or self._settings.channels in ALL:
+            return ()
+        weights = self._weights
+        return tuple(
+            self._identity(text, read_channels(text, weights.n_layer, weights.n_head))
+            for text in ALL
+        )
+
+    def _identity(self, text: str, maps: Sequence[Channel]) -> Identity:
         details = identity_details(self._settings)
         details |= {
             "model": self._weights.name,
-            "channels": channel_text(self._maps, self._settings.channels),
+            "channels": channel_text(maps, text),
             "revision": self._weights.revision,
             "digest": self._weights.digest,
         }
-        return Identity("transformers", self.scoring_revision, self.scope, self.channels, details)
+        names = self._all_names(maps)
+        return Identity("transformers", self.scoring_revision, self.scope, names, details)
 
-    def _names(self, method: str) -> tuple[str, ...]:
+    def _all_names(self, maps: Sequence[Channel]) -> tuple[str, ...]:
+        methods = self._settings.methods
+        return tuple(chain.from_iterable(self._names(method, maps) for method in methods))
+
+    def _names(self, method: str, maps: Sequence[Channel]) -> tuple[str, ...]:
         """Channels of one method; beside others they tell its name."""
         if method == "attention":
-            return tuple(channel.name for channel in self._maps)
+            return tuple(channel.name for channel in maps)
         names = tuple(_CHANNELS[method])
         if len(self._settings.methods) == 1:
             return names

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -31,7 +31,9 @@ _ROUNDING = 1e-3
 
 @frozen(eq=False)
 class Past:
-    """Keys and values of a text that the model has read: two tensors a layer."""
+    """Keys and values of a text that the model has read: two tensors a layer, up to the last one
+    that was needed.
+    """
 
     ids: tuple[int, ...]
     layers: tuple[tuple[Tensor, Tensor], ...] = field(repr=False)
@@ -49,6 +51,10 @@ class Gap:
     start: int
     end: int
     keep: tuple[int, ...]
+
+
+class _Enough(Exception):
+    """The last layer that is needed has been read; it ends the model's own forward."""
 
 
 class Teacher:
@@ -92,8 +98,9 @@ class Teacher:
             )
 
     @contextmanager
-    def attending(self, take: Callable[[int, Tensor], None]) -> Iterator[None]:
-        """While open, each layer's weights ``(B, H, S, keys)`` go to ``take(layer, weights)``.
+    def attending(self, take: Callable[[int, Tensor], None], last: int) -> Iterator[None]:
+        """While open, each layer's weights ``(B, H, S, keys)`` go to ``take(layer, weights)``, and
+        :meth:`read` and :meth:`go_on` end with the layer ``last``.
 
         Layer by layer, so that never more than one is in memory.
         """
@@ -115,7 +122,10 @@ class Teacher:
                     f"transformers: {self.weights.name} hides its attention maps "
                     f"({type(module).__name__}): choose another model."
                 )
-            take(int(module.layer_idx), maps)
+            layer = int(module.layer_idx)
+            take(layer, maps)
+            if layer == last < self.weights.n_layer - 1:
+                raise _Enough
 
         handles = [module.register_forward_hook(hook) for module in modules]
         try:
@@ -126,12 +136,18 @@ class Teacher:
 
     def read(self, ids: Tensor) -> None:
         """Let the model read B texts, ``(B, S)``, for their maps."""
-        self.model.base_model(input_ids=ids.to(self.device), use_cache=False)
+        with suppress(_Enough):
+            self.model.base_model(input_ids=ids.to(self.device), use_cache=False)
 
-    def remembered(self, ids: Sequence[int], most: int) -> Past | None:
-        """What is kept of the longest beginning of ``ids``, cut to ``most`` tokens, if anything."""
+    def remembered(self, ids: Sequence[int], most: int, layers: int = 0) -> Past | None:
+        """What is kept of the longest beginning of ``ids``, cut to ``most`` tokens, if anything.
+
+        ``layers``: how many of them it must have; 0 for all.
+        """
         best, length = None, 0
         for past in self._kept:
+            if len(past.layers) < (layers or self.weights.n_layer):
+                continue
             same = min(_common(past.ids, ids), most)
             if same > length:
                 best, length = past, same
@@ -140,9 +156,9 @@ class Teacher:
     def go_on(self, ids: Sequence[int], past: Past | None, **options: Any) -> tuple[Any, Past]:
         """Read the text ``ids``, of which ``past`` has been read, and remember the whole.
 
-        Gives the model's output for the new tokens, and the whole. With options of the model's
-        ``forward``, such as ``logits_to_keep``, the output has ``logits``, else the last hidden
-        states only.
+        Gives the model's output for the new tokens (None if :meth:`attending` has ended it before),
+        and the whole. With options of the model's ``forward``, such as ``logits_to_keep``, the
+        output has ``logits``, else the last hidden states only.
         """
         output, layers = self._run(ids, len(past.ids) if past else 0, past, options)
         whole = Past(tuple(ids), layers)
@@ -189,12 +205,20 @@ class Teacher:
         new = torch.tensor([ids[start:]], device=self.device)
         read: Any = DynamicCache(past.layers) if past else DynamicCache()
         run = self.model if options else self.model.base_model
-        output = run(input_ids=new, past_key_values=read, use_cache=True, **options)
-        return output, tuple((layer.keys, layer.values) for layer in read.layers)
+        output: Any = None
+        with suppress(_Enough):
+            output = run(input_ids=new, past_key_values=read, use_cache=True, **options)
+        # Those behind the last one that was needed may still have what was there before.
+        done = [layer for layer in read.layers if layer.keys.shape[2] == len(ids)]
+        return output, tuple((layer.keys, layer.values) for layer in done)
 
     def _remember(self, past: Past) -> None:
         """Keep the newest texts; one that was gone on with makes place for the longer one."""
-        kept = [p for p in self._kept if p.ids != past.ids[: len(p.ids)]]
+        kept = [
+            p
+            for p in self._kept
+            if p.ids != past.ids[: len(p.ids)] or len(p.layers) > len(past.layers)
+        ]
         self._kept = [*kept, past][-_KEPT:]
 
 
