@@ -17,6 +17,8 @@ __all__ = [
     "BatchProvider",
     "BatchStatus",
     "Estimator",
+    "Forecast",
+    "Forecaster",
     "Limits",
     "LocalProvider",
     "MapProvider",
@@ -169,6 +171,38 @@ class PartProvider(Protocol):
     def wholes(self) -> tuple[Identity, ...]:
         """Identities under which channels of the same names have the very same scores; nothing is
         asked that the cache holds under these.
+        """
+        ...
+
+
+@frozen
+class Forecast:
+    """What a provider's own model makes of a text, as the next token of what it has read.
+
+    ``nats``: of the whole text, which is so many ``tokens`` of the model's. ``seconds``: what
+    reading it took.
+    """
+
+    nats: float
+    tokens: int
+    parameters: int
+    seconds: float
+
+
+@runtime_checkable
+class Forecaster(Protocol):
+    """A provider whose model foretells texts by itself, so that tables can show what it would
+    reach in the place of the model that learns from it.
+    """
+
+    @property
+    def forecaster(self) -> str:
+        """The model's name for tables; one name stands for one model."""
+        ...
+
+    async def forecast(self, text: str) -> Forecast:
+        """Let the model read ``text``, which begins behind a line end. Raises as
+        :meth:`AttentionProvider.score` does.
         """
         ...
 

@@ -9,15 +9,19 @@ from itertools import chain
 from typing import ClassVar
 
 import anyio.to_thread
-from llmattn.errors import ConfigError
+from attrs import evolve
+from llmattn.errors import ConfigError, ProviderRejected
 from llmattn.identity import Identity
-from llmattn.providers.protocol import Limits, Reply
+from llmattn.providers.protocol import Forecast, Limits, Reply
 from llmattn.rows import Row, Scope
 from llmattn.settings import identity_details
 
 from llmattn_transformers.channels import ALL, Channel, channel_text, read_channels
+from llmattn_transformers.forecast import forecast
 from llmattn_transformers.methods import Method, make_method
+from llmattn_transformers.pieces import PieceEncoder
 from llmattn_transformers.settings import TransformersSettings
+from llmattn_transformers.teacher import load_teacher
 from llmattn_transformers.weights import find_weights
 
 __all__ = ["TransformersProvider"]
@@ -43,7 +47,8 @@ class TransformersProvider:
     def __init__(self, settings: TransformersSettings) -> None:
         """Raises ConfigError if there is no such model, or it cannot do what is asked."""
         self._settings = settings
-        self._weights = find_weights(settings.model, settings.revision, download=settings.download)
+        found = find_weights(settings.model, settings.revision, download=settings.download)
+        self._weights = evolve(found, seed=settings.untrained)
         method = settings.method
         self.scope = Scope.PAIR if method == "embedding" else Scope.PREFIX
         if self.scope is Scope.PREFIX and not self._weights.causal:
@@ -102,6 +107,8 @@ class TransformersProvider:
             "revision": self._weights.revision,
             "digest": self._weights.digest,
         }
+        if details["untrained"] is None:
+            del details["untrained"]  # which identities of before had not
         names = self._all_names(maps)
         return Identity("transformers", self.scoring_revision, self.scope, names, details)
 
@@ -127,9 +134,30 @@ class TransformersProvider:
     async def score(self, rows: Sequence[Row]) -> Reply:
         return await anyio.to_thread.run_sync(self._score, rows)
 
+    @property
+    def forecaster(self) -> str:
+        """See ``Forecaster.forecaster``."""
+        seed = self._weights.seed
+        return self._weights.name + ("" if seed is None else f" (untrained, seed {seed})")
+
+    async def forecast(self, text: str) -> Forecast:
+        """See ``Forecaster.forecast``."""
+        return await anyio.to_thread.run_sync(self._forecast, text)
+
     async def aclose(self) -> None:
         """Let go of the model."""
         self._method = None
+
+    def _forecast(self, text: str) -> Forecast:
+        if not self._weights.causal:
+            raise ProviderRejected(
+                f"transformers: {self._weights.name} is no causal language model, and foretells "
+                "nothing."
+            )
+        with self._busy:
+            teacher = load_teacher(self._weights, self._settings.device)
+            teacher.check_causal()
+            return forecast(teacher, PieceEncoder(teacher.tokenizer, self._settings.start_token), text)
 
     def _score(self, rows: Sequence[Row]) -> Reply:
         with self._busy:

@@ -40,6 +40,11 @@ class TransformersSettings:
         help="attention only: layers (the mean of each), heads (all), or a list such as 3,5,9.1 "
         "(9.1 is layer 9, head 1; counted from 0)",
     )
+    untrained: int | None = setting(
+        None,
+        help="a seed: the same model with weights drawn at random, a control that has learned "
+        "nothing",
+    )
     start_token: str = setting(
         "",
         help="the token before the text, which takes the attention that goes nowhere; empty: "

@@ -58,7 +58,10 @@ class _Enough(Exception):
 
 
 class Teacher:
-    """A causal language model in float32 with its tokenizer. Not for several threads at once."""
+    """A causal language model in float32 with its tokenizer. Not for several threads at once.
+
+    ``most``: how many tokens it reads.
+    """
 
     def __init__(self, weights: Weights, device: torch.device) -> None:
         """Raises ConfigError if the model cannot be loaded."""
@@ -67,15 +70,15 @@ class Teacher:
         self.tokenizer, self.model = load_model(weights)
         self.model.to(device).eval().requires_grad_(False)
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        self._most = int(limit or 1 << 30)
+        self.most = int(limit or 1 << 30)
         self._kept: list[Past] = []
 
     def check(self, encoded: Encoded) -> None:
         """Raise ProviderRejected if a text is too long for the model."""
-        if len(encoded.ids) > self._most:
+        if len(encoded.ids) > self.most:
             raise ProviderRejected(
                 f"transformers: a text of {len(encoded.ends)} words is {len(encoded.ids)} "
-                f"tokens, and {self.weights.name} reads {self._most} at most: use shorter "
+                f"tokens, and {self.weights.name} reads {self.most} at most: use shorter "
                 "windows."
             )
 
@@ -138,6 +141,12 @@ class Teacher:
         """Let the model read B texts, ``(B, S)``, for their maps."""
         with suppress(_Enough):
             self.model.base_model(input_ids=ids.to(self.device), use_cache=False)
+
+    def logits(self, ids: Tensor, last: int) -> Tensor:
+        """``(last, V)``: of the token after each of the last tokens of a text ``(S,)``."""
+        read = ids[None].to(self.device)
+        found: Tensor = self.model(input_ids=read, use_cache=False, logits_to_keep=last).logits[0]
+        return found
 
     def remembered(self, ids: Sequence[int], most: int, layers: int = 0) -> Past | None:
         """What is kept of the longest beginning of ``ids``, cut to ``most`` tokens, if anything.
