@@ -18,11 +18,11 @@ from collections.abc import Callable
 import attrs
 import numpy as np
 import torch
-from llmattn.data.table import KnownPairs, ScoreTable
+from llmattn.feeds.growing import NoRows
+from llmattn.feeds.table import KnownPairs, ScoreTable
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.model.config import ModelConfig
 from llmattn.sampling.generate import Decoder
-from llmattn.sampling.scores import NoRows
 from torch import Tensor
 
 WORDS, WINDOW = 6152, 512

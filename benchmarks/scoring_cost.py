@@ -19,7 +19,7 @@ from pathlib import Path
 from gguf import GGUFReader
 from llmattn.data.config import TextConfig
 from llmattn.data.corpus import load_corpus
-from llmattn.data.corpus_pairs import corpus_pairs
+from llmattn.feeds.pairs import corpus_pairs
 from llmattn.plugins import load_plugins
 from llmattn.providers.chat import ChatProvider
 from llmattn.providers.protocol import Limits

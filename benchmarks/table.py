@@ -17,7 +17,7 @@ from typing import get_args
 
 import numpy as np
 import torch
-from llmattn.data.table import KnownPairs, ScoreTable, TableKind
+from llmattn.feeds.table import KnownPairs, ScoreTable, TableKind
 from llmattn.training.heap import keep_heap
 
 WINDOWS, LENGTH = 16, 256

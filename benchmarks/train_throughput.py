@@ -23,8 +23,8 @@ import torch.nn.functional as F
 from llmattn.data.batches import BatchOrder, collate
 from llmattn.data.config import TextConfig
 from llmattn.data.corpus import Split, load_corpus
-from llmattn.data.feed import NoScores, ScoreFeed, TableFeed
-from llmattn.data.table import KnownPairs, ScoreTable
+from llmattn.feeds.feed import NoScores, ScoreFeed, TableFeed
+from llmattn.feeds.table import KnownPairs, ScoreTable
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
 from llmattn.training.heap import keep_heap

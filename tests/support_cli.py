@@ -63,7 +63,7 @@ def run_process(
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
 
 

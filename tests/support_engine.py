@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from attrs import evolve
 from llmattn.data.corpus import Corpus, load_corpus
-from llmattn.data.table import KnownPairs, ScoreTable
 from llmattn.data.tokenizer import WordTokenizer
+from llmattn.feeds.channels import Scored
+from llmattn.feeds.table import KnownPairs, ScoreTable
 from llmattn.identity import Identity
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.model.config import ATTENTION, ModelConfig
 from llmattn.rows import Scope
-from llmattn.training.checkpoint import Checkpoint, Scored
+from llmattn.training.checkpoint import Checkpoint
 from llmattn.training.config import TrainConfig
 
 # The models here are tiny: a second thread only costs, most of all on a busy machine.

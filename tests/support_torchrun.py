@@ -36,12 +36,12 @@ def torchrun(
         process.wait(timeout=120)
     finally:
         process.terminate()  # torchrun then ends its processes
-        process.wait(timeout=60)
+        process.wait(timeout=120)
 
 
 def wait_for(path: Path, text: str) -> None:
     """Until a line of the file begins with ``text``."""
-    for _ in range(600):
+    for _ in range(1200):
         if any(line.split()[:1] == [text] for line in path.read_text().splitlines()):
             return
         time.sleep(0.1)

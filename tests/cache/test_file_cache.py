@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import support_sqlite
 from llmattn.cache.lmdb.cache import LmdbCache
-from llmattn.cache.packed_folder import forget_packed, packed_folder
 from llmattn.cache.protocol import VerifyReport
 from llmattn.cache.settings import LmdbSettings
+from llmattn.feeds.packed_folder import forget_packed, packed_folder
 from llmattn.testing.caches import check_cache, check_file_cache
 from llmattn_redis.layered import LayeredCache
 from llmattn_redis.settings import RedisLmdbSettings

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from llmattn.cache.exchange import files
 from llmattn.cache.exchange.transfer import contents
-from llmattn.cache.packed_folder import packed_of
 from llmattn.errors import CacheError
+from llmattn.feeds.packed_folder import packed_of
 from llmattn.rows import Row
 from llmattn.scoring.opening import open_sources
 from llmattn.scoring.options import ScoreChoice

@@ -199,7 +199,7 @@ def interrupt(folder: Path, number: signal.Signals, *options: str) -> str:
         if line.startswith("[1/"):
             os.killpg(process.pid, number)  # as a terminal does, and a scheduler
             break
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     assert "Traceback" not in told
     return told.splitlines()[-1]
@@ -239,7 +239,7 @@ def test_processes_whose_parent_was_killed_end_without_a_word(tmp_path: Path) ->
         if line.startswith("[1/"):  # both have their next run
             process.kill()
             break
-    _, told = process.communicate(timeout=60)  # they hold stderr open until they end
+    _, told = process.communicate(timeout=120)  # they hold stderr open until they end
     assert process.returncode == -signal.SIGKILL
     assert [line for line in told.splitlines() if not line.startswith("[")] == []
 

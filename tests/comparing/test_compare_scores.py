@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from llmattn.data.config import TextConfig
 from llmattn.data.corpus import load_corpus
-from llmattn.data.feed import NoScores
+from llmattn.feeds.feed import NoScores
 from llmattn.testing.server import ScoreServer
 from llmattn.training.checkpoint import load_checkpoint
 from llmattn.training.evaluate import split_loss

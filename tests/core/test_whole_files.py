@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from llmattn.data.packed import open_packed
+from llmattn.feeds.packed import open_packed
 from llmattn.untrusted import from_toml, read_json
 from llmattn.whole_files import open_file
 

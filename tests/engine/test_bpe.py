@@ -15,15 +15,15 @@ from llmattn.data.batches import Batch
 from llmattn.data.bpe import BpeTokenizer
 from llmattn.data.config import TextConfig
 from llmattn.data.corpus import encode_lines, load_corpus
-from llmattn.data.corpus_pairs import corpus_pairs
-from llmattn.data.feed import TableFeed
-from llmattn.data.table import KnownPairs, ScoreTable
 from llmattn.data.text_tokenizer import read_tokenizer, train_tokenizer
-from llmattn.data.texts import window_rows
 from llmattn.errors import CheckpointError, ConfigError
+from llmattn.feeds.feed import TableFeed
+from llmattn.feeds.growing import TableRows
+from llmattn.feeds.pairs import corpus_pairs
+from llmattn.feeds.table import KnownPairs, ScoreTable
+from llmattn.feeds.windows import window_rows
 from llmattn.sampling.options import SampleOptions
 from llmattn.sampling.sampler import Sampler
-from llmattn.sampling.scores import TableRows
 from llmattn.training.checkpoint import load_checkpoint
 from support_cli import run_cli
 from support_engine import SMALL, write_corpus

@@ -9,18 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from llmattn.data.averaged import average_pairs
 from llmattn.data.batches import collate
 from llmattn.data.corpus import Corpus, Split
-from llmattn.data.feed import Feeds, ScoreFeed
-from llmattn.data.packed import PackedScores, open_packed, write_packed
-from llmattn.data.packed_feed import PackedFeed
-from llmattn.data.texts import window_rows
 from llmattn.errors import ConfigError, PluginError, ProviderError
+from llmattn.feeds.channels import Scored, reading_of
+from llmattn.feeds.derived import average_pairs
+from llmattn.feeds.feed import Feeds, PackedFeed, ScoreFeed
+from llmattn.feeds.open import open_feeds
+from llmattn.feeds.packed import PackedScores, open_packed, write_packed
+from llmattn.feeds.windows import window_rows
 from llmattn.rows import Row
 from llmattn.scoring.options import ScoreChoice
-from llmattn.training.checkpoint import Scored
-from llmattn.training.scores import open_feeds, reading_of
 from support_cli import run_cli
 from support_context import Maps, Pairs, share, source_of, text_corpus
 from torch import Tensor

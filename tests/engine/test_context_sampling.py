@@ -15,20 +15,21 @@ from attrs import evolve
 from llmattn.data.batches import collate
 from llmattn.data.config import TextConfig
 from llmattn.data.corpus import Corpus, load_corpus
-from llmattn.data.texts import window_rows
 from llmattn.data.written import WrittenText
+from llmattn.feeds.channels import reading_of
+from llmattn.feeds.growing import TextRows
+from llmattn.feeds.open import open_feeds
+from llmattn.feeds.trained import reopen_feeds
+from llmattn.feeds.windows import window_rows
 from llmattn.providers.protocol import Limits, Reply
 from llmattn.rows import Row
 from llmattn.sampling.generate import Decoder
 from llmattn.sampling.options import SampleOptions
 from llmattn.sampling.sampler import Sampler
-from llmattn.sampling.texts import TextRows
 from llmattn.scoring.options import ScoreChoice
 from llmattn.testing.server import ScoreServer
 from llmattn.training.checkpoint import load_checkpoint
 from llmattn.training.evaluate import split_loss
-from llmattn.training.reopen import reopen_feeds
-from llmattn.training.scores import open_feeds, reading_of
 from support_cli import run_cli
 from support_context import TEXT, Maps, source_of, text_corpus
 from support_engine import SMALL, lively_model, small_config, write_corpus

@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llmattn.data.config import TextConfig
 from llmattn.data.corpus import encode_lines, load_corpus
-from llmattn.data.corpus_pairs import corpus_pairs
-from llmattn.data.pairs import count_pairs
 from llmattn.data.tokenizer import WordTokenizer
 from llmattn.errors import ConfigError, CorpusError
+from llmattn.feeds.pairs import corpus_pairs, count_pairs
 from llmattn.rows import Row
 from support_engine import small_corpus
 

@@ -97,7 +97,7 @@ def test_piped_bytes_that_are_no_text_get_one_clear_line(folder: Path, errors: s
     encoding = f"utf-8:{errors}"
     with (folder / "no text").open() as piped:
         process = start_process(folder, "sample", stdin=piped, PYTHONIOENCODING=encoding)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "stdin is no text in UTF-8" in told
     assert "a fault in llmattn" not in told
@@ -132,7 +132,7 @@ def test_terminal_gets_a_prompt_and_leaves_with_control_d(folder: Path) -> None:
             os.write(leader, typed.encode())
             typed = "\x04"
     os.close(leader)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=120) == 0
     assert "the dog" in seen
     history = folder / "state" / "llmattn" / "sample_history"
     assert "the dog" in history.read_text()

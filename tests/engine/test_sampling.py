@@ -12,9 +12,11 @@ import pytest
 import torch
 from attrs import evolve
 from llmattn.cache.open import open_cache
-from llmattn.data.table import KnownPairs, ScoreTable
 from llmattn.data.tokenizer import WordTokenizer
 from llmattn.errors import CheckpointError, ConfigError, ProviderRejected
+from llmattn.feeds.channels import Scored
+from llmattn.feeds.growing import Asker, NoRows, TableRows
+from llmattn.feeds.table import KnownPairs, ScoreTable
 from llmattn.identity import Identity
 from llmattn.model.config import ModelConfig
 from llmattn.providers.protocol import Limits, Reply
@@ -23,10 +25,9 @@ from llmattn.sampling.generate import Decoder, draw, generate
 from llmattn.sampling.lines import GrowingLines
 from llmattn.sampling.options import SampleOptions
 from llmattn.sampling.sampler import Sampler
-from llmattn.sampling.scores import Asker, NoRows, TableRows
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource
-from llmattn.training.checkpoint import Checkpoint, Scored
+from llmattn.training.checkpoint import Checkpoint
 from llmattn.training.config import RunOptions, TrainConfig
 from llmattn.training.run import begin, resume
 from support_engine import VARIANTS, full_table, lively_model, small_config, small_corpus

@@ -11,8 +11,8 @@ import pytest
 import torch
 from llmattn.data.batches import IGNORED, BatchOrder, collate, sorted_batches
 from llmattn.data.corpus import Pieces
-from llmattn.data.table import KnownPairs, ScoreTable, TableKind, join_channels
 from llmattn.errors import CacheError, CheckpointError
+from llmattn.feeds.table import KnownPairs, ScoreTable, TableKind, join_channels
 from support_engine import full_table, small_corpus
 
 SIZE = 5

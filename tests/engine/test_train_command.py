@@ -54,7 +54,7 @@ def test_interrupted_run_resumes_with_the_losses_of_an_unbroken_one(
         if line.split()[:1] == ["10"]:
             process.send_signal(number)
             break
-    rest, notices = process.communicate(timeout=60)
+    rest, notices = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     assert "--resume --out broken.pt" in notices
     assert not list(tmp_path.glob("*.tmp"))
@@ -80,7 +80,7 @@ def test_second_interrupt_stops_at_once(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     assert "once more" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     watchdog.cancel()
     assert process.returncode == 130
     assert not (tmp_path / "checkpoint.pt").exists()

@@ -12,8 +12,8 @@ import pytest
 import torch
 from llmattn.data.batches import Batch
 from llmattn.data.corpus import Corpus
-from llmattn.data.feed import NoScores, ScoreFeed
 from llmattn.errors import ConfigError, LlmattnError
+from llmattn.feeds.feed import NoScores, ScoreFeed
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.model.config import ModelConfig
 from llmattn.training.config import TrainConfig

@@ -24,8 +24,8 @@ from llmattn.cache.protocol import ScoreCache
 from llmattn.cache.settings import LmdbSettings, MemorySettings
 from llmattn.cli.main import main
 from llmattn.comparing.store import FinishedRun, RunStore
-from llmattn.data.packed import open_packed, write_packed
 from llmattn.errors import LlmattnError
+from llmattn.feeds.packed import open_packed, write_packed
 from llmattn.identity import Identity
 from llmattn.rows import Row, Scope, prefix_rows
 from llmattn.training.checkpoint import load_checkpoint

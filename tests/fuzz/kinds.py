@@ -192,7 +192,7 @@ def _make_packed(folder: Path, run: Run) -> None:
 def _alter_packed(folder: Path, random: random.Random) -> None:
     import zlib
 
-    from llmattn.data.packed import _MAGIC, _TAIL
+    from llmattn.feeds.packed import _MAGIC, _TAIL
 
     path = random.choice(sorted((folder / "scores" / "packed").rglob("*.tri")))
     data = path.read_bytes()

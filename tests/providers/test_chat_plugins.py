@@ -192,7 +192,7 @@ def test_many_requests_run_at_once(name: str) -> None:
         await asyncio.gather(*(provider.score(ROWS) for _ in range(20)))
         await provider.aclose()
 
-    with ScoreServer(latency=0.2) as server:
+    with ScoreServer(latency=0.6) as server:
         provider = make(name, server.url)
         asyncio.run(all_at_once())
         assert server.log.most_in_flight == 20

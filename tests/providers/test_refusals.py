@@ -57,7 +57,7 @@ def test_many_refused_at_once_step_down_no_further_than_one(name: str) -> None:
     with ScoreServer(refuse=("exact_schema", "json_schema"), latency=0.05) as server:
         provider = make(name, server.url)
         asyncio.run(all_at_once())
-        assert set(formats(server)[-10:]) == {"json_object"}
+        assert formats(server).count("json_object") == 10
 
 
 @every_plugin

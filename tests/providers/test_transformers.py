@@ -12,13 +12,13 @@ import pytest
 import torch
 from llmattn.cache.memory import MemoryCache
 from llmattn.cache.settings import MemorySettings
-from llmattn.data.texts import window_scores
 from llmattn.errors import ConfigError, ProviderRejected
+from llmattn.feeds.channels import reading_of
+from llmattn.feeds.windows import window_scores
 from llmattn.rows import Row, Scope, prefix_rows
 from llmattn.scoring.options import ScoringOptions
 from llmattn.scoring.source import ScoreSource
 from llmattn.testing.providers import check_provider
-from llmattn.training.scores import reading_of
 from llmattn_transformers.provider import TransformersProvider
 from llmattn_transformers.teacher import load_teacher
 from llmattn_transformers.weights import find_weights

@@ -68,9 +68,10 @@ def test_a_first_reply_with_this_fault_is_asked_again(fault: str, tmp_path: Path
             return fault if number == 0 else None
 
     rows = some_rows(3, 5)
+    timeout = 1 if fault == "stall" else 60
     with (
         ScoreServer(faults=FirstOnly()) as server,
-        custom_source(server, tmp_path, timeout=0.5) as source,
+        custom_source(server, tmp_path, timeout=timeout) as source,
     ):
         source.fill(rows)
         assert_scored(source, rows)

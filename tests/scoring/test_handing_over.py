@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from llmattn.data.fill import stages_of
-from llmattn.data.pairs import PairCounts
 from llmattn.errors import ProviderRejected
+from llmattn.feeds.fill import stages_of
+from llmattn.feeds.pairs import PairCounts
 from llmattn.scoring.options import ScoringOptions
 from llmattn.testing.server import ScoreServer
 from support_batches import ROWS, opened, pairs_of

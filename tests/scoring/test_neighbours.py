@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from llmattn.data.config import TextConfig
 from llmattn.data.corpus import Corpus, load_corpus
-from llmattn.data.packed_fill import Reading, pack_split
-from llmattn.data.text_fill import fill_texts
+from llmattn.feeds.channels import Reading
+from llmattn.feeds.fill import fill_texts
+from llmattn.feeds.packed_fill import pack_split
 from llmattn.providers.protocol import Limits, Reply
 from llmattn.rows import Row
 from llmattn.scoring.planner import APART

@@ -8,7 +8,7 @@ from itertools import permutations
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from llmattn.data.texts import window_rows
+from llmattn.feeds.windows import window_rows
 from llmattn.providers.protocol import Limits
 from llmattn.rows import Row, Scope, pair_rows, prefix_rows
 from llmattn.scoring.planner import APART, merge_rows, pack

@@ -30,7 +30,7 @@ def signal_at_request(server: ScoreServer, count: int, number: signal.Signals) -
     """This process gets the signal once the server has as many requests under way."""
 
     def send() -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while server.log.in_flight < count and time.monotonic() < deadline:
             time.sleep(0.005)
         os.kill(os.getpid(), number)
@@ -95,7 +95,7 @@ def test_a_second_signal_leaves_at_once_and_says_what_is_thrown_away(
             if "under way" in line:
                 break
         process.send_signal(number)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=120)
         assert process.returncode == 128 + number
         assert "4 requests under way thrown away" in told
         assert "Traceback" not in told
@@ -141,7 +141,7 @@ def test_an_interrupt_while_the_command_is_loaded_is_one_line(tmp_path: Path) ->
                 "run('cache', 'path')",
             ),
         )
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=120)
         assert told in ("", "interrupted\n")
         assert process.returncode == (130 if told else 0) or not told
 

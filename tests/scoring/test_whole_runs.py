@@ -12,9 +12,8 @@ from llmattn.cache.memory import MemoryCache
 from llmattn.cache.settings import MemorySettings
 from llmattn.data.config import TextConfig
 from llmattn.data.corpus import load_corpus
-from llmattn.data.corpus_pairs import corpus_pairs
-from llmattn.data.fill import fill_pairs
-from llmattn.data.text_fill import fill_texts
+from llmattn.feeds.fill import fill_pairs, fill_texts
+from llmattn.feeds.pairs import corpus_pairs
 from llmattn.identity import Identity
 from llmattn.providers.protocol import Limits, Reply
 from llmattn.rows import Row, Scope

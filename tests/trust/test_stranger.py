@@ -14,7 +14,7 @@ import attrs
 import pytest
 import torch
 from llmattn.cache.open import open_cache
-from llmattn.data.table import ScoreTable
+from llmattn.feeds.table import ScoreTable
 from llmattn.identity import Identity
 from llmattn.plugins import load_plugins
 from llmattn.rows import Row

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from llmattn.data.config import TextConfig
     from llmattn.data.corpus import Corpus, load_corpus
-    from llmattn.data.table import ScoreTable
     from llmattn.data.tokenizer import WordTokenizer
+    from llmattn.feeds.table import ScoreTable
     from llmattn.hookspecs import hookimpl
     from llmattn.identity import Identity
     from llmattn.matrix import get_attention_matrix
@@ -42,7 +42,7 @@ _HOME = {
     "SampleOptions": "llmattn.sampling.options",
     "Sampler": "llmattn.sampling.sampler",
     "Scope": "llmattn.rows",
-    "ScoreTable": "llmattn.data.table",
+    "ScoreTable": "llmattn.feeds.table",
     "TextConfig": "llmattn.data.config",
     "TrainConfig": "llmattn.training.config",
     "Usage": "llmattn.usage",

@@ -11,7 +11,6 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from llmattn.cache.open import locate_cache
-from llmattn.cache.packed_folder import Packed, forget_orphans, forget_packed, packed_of
 from llmattn.cache.protocol import FileCache, NamespaceInfo, ScoreCache
 from llmattn.cli import cache_files
 from llmattn.cli.cache_options import CacheDir, CacheName, Json, describe, find_namespace, opened
@@ -19,6 +18,7 @@ from llmattn.cli.output import echo, echo_json
 from llmattn.cli.packed import date, describe_packed
 from llmattn.console import make_console
 from llmattn.errors import CacheError, ConfigError
+from llmattn.feeds.packed_folder import Packed, forget_orphans, forget_packed, packed_of
 from llmattn.printable import printable
 
 __all__ = ["app"]

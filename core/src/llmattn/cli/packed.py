@@ -7,7 +7,7 @@ from datetime import datetime
 
 from rich.filesize import decimal
 
-from llmattn.cache.packed_folder import Packed
+from llmattn.feeds.packed_folder import Packed
 
 __all__ = ["date", "describe_packed"]
 

@@ -70,9 +70,9 @@ def sample(
     import torch
 
     from llmattn.devices import choose_device
+    from llmattn.feeds.trained import is_local
     from llmattn.sampling.sampler import Sampler
     from llmattn.training.checkpoint import load_checkpoint
-    from llmattn.training.reopen import is_local
 
     where = choose_device(machine.device)
     loaded = load_checkpoint(checkpoint, device=where)

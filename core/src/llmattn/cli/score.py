@@ -71,7 +71,7 @@ def score(
     own share of the rows.
     """
     from llmattn.data.corpus import load_corpus
-    from llmattn.data.corpus_fill import corpus_stages, fill_corpus
+    from llmattn.feeds.fill import corpus_stages, fill_corpus
     from llmattn.scoring.opening import check_kinds, open_sources
     from llmattn.scoring.shard import Shard
 

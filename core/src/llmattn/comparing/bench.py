@@ -21,9 +21,9 @@ from llmattn.comparing.shelf import OTHER_WINDOWS, Scores, ScoreShelf
 from llmattn.comparing.store import FinishedRun, settings_key
 from llmattn.comparing.text import first_words
 from llmattn.data.corpus import Split, load_corpus
-from llmattn.data.feed import Feeds, NoScores
 from llmattn.devices import choose_device
 from llmattn.errors import ConfigError, LlmattnError
+from llmattn.feeds.feed import Feeds, NoScores
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
 from llmattn.model.shapes import parameter_count

@@ -9,17 +9,17 @@ import torch
 from attrs import evolve, frozen
 
 from llmattn.comparing.config import CompareConfig
-from llmattn.comparing.feasible import check_control
 from llmattn.comparing.score_sets import ScoreSet
 from llmattn.data.corpus import Corpus
-from llmattn.data.feed import Feeds
 from llmattn.errors import ConfigError
+from llmattn.feeds.channels import Scored, channel_names, in_order, reading_of
+from llmattn.feeds.derived import check_control
+from llmattn.feeds.feed import Feeds
+from llmattn.feeds.open import open_feeds
 from llmattn.notices import silence
 from llmattn.scoring.opening import check_kinds, open_sources
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.source import ScoreSource
-from llmattn.training.checkpoint import Scored
-from llmattn.training.scores import channel_names, in_order, open_feeds, reading_of
 
 __all__ = ["OTHER_WINDOWS", "ScoreShelf", "Scores"]
 
@@ -86,7 +86,7 @@ class ScoreShelf:
             arm = next(arm for arm, its in sets.items() if its == chosen)
             with ExitStack() as stack:
                 own = self._sources(stack, chosen)
-                check_control(arm, chosen, own, self._corpus, self._block_size)
+                check_control(arm, chosen.control, own, self._corpus, self._block_size)
                 self._channels[chosen] = channel_names(own)
                 sources += own
         check_kinds(sources, scores)

@@ -9,9 +9,14 @@ import numpy as np
 from attrs import frozen
 
 from llmattn.data.corpus import Corpus
-from llmattn.data.corpus_pairs import corpus_pairs
-from llmattn.data.pairs import PairCounts
-from llmattn.data.selection import coverage_curve, most_frequent, select_pairs, tiers
+from llmattn.feeds.pairs import (
+    PairCounts,
+    corpus_pairs,
+    coverage_curve,
+    most_frequent,
+    select_pairs,
+    tiers,
+)
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.plan import expected_usage
 from llmattn.scoring.source import ScoreSource

@@ -8,9 +8,9 @@ from itertools import islice
 from attrs import frozen
 
 from llmattn.data.corpus import Corpus
-from llmattn.data.packed import entries
-from llmattn.data.selection import SHARES
-from llmattn.data.text_fill import row_portions
+from llmattn.feeds.packed import entries
+from llmattn.feeds.pairs import SHARES
+from llmattn.feeds.windows import row_portions
 from llmattn.planning.plan import Plan, PlanPoint
 from llmattn.rows import Row
 from llmattn.scoring.options import ScoreChoice

@@ -9,12 +9,18 @@ import numpy as np
 import torch
 
 from llmattn.errors import CheckpointError
+from llmattn.feeds.growing import (
+    JoinedRows,
+    NoRows,
+    TableRows,
+    TextRows,
+    open_askers,
+    open_text_rows,
+)
 from llmattn.reading.plain import plain_line
 from llmattn.sampling.generate import Decoder, generate
 from llmattn.sampling.lines import GrowingLines
 from llmattn.sampling.options import SampleOptions
-from llmattn.sampling.scores import JoinedRows, NoRows, TableRows, open_askers
-from llmattn.sampling.texts import TextRows, open_text_rows
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.checkpoint import Checkpoint
 

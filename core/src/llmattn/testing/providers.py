@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from llmattn.data.texts import window_rows
 from llmattn.errors import ProviderError
+from llmattn.feeds.windows import window_rows
 from llmattn.identity import Identity
 from llmattn.providers.protocol import AttentionProvider, Limits, NeedsText, Reply
 from llmattn.rows import Row, Scope, Scores, pair_rows, prefix_rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,10 @@ import attrs
 import torch
 from attrs import frozen
 
-from llmattn.data.table import ScoreTable
 from llmattn.data.text_tokenizer import TextTokenizer, read_tokenizer
 from llmattn.errors import CheckpointError, LlmattnError
-from llmattn.identity import Identity
+from llmattn.feeds.channels import Scored
+from llmattn.feeds.table import ScoreTable
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.model.config import ModelConfig
 from llmattn.rows import Scope
@@ -26,11 +26,9 @@ from llmattn.writing import Kind, check_output, written
 
 __all__ = [
     "Checkpoint",
-    "Scored",
     "check_writable",
     "export_checkpoint",
     "load_checkpoint",
-    "reads_texts",
     "save_checkpoint",
 ]
 
@@ -43,39 +41,6 @@ CHECKPOINT = Kind(
     lambda head, _: head.startswith(b"PK\x03\x04") and FORMAT.encode() in head[:_HEAD],
     CheckpointError,
 )
-
-
-@frozen
-class Scored:
-    """One provider whose scores a model reads: what a run said of it, to be compared.
-
-    ``transform`` and ``context_words``: how PREFIX scores are read, see
-    ``llmattn.data.packed_fill.Reading``.
-    """
-
-    identity: Identity
-    transform: str = "identity"
-    context_words: int = 0
-
-    @property
-    def transforms(self) -> tuple[str, ...]:
-        """``transform`` as names: one for all channels, or one for each."""
-        return tuple(self.transform.split(","))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, which :meth:`from_dict` reads back."""
-        return {**attrs.asdict(self, recurse=False), "identity": self.identity.to_dict()}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Scored:
-        """Raises KeyError, TypeError or ValueError if ``data`` is no such description."""
-        read = {name: data[name] for name in ("transform", "context_words")}
-        return build(cls, {**read, "identity": Identity.from_dict(data["identity"])})
-
-
-def reads_texts(scored: Sequence[Scored]) -> bool:
-    """Whether any of the scores are in context, which no checkpoint holds."""
-    return any(each.identity.scope is Scope.PREFIX for each in scored)
 
 
 @frozen(eq=False)

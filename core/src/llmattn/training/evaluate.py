@@ -6,7 +6,7 @@ import torch
 
 from llmattn.data.batches import IGNORED, collate, sorted_batches
 from llmattn.data.corpus import Split
-from llmattn.data.feed import ScoreFeed
+from llmattn.feeds.feed import ScoreFeed
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.training.distributed import ALONE, Team
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from llmattn.data.batches import BatchOrder, collate
 from llmattn.data.corpus import Corpus
-from llmattn.data.feed import ScoreFeed
 from llmattn.errors import LlmattnError
+from llmattn.feeds.feed import ScoreFeed
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.training.compiling import compile_model
 from llmattn.training.config import TrainConfig

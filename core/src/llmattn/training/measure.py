@@ -11,14 +11,14 @@ import torch
 from attrs import frozen
 
 from llmattn.data.corpus import Corpus, encode_lines, read_lines, text_digest
-from llmattn.data.corpus_pairs import corpus_pairs
 from llmattn.data.parts import split_lines
 from llmattn.errors import ConfigError, CorpusError
+from llmattn.feeds.pairs import corpus_pairs
+from llmattn.feeds.trained import reopen_feeds
 from llmattn.model.attn_gpt import check_finite
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.checkpoint import Checkpoint
 from llmattn.training.evaluate import split_loss
-from llmattn.training.reopen import reopen_feeds
 from llmattn.training.text_size import TextSize, text_size
 
 __all__ = ["PARTS", "Measure", "measure"]

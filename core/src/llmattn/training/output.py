@@ -10,8 +10,8 @@ from pathlib import Path
 import platformdirs
 from attrs import define
 
-from llmattn.data.table import ScoreTable
 from llmattn.errors import CheckpointError
+from llmattn.feeds.table import ScoreTable
 from llmattn.model.config import ModelConfig
 from llmattn.model.shapes import parameter_count
 from llmattn.notices import notify, warn

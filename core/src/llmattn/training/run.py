@@ -12,9 +12,12 @@ import torch
 from attrs import field, frozen
 
 from llmattn.data.corpus import Corpus, load_corpus
-from llmattn.data.feed import Feeds, NoScores
 from llmattn.devices import choose_device
 from llmattn.errors import CheckpointError, CorpusError
+from llmattn.feeds.channels import Scored, channel_names, in_order, reading_of, reads_texts
+from llmattn.feeds.feed import Feeds, NoScores
+from llmattn.feeds.open import open_feeds
+from llmattn.feeds.trained import reopen_feeds, settings_in_context, with_users_provider
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
@@ -22,10 +25,8 @@ from llmattn.scoring.opening import open_sources
 from llmattn.scoring.options import SETTINGS, ScoreChoice
 from llmattn.training.checkpoint import (
     Checkpoint,
-    Scored,
     check_writable,
     load_checkpoint,
-    reads_texts,
 )
 from llmattn.training.config import RunOptions, TrainConfig
 from llmattn.training.distributed import ALONE, Launch, Team
@@ -35,8 +36,6 @@ from llmattn.training.loop import Trainer
 from llmattn.training.output import Ask, Output, check_space
 from llmattn.training.own_text import own_text
 from llmattn.training.ready import check_ready
-from llmattn.training.reopen import reopen_feeds, settings_in_context, with_users_provider
-from llmattn.training.scores import channel_names, in_order, open_feeds, reading_of
 from llmattn.training.sharding import load_whole_weights, place
 from llmattn.unfinished import scratch_folder
 

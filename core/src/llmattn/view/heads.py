@@ -10,13 +10,13 @@ from torch import Tensor
 
 from llmattn.data.batches import IGNORED, collate, sorted_batches
 from llmattn.data.corpus import Corpus, encode_lines
-from llmattn.data.feed import window_words
 from llmattn.errors import ConfigError
+from llmattn.feeds.feed import window_words
+from llmattn.feeds.trained import reopen_feeds
 from llmattn.model.attn_gpt import AttnGPT, check_finite
 from llmattn.reading.plain import plain_line
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.checkpoint import Checkpoint
-from llmattn.training.reopen import reopen_feeds
 from llmattn.view.weights import layer_weights, shown_layers
 
 __all__ = ["Heads", "Measured", "TextWeights", "heads_of", "measure", "text_weights"]

@@ -1,15 +1,17 @@
-"""The PREFIX rows of windows: a text as its author wrote it, from a window's start or before."""
+"""The rows of windows: a text as its author wrote it, from a window's start or before."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from llmattn.data.corpus import Pieces, Split
+from llmattn.feeds.packed import entries
 from llmattn.rows import Row, Scores
 
-__all__ = ["window_rows", "window_scores"]
+__all__ = ["row_portions", "text_portions", "window_rows", "window_scores"]
 
 _NOTHING = "\u200b"
 """A character without width."""
@@ -66,3 +68,43 @@ def window_scores(
     if isinstance(normalised, tuple):
         return np.where(np.array(normalised)[:, None], shares, own)
     return shares
+
+
+_AT_ONCE = 1 << 23
+"""Scores that are asked for and read together (32 MB, and as much again a few times over)."""
+
+
+def row_portions(
+    split: Split, pieces: Pieces, *, context_words: int, channels: int
+) -> Iterator[tuple[range, list[Row]]]:
+    """Numbers of pieces, and the rows of all of these, in order: so many as memory may hold.
+
+    A piece of length L has L - 1 rows: see ``window_rows``.
+    """
+    written = split.written
+    starts, lengths = pieces.starts.tolist(), pieces.lengths.tolist()
+    sizes = (entries(pieces.lengths) + context_words * pieces.lengths) * channels
+    portion = np.cumsum(sizes) // _AT_ONCE
+    cuts = (np.flatnonzero(np.diff(portion)) + 1).tolist()
+    for start, end in zip([0, *cuts], [*cuts, len(lengths)], strict=True):
+        yield (
+            range(start, end),
+            [
+                row
+                for piece in range(start, end)
+                for row in window_rows(
+                    written, starts[piece], lengths[piece], context_words=context_words
+                )
+            ],
+        )
+
+
+def text_portions(
+    splits: Sequence[Split], *, block_size: int, context_words: int = 0, channels: int = 1
+) -> Iterator[list[Row]]:
+    """The rows of all windows of ``splits``, as they are asked for: one by one, in portions."""
+    for split in splits:
+        for _, rows in row_portions(
+            split, split.pieces(block_size), context_words=context_words, channels=channels
+        ):
+            yield rows

@@ -1,4 +1,4 @@
-"""Which word pairs a corpus asks about, and how often: the causal pairs inside its lines."""
+"""Pairs of words of a corpus: counted, and chosen, the most frequent first."""
 
 from __future__ import annotations
 
@@ -8,10 +8,22 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from llmattn.data.corpus import Split
+from llmattn.data.corpus import Corpus, Split
+from llmattn.errors import ConfigError
 from llmattn.rows import Row
 
-__all__ = ["PairCounts", "count_pairs", "merge_counts"]
+__all__ = [
+    "SHARES",
+    "CoveragePoint",
+    "PairCounts",
+    "corpus_pairs",
+    "count_pairs",
+    "coverage_curve",
+    "merge_counts",
+    "most_frequent",
+    "select_pairs",
+    "tiers",
+]
 
 _FLUSH = 8_000_000  # pair codes held (64 MB) before they are counted
 _OFTEN = 0.25  # keys of a query, as a share of the vocabulary, above which words are counted
@@ -145,3 +157,76 @@ def _counted(codes: NDArray[np.int64], vocab_size: int) -> PairCounts:
 def _from_codes(codes: NDArray[np.int64], counts: NDArray[np.int64], vocab_size: int) -> PairCounts:
     query, key = np.divmod(codes, vocab_size)
     return PairCounts(query.astype(np.int32), key.astype(np.int32), counts.astype(np.int64))
+
+
+def corpus_pairs(corpus: Corpus, block_size: int) -> tuple[PairCounts, PairCounts]:
+    """The pairs of the training lines, and of all lines together."""
+    parts = [count_pairs(split, block_size=block_size) for split in corpus.splits]
+    return parts[0], merge_counts(parts, len(corpus.words))
+
+
+SHARES = (0.01, 0.05, 0.10, 0.25, 0.50, 1.0)
+"""Shares of the pairs, most frequent first, at which coverage is told and asking is staged."""
+
+
+@frozen
+class CoveragePoint:
+    """The most frequent ``share`` of the pairs covers ``coverage`` of the attention positions."""
+
+    share: float
+    pairs: int
+    coverage: float
+
+
+def _by_frequency(pairs: PairCounts) -> NDArray[np.int64]:
+    """Indices, most frequent first; equal ones in their own order."""
+    return np.argsort(-pairs.counts, kind="stable")
+
+
+def _take(pairs: PairCounts, chosen: NDArray[np.int64]) -> PairCounts:
+    chosen = np.sort(chosen)
+    return PairCounts(pairs.query_ids[chosen], pairs.key_ids[chosen], pairs.counts[chosen])
+
+
+def most_frequent(pairs: PairCounts, n: int) -> PairCounts:
+    """The ``n`` most frequent pairs."""
+    return _take(pairs, _by_frequency(pairs)[:n])
+
+
+def coverage_curve(pairs: PairCounts, shares: Sequence[float] = SHARES) -> list[CoveragePoint]:
+    """How far the most frequent pairs reach."""
+    counts = pairs.counts[_by_frequency(pairs)].cumsum()
+    points = []
+    for share in shares:
+        n = int(np.ceil(share * len(pairs)))
+        covered = float(counts[n - 1] / counts[-1]) if n else 0.0
+        points.append(CoveragePoint(share, n, covered))
+    return points
+
+
+def select_pairs(
+    pairs: PairCounts, *, coverage: float = 1.0, min_pair_count: int = 1
+) -> PairCounts:
+    """The fewest pairs that cover ``coverage`` of all attention positions, and of those only
+    the ones that occur at least ``min_pair_count`` times. Raises ConfigError.
+    """
+    if not 0 < coverage <= 1:
+        raise ConfigError(f"--coverage must lie above 0 and not above 1, not {coverage}.")
+    order = _by_frequency(pairs)
+    counts = pairs.counts[order]
+    wanted = coverage * counts.sum()
+    enough = int(np.searchsorted(counts.cumsum(), wanted - 1e-9)) + 1
+    enough = min(enough, int((counts >= min_pair_count).sum()))
+    return _take(pairs, order[:enough])
+
+
+def tiers(pairs: PairCounts, shares: Sequence[float] = SHARES) -> list[PairCounts]:
+    """The pairs in stages, most frequent first, so that a budget is spent on them first."""
+    order = _by_frequency(pairs)
+    ends = [int(np.ceil(share * len(pairs))) for share in shares]
+    starts = [0, *ends[:-1]]
+    return [
+        _take(pairs, order[start:end])
+        for start, end in zip(starts, ends, strict=True)
+        if end > start
+    ]

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from attrs import evolve, frozen
+from numpy.typing import NDArray
 from torch import Tensor
 
-from llmattn.data.averaged import average_pairs
 from llmattn.data.batches import Batch
 from llmattn.data.corpus import Corpus
-from llmattn.data.packed_feed import PackedFeed
-from llmattn.data.table import ScoreTable
 from llmattn.data.text_tokenizer import TextTokenizer
 from llmattn.errors import ConfigError
+from llmattn.feeds.derived import average_pairs, other_pieces
+from llmattn.feeds.packed import PackedScores
+from llmattn.feeds.table import ScoreTable
 
-__all__ = ["Feeds", "JoinedFeed", "NoScores", "ScoreFeed", "TableFeed", "joined", "window_words"]
+__all__ = [
+    "Feeds",
+    "JoinedFeed",
+    "NoScores",
+    "PackedFeed",
+    "ScoreFeed",
+    "TableFeed",
+    "joined",
+    "window_words",
+]
 
 
 class ScoreFeed(Protocol):
@@ -172,3 +182,44 @@ def _shuffled(feed: ScoreFeed, seed: int) -> ScoreFeed:
     if isinstance(feed, JoinedFeed):
         return JoinedFeed(tuple(_shuffled(part, seed) for part in feed.parts))
     return feed.shuffled(seed) if isinstance(feed, PackedFeed) else feed
+
+
+@frozen(eq=False)
+class PackedFeed:
+    """The scores of a split's pieces, by their numbers.
+
+    ``channels``: what the model calls those of ``packed``. ``order``: whose scores each piece
+    gets, or None for its own.
+    """
+
+    packed: PackedScores
+    channels: tuple[str, ...]
+    order: NDArray[np.int64] | None = None
+
+    def scores(self, batch: Batch) -> Tensor:
+        """``(B, C, T, T)``, float16 or uint8; 0 where a piece has ended, and above the diagonal."""
+        size, length = batch.ids.shape
+        chosen = batch.pieces if self.order is None else self.order[batch.pieces]
+        # A triangle of fewer rows is the beginning of one of more.
+        shape = size, len(self.channels), length * (length + 1) // 2
+        rows: NDArray[Any] = np.zeros(shape, self.packed.dtype)
+        for place, (piece, source) in enumerate(zip(batch.pieces, chosen, strict=True)):
+            own, other = self.packed.lengths[piece], self.packed.lengths[source]
+            count = int(min(own, other, length))
+            end = count * (count + 1) // 2
+            rows[place, :, :end] = self.packed.triangle(int(source))[:, :end]
+        square: NDArray[Any] = np.zeros((*shape[:2], length, length), self.packed.dtype)
+        start = 0
+        for row in range(length):
+            square[:, :, row, : row + 1] = rows[:, :, start : start + row + 1]
+            start += row + 1
+        return torch.from_numpy(square).to(batch.ids.device)
+
+    def shuffled(self, seed: int) -> PackedFeed:
+        """The control: each piece gets the scores of another one, as long as itself.
+
+        Where no other has its length, it gets the beginning of a longer one's. The longest of
+        all, if it is alone, gets another's, and 0 in the rows which that one lacks. Raises
+        ConfigError for a split of one piece.
+        """
+        return evolve(self, order=other_pieces(self.packed.lengths, seed))

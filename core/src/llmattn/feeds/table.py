@@ -14,8 +14,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from llmattn.data.known_pairs import CodedPairs, KnownPairs, join_channels
 from llmattn.errors import CacheError, CheckpointError
+from llmattn.feeds.known_pairs import CodedPairs, KnownPairs, join_channels
 from llmattn.untrusted import WRONG_DATA
 
 __all__ = ["KnownPairs", "ScoreTable", "TableKind", "join_channels"]

@@ -8,36 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attrs import frozen
 from numpy.typing import NDArray
 
 from llmattn.data.corpus import Pieces, Split
-from llmattn.data.packed import PackedScores, entries, key_digest, open_packed, write_packed
-from llmattn.data.text_fill import fill_splits, row_portions
-from llmattn.data.texts import window_scores
-from llmattn.data.transform import transformed
+from llmattn.feeds.channels import Reading
+from llmattn.feeds.fill import fill_splits
+from llmattn.feeds.packed import PackedScores, entries, key_digest, open_packed, write_packed
+from llmattn.feeds.transform import transformed
+from llmattn.feeds.windows import row_portions, window_scores
 from llmattn.rows import Scores
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.source import ScoreSource
 
-__all__ = ["Reading", "pack_split", "pack_splits"]
+__all__ = ["pack_split", "pack_splits"]
 
 _LARGE = 1 << 30
 """Bytes above which a file of float16 becomes one of uint8, at an error of at most 0.002."""
-
-
-@frozen
-class Reading:
-    """How stored scores of texts become the model's.
-
-    ``transform``: see ``choose_transform``. ``context_words``: how many tokens before a window
-    the provider sees. ``normalised``: scores add up to 1 over a row, and shall do so over the
-    window's part of it; a tuple if that holds for some channels only.
-    """
-
-    transform: str = "identity"
-    context_words: int = 0
-    normalised: bool | tuple[bool, ...] = False
 
 
 def pack_split(

@@ -5,13 +5,21 @@ What the checkpoint says of them is compared with that, and decides nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Protocol
 
 import attrs
 
 from llmattn.data.corpus import Corpus
-from llmattn.data.feed import Feeds
+from llmattn.data.text_tokenizer import TextTokenizer
 from llmattn.errors import ConfigError, LlmattnError
+from llmattn.feeds.agreement import UserSetup
+from llmattn.feeds.channels import Scored, reading_of
+from llmattn.feeds.feed import Feeds
+from llmattn.feeds.open import join_feeds
+from llmattn.feeds.table import ScoreTable
+from llmattn.model.config import ModelConfig
 from llmattn.plugins import load_plugins
 from llmattn.rows import Scope
 from llmattn.scoring.find_provider import (
@@ -24,14 +32,12 @@ from llmattn.scoring.opening import open_source
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource
 from llmattn.settings import environment
-from llmattn.training.agreement import UserSetup
-from llmattn.training.checkpoint import Checkpoint, Scored
-from llmattn.training.scores import join_feeds, reading_of
 
 _FETCHES = "download"
 """The setting of a provider on this machine that may fetch what it lacks."""
 
 __all__ = [
+    "ScoredModel",
     "is_local",
     "reopen_feeds",
     "reopen_source",
@@ -39,6 +45,39 @@ __all__ = [
     "with_owners",
     "with_users_provider",
 ]
+
+
+class ScoredModel(Protocol):
+    """What a checkpoint tells of its model and of the scores that this reads."""
+
+    @property
+    def model_config(self) -> ModelConfig:
+        """Its shape and channels."""
+        ...
+
+    @property
+    def tokenizer(self) -> TextTokenizer:
+        """Its tokens."""
+        ...
+
+    @property
+    def table(self) -> ScoreTable | None:
+        """Its scores of pairs."""
+        ...
+
+    @property
+    def scored(self) -> Sequence[Scored]:
+        """Its providers, in the order of their channels."""
+        ...
+
+    @property
+    def coverage(self) -> float:
+        """The share of the training text's attention positions that is scored."""
+        ...
+
+    def check_scores(self) -> None:
+        """Raise CheckpointError if no provider gives the scores that it was trained on."""
+        ...
 
 
 def is_local(scored: Scored) -> bool:
@@ -52,7 +91,7 @@ def is_local(scored: Scored) -> bool:
 
 
 def reopen_feeds(
-    checkpoint: Checkpoint, corpus: Corpus, choice: ScoreChoice, *, ask: bool = False
+    checkpoint: ScoredModel, corpus: Corpus, choice: ScoreChoice, *, ask: bool = False
 ) -> Feeds:
     """The scores of ``corpus`` for the checkpoint's model.
 
@@ -86,7 +125,7 @@ def reopen_feeds(
         )
 
 
-def settings_in_context(checkpoint: Checkpoint) -> set[str]:
+def settings_in_context(checkpoint: ScoredModel) -> set[str]:
     """The settings that its providers of scores in context have, as far as they are installed."""
     providers = load_plugins().providers
     in_context = {
@@ -106,7 +145,7 @@ def with_users_provider(choice: ScoreChoice) -> ScoreChoice:
     return attrs.evolve(choice, providers=choose_provider(load_plugins(), environment())[:1])
 
 
-def with_owners(choice: ScoreChoice, checkpoint: Checkpoint) -> ScoreChoice:
+def with_owners(choice: ScoreChoice, checkpoint: ScoredModel) -> ScoreChoice:
     """``choice`` with each setting that names no provider given to those of the checkpoint's that
     have it. Raises ConfigError if none has it.
     """

@@ -12,19 +12,16 @@ import torch
 from attrs import frozen
 
 from llmattn.cache.bulk import load_pairs
-from llmattn.cache.packed_folder import packed_folder
 from llmattn.data.corpus import Corpus
-from llmattn.data.corpus_pairs import corpus_pairs
-from llmattn.data.feed import Feeds, NoScores, ScoreFeed, TableFeed, joined
-from llmattn.data.fill import fill_pairs
-from llmattn.data.packed_feed import PackedFeed
-from llmattn.data.packed_fill import Reading, pack_splits
-from llmattn.data.selection import select_pairs
-from llmattn.data.table import KnownPairs, ScoreTable, join_channels
-from llmattn.data.transform import choose_transform
-from llmattn.errors import ConfigError, LlmattnError, PluginError, ProviderError
+from llmattn.errors import ConfigError, LlmattnError, ProviderError
+from llmattn.feeds.channels import Reading, channel_names, in_order, reading_of
+from llmattn.feeds.feed import Feeds, NoScores, PackedFeed, ScoreFeed, TableFeed, joined
+from llmattn.feeds.fill import fill_pairs
+from llmattn.feeds.packed_fill import pack_splits
+from llmattn.feeds.packed_folder import packed_folder
+from llmattn.feeds.pairs import corpus_pairs, select_pairs
+from llmattn.feeds.table import KnownPairs, ScoreTable, join_channels
 from llmattn.notices import notify
-from llmattn.providers.protocol import MapProvider
 from llmattn.rows import Scope
 from llmattn.scoring.opening import check_kinds
 from llmattn.scoring.options import ScoreChoice
@@ -32,44 +29,7 @@ from llmattn.scoring.report import FillReport
 from llmattn.scoring.source import NOT_ASKED, ScoreSource
 from llmattn.unfinished import scratch_folder
 
-__all__ = ["channel_names", "in_order", "join_feeds", "open_feeds", "reading_of"]
-
-
-def in_order(sources: Sequence[ScoreSource]) -> list[ScoreSource]:
-    """The sources in the order of their channels: those of pairs first, in one table."""
-    return sorted(sources, key=lambda source: source.identity.scope is Scope.PREFIX)
-
-
-def channel_names(sources: Sequence[ScoreSource]) -> tuple[str, ...]:
-    """The channels of all sources; with several sources each name tells its provider."""
-    if len(sources) == 1:
-        return sources[0].identity.channels
-    return tuple(
-        f"{s.name}.{channel}" for s in in_order(sources) for channel in s.identity.channels
-    )
-
-
-def reading_of(
-    source: ScoreSource, *, transform: str | tuple[str, ...] = "auto", context_words: int = 0
-) -> Reading:
-    """How the model reads the scores of ``source``; ``transform``: see ``choose_transform``.
-
-    Raises ConfigError or PluginError.
-    """
-    provider, channels = source.provider, len(source.identity.channels)
-    stated: object = "identity"
-    normalised: bool | tuple[bool, ...] = False
-    if isinstance(provider, MapProvider):
-        stated, normalised = provider.transform, provider.normalised
-    if isinstance(normalised, tuple):
-        if len(normalised) != channels:
-            raise PluginError(
-                f"The provider {source.name!r} says of {len(normalised)} channels whether their "
-                f"scores add up to 1, and has {channels}. That is a fault of its plugin."
-            )
-        normalised = normalised[0] if len({*normalised}) == 1 else normalised
-    chosen = choose_transform(stated, transform, channels, provider=source.name)
-    return Reading(chosen, context_words, normalised)
+__all__ = ["join_feeds", "open_feeds"]
 
 
 def open_feeds(

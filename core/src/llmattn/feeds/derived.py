@@ -1,5 +1,6 @@
-"""Scores in context without the context: each pair of words is worth its mean over the training
-text, packed as the scores themselves are.
+"""Controls of scores in context: those of another window, or the means of pairs over all of them.
+
+Whether a text allows them is told before any score is asked for.
 """
 
 from __future__ import annotations
@@ -14,14 +15,33 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from llmattn.data.corpus import Corpus, Split
-from llmattn.data.packed import PackedScores, key_digest, open_packed, write_packed
-from llmattn.data.pairs import count_pairs
 from llmattn.errors import ConfigError
+from llmattn.feeds.packed import PackedScores, key_digest, open_packed, write_packed
+from llmattn.feeds.pairs import count_pairs
+from llmattn.rows import Scope
+from llmattn.scoring.source import ScoreSource
 
-__all__ = ["average_pairs", "check_averages"]
+__all__ = ["average_pairs", "check_averages", "check_control", "other_pieces"]
 
 _LIMIT = 1 << 31
 """Bytes that the sums of all pairs and channels may take in memory."""
+
+
+def other_pieces(lengths: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """For each piece the number of another one, see ``PackedFeed.shuffled``. Raises ConfigError."""
+    if len(lengths) < 2:
+        raise ConfigError("Scores of other windows need a text of more than one window.")
+    random = np.random.default_rng(seed)
+    order = np.empty(len(lengths), np.int64)
+    for length in np.unique(lengths):
+        alike = random.permutation(np.flatnonzero(lengths == length))
+        if len(alike) > 1:
+            order[alike] = np.roll(alike, 1)
+            continue
+        longer = np.flatnonzero(lengths > length)
+        others = longer if len(longer) else np.flatnonzero(lengths < length)
+        order[alike] = random.choice(others)
+    return order
 
 
 def average_pairs(
@@ -180,3 +200,40 @@ def _triangles(
             counts = counts - own_counts
         means = np.where(counts > 0, totals / np.maximum(counts, 1), absent[:, None])
         yield means.astype(np.float32)[:, window.pairs]
+
+
+_PARTS = ("training", "validation", "test")
+
+
+def check_control(
+    arm: str, control: str, sources: Sequence[ScoreSource], corpus: Corpus, block_size: int
+) -> None:
+    """Raise ConfigError if the scores of ``arm``, those of ``sources``, cannot be ``control``:
+    shuffled or averaged, or empty for neither.
+    """
+    in_context = [s.identity for s in sources if s.identity.scope is Scope.PREFIX]
+    if control and not in_context:
+        providers = "+".join(source.name for source in sources)
+        verb = {"shuffled": "shuffle", "averaged": "average"}[control]
+        raise ConfigError(
+            f"The scores of {providers} belong to pairs of words, not to windows, "
+            f"so there is nothing to {verb}: leave out /{control}. The control for them is "
+            "the arm random."
+        )
+    if control == "shuffled":
+        _check_windows(arm, corpus, block_size)
+    if control == "averaged":
+        for identity in in_context:
+            channels = len(identity.channels)
+            check_averages(corpus.train, channels=channels, block_size=block_size)
+
+
+def _check_windows(arm: str, corpus: Corpus, block_size: int) -> None:
+    for part, split in zip(_PARTS, corpus.splits, strict=False):
+        if len(split.pieces(block_size)) < 2:
+            raise ConfigError(
+                f"The arm {arm!r} gives each window the scores of another one, and the {part} part "
+                f"of this text is one window alone: give a smaller --block-size than {block_size}, "
+                "a longer text, another --val-fraction or --test-fraction, or name the --arms "
+                "without it."
+            )
