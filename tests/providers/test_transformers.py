@@ -328,3 +328,52 @@ def test_channels_that_are_not_there_are_an_error(
 def test_an_unknown_start_token_is_an_error_that_names_some(llama: Path) -> None:
     with pytest.raises(ConfigError, match=r"no token '<nothing>'.*<s>"):
         ask(provider_of(llama, start_token="<nothing>"), prefix_rows(("a",)))
+
+
+def test_what_the_model_foretells_of_a_text_is_the_librarys_own_loss(llama: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(llama)
+    kind: Any = AutoModelForCausalLM
+    text = "The cat saw a dog -- the dog ran"
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    whole = torch.tensor([[tokenizer.bos_token_id, *ids]])
+    with torch.inference_mode():
+        mean = kind.from_pretrained(llama)(whole, labels=whole).loss.item()
+    found = asyncio.run(provider_of(llama).forecast(text))
+    assert found.tokens == len(ids)
+    assert found.nats == pytest.approx(mean * len(ids), rel=1e-5)
+    assert found.parameters > 1000
+
+
+def test_a_long_text_is_foretold_in_overlapping_windows(llama: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(llama)
+    kind: Any = AutoModelForCausalLM
+    model, text = kind.from_pretrained(llama), "abcdefgh" * 12
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert len(ids) == 96
+    nats = 0.0
+    for first, new, end in ((0, 0, 63), (31, 63, 94), (62, 94, 96)):
+        read = torch.tensor([[tokenizer.bos_token_id, *ids[first:end]]])
+        with torch.inference_mode():
+            logits = torch.log_softmax(model(read).logits[0], -1)
+        nats -= sum(float(logits[place - first, ids[place]]) for place in range(new, end))
+    found = asyncio.run(provider_of(llama).forecast(text))
+    assert found.tokens == 96
+    assert found.nats == pytest.approx(nats, rel=1e-5)
+
+
+def test_an_untrained_model_is_another_teacher_the_same_for_each_seed(llama: Path) -> None:
+    rows = prefix_rows(PIECES)
+    trained, one, again, other = (provider_of(llama, untrained=seed) for seed in (None, 1, 1, 2))
+    assert one.channels == trained.channels
+    assert "untrained" not in dict(trained.identity().details)
+    assert one.identity() == again.identity()
+    assert len({p.identity().namespace for p in (trained, one, other)}) == 3
+    assert len({p.forecaster for p in (trained, one, other)}) == 3
+    scores = [ask(p, rows)[-1] for p in (trained, one, again, other)]
+    np.testing.assert_array_equal(scores[1], scores[2])
+    for a, b in ((0, 1), (1, 3)):
+        assert np.abs(scores[a] - scores[b]).max() > 1e-3
+
+
+def test_an_untrained_model_passes_the_kit(llama: Path) -> None:
+    check_provider(lambda: provider_of(llama, untrained=0), text=PIECES, tolerance=1e-4)

@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 
 from llmattn.cli.output import echo_json
+from llmattn.cli.show_ranking import print_ranking, ranking_data
 from llmattn.console import make_console
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.errors import CheckpointError, CorpusError
@@ -119,6 +120,8 @@ def _print_heads(heads: Heads) -> None:
             f"Means over {measured.tokens:,} tokens of validation text. Entropy in nats; looking "
             f"everywhere alike has {measured.uniform_entropy:.2f}. Looks back: tokens."
         )
+        if measured.ranking is not None:
+            print_ranking(measured.ranking)
 
 
 def _strongest_channels(heads: Heads, layer: int, head: int) -> str:
@@ -158,6 +161,7 @@ def _heads_data(heads: Heads) -> dict[str, Any]:
         "measured_tokens": measured.tokens if measured else 0,
         "uniform_entropy": _rounded(np.float32(measured.uniform_entropy)) if measured else None,
         "heads": listed,
+        "ranking": ranking_data(measured.ranking) if measured and measured.ranking else None,
     }
 
 

@@ -98,9 +98,10 @@ def compare(
     for arm in config.arms:
         lr = best[arm.name].lr
         losses = {task.lr: run.val_loss for task, run in tried.items() if task.arm is arm}
+        spent = sum(r.seconds for t, r in {**tried, **others}.items() if t.arm is arm)
         runs = {t.seed: r for t, r in {**tried, **others}.items() if t.arm is arm and t.lr == lr}
         _check(arm, lr, runs)
-        results.append(ArmResult(arm, lr, losses, runs))
+        results.append(ArmResult(arm, lr, losses, runs, spent))
     return tuple(results)
 
 

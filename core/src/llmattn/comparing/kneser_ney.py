@@ -46,8 +46,9 @@ class _Level:
     def totals(self, size: int, *, highest: bool) -> tuple[Floats, Floats]:
         """Of each history: the sum of its counts, and how many of them are not 0."""
         counts = self.counts(highest=highest)
+        total = np.bincount(self.histories, counts, minlength=size)
         kinds = np.bincount(self.histories, counts > 0, minlength=size)
-        return np.bincount(self.histories, counts, minlength=size), kinds
+        return total.astype(np.float64), kinds.astype(np.float64)
 
 
 @frozen(eq=False)

@@ -67,9 +67,7 @@ def n_gram(corpus: Corpus, size: TextSize) -> Reference:
     )
 
 
-def teacher(
-    source: ScoreSource, corpus: Corpus, size: TextSize, folder: Path
-) -> Reference | None:
+def teacher(source: ScoreSource, corpus: Corpus, size: TextSize, folder: Path) -> Reference | None:
     """What the source's own model makes of the test part; None for one that foretells nothing,
     or may not be asked. It reads the text once: ``folder`` keeps what came of it.
     """

@@ -16,6 +16,7 @@ __all__ = [
     "AttentionProvider",
     "BatchProvider",
     "BatchStatus",
+    "ChannelChooser",
     "Estimator",
     "Forecast",
     "Forecaster",
@@ -172,6 +173,23 @@ class PartProvider(Protocol):
         """Identities under which channels of the same names have the very same scores; nothing is
         asked that the cache holds under these.
         """
+        ...
+
+
+@runtime_checkable
+class ChannelChooser(Protocol):
+    """A provider with a setting ``channels`` that takes a list of its channels' names, separated by
+    commas, or ``auto``: training then chooses among ``choosable``, and names what it has chosen.
+    """
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the setting is ``auto``; until it is decided all channels are there."""
+        ...
+
+    @property
+    def choosable(self) -> tuple[str, ...]:
+        """Those of ``channels`` that may be left out."""
         ...
 
 

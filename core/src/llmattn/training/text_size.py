@@ -32,14 +32,14 @@ class TextSize:
     left_out_bits: float
 
     def model_bits(self, loss: float) -> float:
-        """Bits a byte that predictions of ``loss`` nats a token take: of tokens, which stand for words at no
-        further cost, also <unk>, whatever the tokenizer leaves out.
+        """Bits a byte that predictions of ``loss`` nats a token take: of tokens, which stand for
+        words at no further cost, also <unk>, whatever the tokenizer leaves out.
         """
         return loss * self.tokens / math.log(2) / self.size
 
     def bits(self, loss: float) -> float:
-        """Bits a byte that write the text to the byte: the same with each unknown word spelt out at 8 bits a
-        byte, and with what the tokenizer leaves out.
+        """Bits a byte that write the text to the byte: the same with each unknown word spelt out
+        at 8 bits a byte, and with what the tokenizer leaves out.
 
         So neither a smaller vocabulary nor one without case has an advantage of its own: this
         figure, unlike the loss, compares tokenizers.

@@ -37,7 +37,7 @@ def load_model(weights: Weights) -> tuple[Any, Any]:
         given["gguf_file"] = weights.gguf
     if weights.revision:
         given["revision"] = weights.revision
-    kind = AutoModelForCausalLM if weights.causal else AutoModel
+    kind: Any = AutoModelForCausalLM if weights.causal else AutoModel
     with offline(not weights.download), _quiet(gguf=weights.gguf is not None):
         try:
             tokenizer = AutoTokenizer.from_pretrained(weights.source, **given)

@@ -16,7 +16,7 @@ from llmattn.providers.protocol import Forecast, Limits, Reply
 from llmattn.rows import Row, Scope
 from llmattn.settings import identity_details
 
-from llmattn_transformers.channels import ALL, Channel, channel_text, read_channels
+from llmattn_transformers.channels import ALL, AUTO, Channel, channel_text, read_channels
 from llmattn_transformers.forecast import forecast
 from llmattn_transformers.methods import Method, make_method
 from llmattn_transformers.pieces import PieceEncoder
@@ -88,10 +88,20 @@ class TransformersProvider:
     def identity(self) -> Identity:
         return self._identity(self._settings.channels, self._maps)
 
+    @property
+    def undecided(self) -> bool:
+        """See ``ChannelChooser.undecided``."""
+        return self._settings.channels == AUTO
+
+    @property
+    def choosable(self) -> tuple[str, ...]:
+        """See ``ChannelChooser.choosable``."""
+        return tuple(channel.name for channel in self._maps)
+
     @cached_property
     def wholes(self) -> tuple[Identity, ...]:
         """See ``PartProvider.wholes``: of a list of channels those of all layers and all heads."""
-        if not self._maps or self._settings.channels in ALL:
+        if not self._maps or self._settings.channels in (*ALL, AUTO):
             return ()
         weights = self._weights
         return tuple(
@@ -157,7 +167,8 @@ class TransformersProvider:
         with self._busy:
             teacher = load_teacher(self._weights, self._settings.device)
             teacher.check_causal()
-            return forecast(teacher, PieceEncoder(teacher.tokenizer, self._settings.start_token), text)
+            encoder = PieceEncoder(teacher.tokenizer, self._settings.start_token)
+            return forecast(teacher, encoder, text)
 
     def _score(self, rows: Sequence[Row]) -> Reply:
         with self._busy:
