@@ -11,9 +11,10 @@ from support_cli import run_cli
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "examples" / "evidence").glob("*.toml"))
+EXAMPLES = sorted((ROOT / "examples").glob("*.toml"))
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", [*FILES, *EXAMPLES], ids=lambda file: file.stem)
 def test_settings_of_a_table_are_understood(tmp_path: Path, file: Path) -> None:
     done = run_cli(tmp_path, "compare", "missing.txt", "--config", file)
     assert done.returncode != 0

@@ -36,7 +36,7 @@ SUFFIXES: Mapping[str, str] = {
     "shuffled": "scores in context that belong to another window",
 }
 
-_NAME = re.compile(r"[^\W_][\w.+ -]*")
+_NAME = re.compile(r"[^\W_][\w.+ /-]*")
 """Of an arm in a configuration file: it stands in tables and pictures."""
 
 _SHAPE = (
@@ -142,7 +142,7 @@ def parse_arms(names: Sequence[str], tables: Mapping[str, Any]) -> tuple[Arm, ..
     for name in tables:
         if not _NAME.fullmatch(name):
             raise ConfigError(
-                f"[arms.{name}]: the name of an arm consists of letters, digits, spaces and .+-_, "
+                f"[arms.{name}]: the name of an arm consists of letters, digits, spaces and .+-_/, "
                 "and begins with a letter or a digit."
             )
     known = {name: _from_table(name, table, tables) for name, table in tables.items()}
