@@ -17,7 +17,7 @@ PARALLEL := $(if $(strip $(ARGS)),,--numprocesses 2 --dist loadfile)
 LONG := $(if $(strip $(ARGS)),,--numprocesses 2 --dist worksteal)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long faults evidence check format reference wheels clean
+.PHONY: help demo test test-long faults evidence check format reference screenshots wheels clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ format: $(VENV)/.developers ## format the code and mend what lint can mend
 
 reference: $(VENV)/.developers ## write docs/commands.md anew, after a change of an option
 	$(BIN)/python docs/make_commands.py
+
+screenshots: $(VENV)/.developers ## take the pictures of docs/show.md anew (needs Chromium)
+	$(BIN)/python docs/make_screenshots.py
 
 wheels: $(VENV)/.developers ## build the wheels of all distributions into dist/
 	rm -rf dist

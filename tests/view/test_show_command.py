@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,9 +181,89 @@ def test_without_the_corpus_what_was_learned_is_still_shown(folder: Path) -> Non
     assert shown(folder, "shared.pt", "--corpus", "moved.txt")["measured_tokens"] > 20
 
 
+def written_page(folder: Path, *arguments: str) -> Any:
+    """What the page that ``show`` writes holds for its script."""
+    out = folder / "page.html"
+    done = run_cli(folder, "show", *arguments, "--out", str(out), "--json")
+    assert done.returncode == 0, done.stderr
+    page = out.read_text("utf-8")
+    out.unlink()
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page)
+    return json.loads(data)
+
+
+def test_a_page_holds_every_head(folder: Path) -> None:
+    data = written_page(folder, "layers.pt", "--text", "the cat sees the dog")
+    (source,) = data["sources"]
+    assert source["name"] == "layers.pt"
+    names = [each["name"] for each in source["maps"]]
+    assert names == [f"layer {layer}, head {head}" for layer in (1, 2) for head in (1, 2)]
+    assert data["labels"] == ["⏎", "the", "cat", "sees", "the", "dog"]
+
+
+def test_providers_of_both_scopes_stand_on_the_same_tokens(folder: Path) -> None:
+    options = ("-p", "random", "-o", "random.scope=prefix", "-p", "cooccurrence")
+    text = ("--corpus", "corpus.txt", "--text", "the cat sees the dog")
+    data = written_page(folder, *options, *text)
+    assert [source["name"] for source in data["sources"]] == ["random", "cooccurrence"]
+    shown_both = shown(folder, *options, *text)
+    alone = shown(folder, "-p", "cooccurrence", *text)["channels"]["cooccurrence"]
+    rows = shown_both["sources"][1]["channels"]["cooccurrence"]
+    assert rows[0] == [None]  # the line end is no word
+    assert [row[1:] for row in rows[1:]] == alone
+
+
+@pytest.mark.parametrize("name", ["shared", "pieces"])
+def test_a_provider_stands_beside_a_model_on_its_tokens(folder: Path, name: str) -> None:
+    text = ("--text", "the cat sees the dog", "--corpus", "corpus.txt")
+    beside = (*needed(f"{name}.pt"), "-p", "cooccurrence", *text)
+    data = shown(folder, f"{name}.pt", *beside) if name == "shared" else None
+    data = data or json.loads(run_cli(folder, "show", f"{name}.pt", *beside, "--json").stdout)
+    model, provider = data["sources"]
+    assert model["checkpoint"] == f"{name}.pt"
+    rows = provider["channels"]["cooccurrence"]
+    assert len(rows) == len(data["tokens"])
+    pair = next(n for n, token in enumerate(data["tokens"]) if token.strip() == "cat")
+    assert any(value is not None for value in rows[pair][:-1])
+
+
+def test_a_page_needs_a_text(folder: Path) -> None:
+    assert "give one with --text" in refusal(folder, "shared.pt", "--out", "page.html")
+    assert "must be one of linear" in refusal(
+        folder, "-p", "random", "--text", "a b", "--scale", "loud"
+    )
+
+
+@pytest.mark.parametrize("scale", ["linear", "sqrt", "log", "rank"])
+def test_a_picture_is_drawn_on_each_scale(folder: Path, scale: str) -> None:
+    text = ("--text", "the cat sees the dog", "--scale", scale)
+    done = run_cli(folder, "show", "-p", "random", *text, "--out", "scale.png")
+    assert done.returncode == 0, done.stderr
+    assert png_size(folder / "scale.png") > (300, 200)
+
+
+COLOURS = {"NO_COLOR": "", "FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "100"}
+
+
+def test_a_short_text_is_a_heat_map_where_there_are_colours(folder: Path) -> None:
+    text = ("show", "-p", "random", "--text", "the cat sees the dog")
+    coloured = run_cli(folder, *text, **COLOURS).stdout
+    assert re.search(r"\x1b\[48;\S+m  \x1b\[0m sees", coloured), coloured
+    for environ in ({}, {**COLOURS, "NO_COLOR": "1"}):
+        assert "\x1b[48" not in run_cli(folder, *text, **environ).stdout
+    long = (*text[:-1], "the cat sees the dog " * 20)
+    assert "\x1b[48" not in run_cli(folder, *long, **COLOURS).stdout
+
+
+def test_words_of_a_text_colour_no_terminal(folder: Path) -> None:
+    text = ("show", "-p", "random", "--text", "a \x1b[41mred [bold]b[/bold]")
+    shown_there = run_cli(folder, *text, **COLOURS).stdout
+    assert "\x1b[41m" not in shown_there
+
+
 def test_wrong_calls_are_told_what_to_do(folder: Path) -> None:
     assert "Name a checkpoint" in refusal(folder)
-    assert "one of them" in refusal(folder, "shared.pt", "-p", "random")
+    assert "give one with --text" in refusal(folder, "shared.pt", "-p", "random")
     assert "--text" in refusal(folder, "-p", "random")
     assert "no token" in refusal(folder, "shared.pt", "--text", "  ")
     assert "--text is no text in UTF-8" in refusal(folder, "-p", "random", "--text", "\udcff")

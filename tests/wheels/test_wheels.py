@@ -22,6 +22,14 @@ def test_each_wheel_carries_types_licence_and_no_tests(wheels: Path) -> None:
         assert not any(name.startswith("tests/") for name in names), wheel.name
 
 
+def test_the_core_carries_what_its_pages_are_made_of(wheels: Path) -> None:
+    (wheel,) = wheels.glob("llmattn_core-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assets = Path(__file__).parents[2] / "core/src/llmattn/view/assets"
+    for asset in assets.iterdir():
+        assert f"llmattn/view/assets/{asset.name}" in names
+
+
 def test_core_alone_works_offline_and_then_plugins_join_it(
     environment: Environment, tmp_path: Path
 ) -> None:

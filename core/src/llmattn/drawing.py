@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,9 +42,11 @@ def need_drawing() -> None:
         raise ConfigError("Drawing needs matplotlib: pip install 'llmattn-core[plot]'")
 
 
-def check_picture(path: Path, said: str = "--out", *, in_folder: bool = False) -> None:
+def check_picture(
+    path: Path, said: str = "--out", *, in_folder: bool = False, others: Sequence[str] = ()
+) -> None:
     """Raise ConfigError unless a picture can be written to ``path``, which the option ``said``
-    names, or whose folder, see ``Kind.in_folder``.
+    names, or whose folder, see ``Kind.in_folder``. ``others``: formats that are no pictures.
     """
     need_drawing()
     from matplotlib.backend_bases import FigureCanvasBase
@@ -52,7 +55,7 @@ def check_picture(path: Path, said: str = "--out", *, in_folder: bool = False) -
     if _format(path) not in formats:
         raise ConfigError(
             f"{said} {path}: the name's end is the format of the picture, one of "
-            f"{', '.join(sorted(formats))}."
+            f"{', '.join(sorted([*formats, *others]))}."
         )
     check_output(path, evolve(_PICTURE, in_folder=in_folder), said)
 

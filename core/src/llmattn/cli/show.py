@@ -14,6 +14,7 @@ from llmattn.drawing import check_picture
 from llmattn.errors import ConfigError
 from llmattn.options import SCORES
 from llmattn.scoring.options import ScoreChoice
+from llmattn.view.page import check_page, is_page
 
 __all__ = ["show"]
 
@@ -28,7 +29,10 @@ def show(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Draw a picture; the file's ending names the format."),
+        typer.Option(
+            help="Write a page to look around in (FILE.html, with --text), or draw a picture; the "
+            "file's ending names the format."
+        ),
         Written(),
     ] = None,
     corpus: Annotated[
@@ -40,15 +44,25 @@ def show(
     ] = None,
     channel: Annotated[
         list[str] | None,
-        typer.Option(help="Draw these channels of a provider. Default: at most 12 of all."),
+        typer.Option(
+            help="Show these channels of a provider. Default: all in a page, else at most 12."
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            help="How numbers become colours: linear, sqrt, log or rank. Default: sqrt for up to "
+            "48 tokens, log for more. A page can change it."
+        ),
     ] = None,
     as_json: Json = False,
     provider: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--provider",
             "-p",
-            help="Show the scores of this provider for --text.",
+            help="Show the scores of this provider for --text; may be given several times, and "
+            "beside a checkpoint.",
             rich_help_panel=SCORES,
         ),
     ] = None,
@@ -60,26 +74,42 @@ def show(
 
     With a checkpoint alone: how each head weighs the channels and the distance, and how widely
     it looks. With --text: the attention weights of that text. With --provider and --text: the
-    scores themselves. Prints a table; --out draws.
+    scores themselves, of several providers, or beside the weights. Prints a table; --out draws,
+    or writes a page to look around in.
     """
-    if (checkpoint is None) == (provider is None):
-        raise ConfigError("Name a checkpoint to show, or a --provider with a --text; one of them.")
-    if text is not None:
-        check_utf8(text, "--text")
-    if out:
-        check_picture(out)
-
-    from llmattn.cli import show_print as printing
-
-    if provider is not None:
-        if text is None:
-            raise ConfigError("--provider shows how a text is scored: give one with --text.")
-        printing.show_scores(provider, text, scores, corpus, channel or (), out, as_json=as_json)
-        return
-    assert checkpoint is not None
-    if channel:
-        raise ConfigError("--channel chooses channels of a --provider; a checkpoint shows all.")
+    names = list(provider or ())
+    if checkpoint is None and not names:
+        raise ConfigError("Name a checkpoint to show, or a --provider with a --text, or both.")
     if text is None:
-        printing.show_heads(checkpoint, scores, corpus, out, ask=ask, as_json=as_json)
+        for said, given in (
+            ("--provider shows how a text is scored", names),
+            ("--scale is of the pictures of a text", scale),
+            ("--channel chooses what is shown of a text", channel),
+            ("An HTML page shows how a text is read", out and is_page(out)),
+        ):
+            if given:
+                raise ConfigError(f"{said}: give one with --text.")
     else:
-        printing.show_weights(checkpoint, text, scores, out, ask=ask, as_json=as_json)
+        check_utf8(text, "--text")
+    if channel and not names:
+        raise ConfigError("--channel chooses channels of a --provider; a checkpoint shows all.")
+    from llmattn.view.scales import SCALES
+
+    if scale not in (None, *SCALES):
+        raise ConfigError(f"--scale must be one of {', '.join(SCALES)}, not {scale!r}.")
+    if out:
+        if is_page(out):
+            check_page(out)
+        else:
+            check_picture(out, others=["html"])
+
+    if text is None:
+        assert checkpoint is not None
+        from llmattn.cli.show_print import show_heads
+
+        show_heads(checkpoint, scores, corpus, out, ask=ask, as_json=as_json)
+    else:
+        from llmattn.cli.show_text import TextShown, show_text
+
+        shown = TextShown(text, tuple(names), corpus, tuple(channel or ()), out, scale)
+        show_text(checkpoint, shown, scores, ask=ask, as_json=as_json)

@@ -1,8 +1,7 @@
-"""Tables and JSON of ``llmattn show``. Imports torch."""
+"""Tables and JSON of ``llmattn show CHECKPOINT``. Imports torch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,16 @@ from llmattn.console import make_console
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.errors import CheckpointError, CorpusError
 from llmattn.notices import notify
-from llmattn.scoring.opening import open_source
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.checkpoint import Checkpoint, load_checkpoint
 from llmattn.training.own_text import own_text
-from llmattn.view.heads import Heads, heads_of, measure, text_weights
-from llmattn.view.plots import draw_heads, draw_scores, draw_weights, head_name, token_label
-from llmattn.view.scores import choose_channels, text_scores
+from llmattn.view.heads import Heads, heads_of, measure
+from llmattn.view.plots import draw_heads
 
-__all__ = ["show_heads", "show_scores", "show_weights"]
+__all__ = ["show_heads"]
 
-_COLUMNS = 5
-"""Matrices up to which each has a column of a table."""
 _STRONGEST = 3
-"""Channels, or keys, of a head that the table names."""
+"""Channels of a head that the table names."""
 
 
 def show_heads(
@@ -55,7 +50,8 @@ def show_heads(
         echo_json(_heads_data(heads), indent=1)
     else:
         _print_heads(heads)
-    _tell(out)
+    if out:
+        notify(f"Wrote {out}.")
 
 
 def _corpus(file: Path, checkpoint: Checkpoint, path: Path | None) -> Corpus | None:
@@ -165,122 +161,6 @@ def _heads_data(heads: Heads) -> dict[str, Any]:
     }
 
 
-def show_weights(
-    path: Path, text: str, choice: ScoreChoice, out: Path | None, *, ask: bool, as_json: bool
-) -> None:
-    """The attention weights with which a checkpoint reads a text."""
-    found = text_weights(load_checkpoint(path), text, choice, ask=ask)
-    if found.unknown:
-        notify(f"Not in the vocabulary, read as <unk>: {', '.join(dict.fromkeys(found.unknown))}")
-    if found.unscored:
-        notify(
-            f"{found.unscored:.0%} of the word pairs were never scored; each counts as the mean "
-            "of its row."
-        )
-    if found.left_out:
-        notify(
-            f"The model looks at {len(found.tokens)} tokens at once: the last {found.left_out} of "
-            "the text are left out."
-        )
-    if out:
-        draw_weights(found, out)
-    layers, n_head = found.weights.shape[:2]
-    if as_json:
-        data = {
-            "tokens": found.tokens,
-            "weights": [
-                {
-                    "layer": None if layers == 1 else layer + 1,
-                    "head": head + 1,
-                    "rows": _triangle(found.weights[layer, head]),
-                }
-                for layer, head in np.ndindex(layers, n_head)
-            ],
-        }
-        echo_json(data)
-    else:
-        names = list(np.ndindex(layers, n_head))
-        titles = [head_name(layers, *name) for name in names]
-        _print_strongest(titles, [found.weights[name] for name in names], found.tokens)
-    _tell(out)
-
-
-def show_scores(
-    provider: str,
-    text: str,
-    choice: ScoreChoice,
-    corpus_path: Path | None,
-    wanted: Sequence[str],
-    out: Path | None,
-    *,
-    as_json: bool,
-) -> None:
-    """The scores that a provider gives a text."""
-    lines = load_corpus(corpus_path, hint=False).train_words() if corpus_path else None
-    with open_source(provider, choice, text=lines) as source:
-        chosen = choose_channels(source.identity.channels, wanted)
-        found = text_scores(source, text)
-    if out:
-        draw_scores(found, chosen, out)
-    if as_json:
-        data = {
-            "provider": found.provider,
-            "tokens": found.tokens,
-            "channels": {
-                found.channels[channel]: _triangle(found.scores[channel]) for channel in chosen
-            },
-        }
-        echo_json(data)
-    else:
-        titles = [found.channels[channel] for channel in chosen]
-        _print_strongest(titles, [found.scores[channel] for channel in chosen], found.tokens)
-    _tell(out)
-
-
-def _print_strongest(titles: Sequence[str], matrices: Sequence[Any], tokens: Sequence[str]) -> None:
-    """The strongest keys of each token, a column a matrix; of many matrices the strongest pairs."""
-    labels = [token_label(token) for token in tokens]
-    if len(matrices) <= _COLUMNS:
-        table = Table("token", *titles, box=box.SIMPLE_HEAD)
-        for query, label in enumerate(labels):
-            cells = [_strongest_keys(matrix[query, : query + 1], labels) for matrix in matrices]
-            table.add_row(label, *cells, end_section=True)
-    else:
-        table = Table("", "strongest pairs", box=box.SIMPLE_HEAD)
-        for title, matrix in zip(titles, matrices, strict=True):
-            table.add_row(title, _strongest_pairs(matrix, labels))
-    make_console().print(table)
-
-
-def _strongest_keys(row: Any, labels: Sequence[str]) -> str:
-    order = np.argsort(-row, kind="stable")[:_STRONGEST]
-    return "\n".join(f"{labels[key]} {row[key]:.2g}" for key in order if row[key] > 0)
-
-
-def _strongest_pairs(matrix: Any, labels: Sequence[str]) -> str:
-    """Of a token with another, from the third token on: before, there is little to choose from."""
-    queries, keys = np.tril_indices(len(labels), -1)
-    queries, keys = queries[queries > 1], keys[queries > 1]
-    values = matrix[queries, keys]
-    order = np.argsort(-values, kind="stable")[: 2 * _STRONGEST]
-    return ", ".join(
-        f"{labels[queries[n]]} → {labels[keys[n]]} {values[n]:.2g}" for n in order if values[n] > 0
-    )
-
-
-def _triangle(matrix: Any) -> list[list[float | None]]:
-    """Row i with its i + 1 numbers; None where unknown."""
-    return [
-        [None if value != value else value for value in _rounded(row[: place + 1])]
-        for place, row in enumerate(matrix)
-    ]
-
-
 def _rounded(values: Any) -> Any:
     """As plain numbers, to as many places as float32 holds."""
     return np.round(values.astype(np.float64), 6).tolist()
-
-
-def _tell(out: Path | None) -> None:
-    if out:
-        notify(f"Wrote {out}.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from attrs import evolve, frozen
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from llmattn.data.batches import IGNORED, collate, sorted_batches
 from llmattn.data.corpus import Corpus, encode_lines
+from llmattn.data.text_tokenizer import TextTokenizer
 from llmattn.errors import ConfigError
 from llmattn.feeds.feed import window_words
 from llmattn.feeds.trained import reopen_feeds
@@ -88,6 +91,10 @@ class TextWeights:
     """Share of the pairs of words that no provider has scored; each counts as its row's mean."""
     left_out: int
     """Tokens at the end that did not fit the model's window."""
+    queries: list[str | None]
+    """The word that each token is as a query, for scores of pairs; None: none."""
+    keys: list[str | None]
+    """The same as a key."""
 
 
 def heads_of(checkpoint: Checkpoint) -> Heads:
@@ -218,7 +225,24 @@ def text_weights(
         weights=torch.stack(found).numpy(),
         unscored=_unscored(checkpoint, batch.ids),
         left_out=split.targets - len(ids),
+        **_words(tokenizer, batch.ids, split.written),
     )
+
+
+def _words(
+    tokenizer: TextTokenizer, ids: Tensor, written: Sequence[str]
+) -> dict[str, list[str | None]]:
+    """The fields ``queries`` and ``keys``; unknown words as they are written."""
+    special, words = set(tokenizer.special_ids), tokenizer.scored_words
+    found: dict[str, list[str | None]] = {}
+    for name, each in zip(("queries", "keys"), window_words(tokenizer, ids), strict=True):
+        found[name] = [None if n in special else words[n] for n in each[0].tolist()]
+    if tokenizer.tokens_are_words:
+        for place, index in enumerate(ids[0].tolist()):
+            if index == tokenizer.unk_id:
+                word = written[place].strip() or None
+                found["queries"][place] = found["keys"][place] = word
+    return found
 
 
 def _unscored(checkpoint: Checkpoint, ids: Tensor) -> float:

@@ -12,14 +12,15 @@ import numpy as np
 from llmattn.drawing import need_drawing, save_picture
 from llmattn.errors import ConfigError
 from llmattn.printable import printable
-from llmattn.view.heads import Heads, TextWeights
-from llmattn.view.scores import TextScores
+from llmattn.view.heads import Heads
+from llmattn.view.maps import Maps, Sheet, token_label
+from llmattn.view.scales import fit_scale, usual_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_heads", "draw_scores", "draw_weights", "head_name", "token_label"]
+__all__ = ["draw_heads", "draw_maps"]
 
 _MOST_LABELS = 48
 """Tokens or channels up to which each is named at the axes."""
@@ -154,80 +155,84 @@ def _head_ticks(axes: Axes, n_head: int, layer: int | None) -> None:
         axes.set_ylabel(f"layer {layer + 1}", fontsize=9)
 
 
-def draw_weights(found: TextWeights, path: Path) -> None:
-    """The weights of each head, one row of panels a layer. Raises ConfigError as above."""
-    layers, heads = found.weights.shape[:2]
-    columns = min(heads, 6) if layers == 1 else heads
-    titles = [head_name(layers, *name) for name in np.ndindex(layers, heads)]
-    matrices = found.weights.reshape(layers * heads, *found.weights.shape[2:])
-    _draw_matrices(matrices, titles, found.tokens, columns, "attention weight", path)
+def draw_maps(sheet: Sheet, path: Path, scale: str | None = None) -> None:
+    """Every map of a sheet, a panel each; of a model a row a layer. Raises ConfigError as above.
 
-
-def draw_scores(found: TextScores, chosen: Sequence[int], path: Path) -> None:
-    """The scores of the ``chosen`` channels, a panel each. Raises ConfigError as above."""
-    titles = [printable(found.channels[channel]) for channel in chosen]
-    columns = min(len(chosen), 4)
-    what = f"score of {printable(found.provider)}"
-    _draw_matrices(found.scores[list(chosen)], titles, found.tokens, columns, what, path)
-
-
-def _draw_matrices(
-    matrices: Any,
-    titles: Sequence[str],
-    tokens: Sequence[str],
-    columns: int,
-    label: str,
-    path: Path,
-) -> None:
-    """Matrices ``(N, T, T)`` as panels with one scale; only the causal half is shown."""
-    size = len(tokens)
-    rows = -(-len(matrices) // columns)
+    Maps of one source have one range of colours; with the scale ``rank`` each has its own.
+    """
+    scale = scale or usual_scale(len(sheet.tokens))
+    several = len(sheet.sources) > 1
+    widest = max(_columns(source) for source in sheet.sources)
+    rows = sum(-(-len(source.names) // _columns(source)) for source in sheet.sources)
+    size = len(sheet.tokens)
     side = min(5.0, max(1.9, 0.17 * size + 0.4))
     margin = 0.9 if size <= _MOST_LABELS else 0.3
-    figure = _figure(columns * side + margin + 0.9, rows * (side + 0.25) + margin + 0.2)
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    matrices = np.where(np.tri(size, dtype=bool), matrices, np.nan)
-    # The first rows have few keys to share their weight among, and would dim all the others.
-    later = matrices[:, 3:] if np.isfinite(matrices[:, 3:]).any() else matrices
-    most = float(np.nanmax(later)) if np.isfinite(later).any() else 1.0
-    from matplotlib.colors import PowerNorm
-
-    norm = PowerNorm(0.5, 0, most or 1.0)
-    labels = [token_label(token) for token in tokens]
-    image: Any = None
-    for number, axes in enumerate(grid.ravel()):
-        if number >= len(matrices):
-            axes.set_visible(False)
-            continue
-        image = axes.imshow(matrices[number], cmap="viridis", norm=norm)
-        axes.set_title(titles[number], fontsize=8, parse_math=False)
-        if size <= _MOST_LABELS:
-            font = 7 if size <= 30 else 5.5
-            axes.set_xticks(range(size), labels, rotation=90, fontsize=font, parse_math=False)
-            axes.set_yticks(range(size), labels, fontsize=font, parse_math=False)
-        # Shared axes are labelled below the last row, which may end early.
-        axes.tick_params(length=0, labelbottom=number + columns >= len(matrices))
-        axes.set_facecolor("0.95")
-        for edge in axes.spines.values():
-            edge.set_visible(False)
-    clipped = "max" if np.nanmax(matrices, initial=0) > most else "neither"
-    bar = figure.colorbar(image, ax=grid, fraction=0.03, pad=0.01, extend=clipped)
-    bar.set_label(label, fontsize=8)
-    bar.ax.tick_params(labelsize=7)
+    figure = _figure(widest * side + margin + 0.9, rows * (side + 0.25) + margin + 0.2)
+    grid = figure.subplots(rows, widest, squeeze=False, sharex=True, sharey=True)
+    for axes in grid.ravel():
+        axes.set_visible(False)
+    first = 0
+    for source in sheet.sources:
+        columns = _columns(source)
+        height = -(-len(source.names) // columns)
+        panels = grid[first : first + height]
+        name = printable(source.source, keep="")
+        titles = [f"{name}: {title}" if several else title for title in source.names]
+        _draw_source(source, titles, panels, sheet.tokens, scale, columns)
+        first += height
     figure.supylabel("query", fontsize=8)
     figure.supxlabel("key", fontsize=8)
     save_picture(figure, path)
 
 
-def head_name(layers: int, layer: int, head: int) -> str:
-    """Of a head, counted from 0; ``layers`` 1: all layers share it."""
-    return f"head {head + 1}" if layers == 1 else f"layer {layer + 1}, head {head + 1}"
+def _columns(source: Maps) -> int:
+    count = len(source.names)
+    if source.what == "score":
+        return min(count, 4)
+    heads = sum(name.startswith("layer 1,") for name in source.names)
+    return heads or min(count, 6)
 
 
-def token_label(token: str) -> str:
-    """A token as an axis can show it: line ends as a sign, without spaces around."""
-    shown = printable(token.replace("<eol>", "⏎").replace("\n", "⏎").strip(), keep="") or "␣"
-    return shown if len(shown) <= 16 else shown[:15] + "…"
+def _draw_source(
+    source: Maps,
+    titles: Sequence[str],
+    panels: Any,
+    tokens: Sequence[str],
+    scale: str,
+    columns: int,
+) -> None:
+    size = len(tokens)
+    labels = [token_label(token) for token in tokens]
+    image: Any = None
+    fit = fit_scale(scale, source.values) if scale != "rank" else None
+    count = len(source.names)
+    for number in range(count):
+        axes = panels[number // columns, number % columns]
+        axes.set_visible(True)
+        matrix = source.values[number]
+        places = (fit or fit_scale(scale, matrix[None])).places(matrix)
+        image = axes.imshow(places, cmap="viridis", vmin=0, vmax=1)
+        axes.set_title(printable(titles[number], keep=""), fontsize=8, parse_math=False)
+        if size <= _MOST_LABELS:
+            font = 7 if size <= 30 else 5.5
+            axes.set_xticks(range(size), labels, rotation=90, fontsize=font, parse_math=False)
+            axes.set_yticks(range(size), labels, fontsize=font, parse_math=False)
+        # Shared axes are labelled below the last row, which may end early.
+        axes.tick_params(length=0, labelbottom=number + columns >= count)
+        axes.set_facecolor("0.95")
+        for edge in axes.spines.values():
+            edge.set_visible(False)
+    bar = axes.figure.colorbar(image, ax=panels, fraction=0.03, pad=0.01)
+    ticks = [0, 0.25, 0.5, 0.75, 1]
+    named = [f"{fit.value_at(tick):.2g}" if fit else f"{tick:.0%}" for tick in ticks]
+    if fit:  # colours end here, numbers may go on
+        named[-1] = f"≥ {named[-1]}"
+        named[0] = f"≤ {named[0]}" if fit.low else named[0]
+    bar.set_ticks(ticks, labels=named)
+    kind = "attention weight" if source.what == "weight" else f"score of {source.source}"
+    label = f"{kind} ({scale})" if fit else f"rank of the {kind} in its panel"
+    bar.set_label(printable(label, keep=""), fontsize=8, parse_math=False)
+    bar.ax.tick_params(labelsize=7)
 
 
 def _figure(width: float, height: float) -> Figure:
