@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 MOST = 5
 """The highest order that is tried."""
 _DISCOUNTS = np.arange(0.05, 1.0, 0.05)
+_VALIDATED = 50_000
+"""Tokens of validation text by which order and discounts are chosen, at most."""
 _ROUNDS = 2
 """How often each order's discount is chosen anew, the others being as they are."""
 
@@ -82,8 +84,10 @@ class KneserNey:
         """Nats a token."""
         return float(-np.log(self.probabilities(split.ids, split.offsets)).mean())
 
-    def _parts(self, ids: NDArray[np.int32], offsets: Ints) -> list[tuple[Floats, Floats, Floats]]:
-        """Of each order: the count of each n-gram, the total and the kinds of its history."""
+    def _parts(self, ids: NDArray[np.int32], offsets: Ints) -> Floats:
+        """Of each order and token: the count of its n-gram, the total and the kinds of its history,
+        ``(order, 3, targets)``.
+        """
         depth = _depth(len(ids), offsets)
         tokens = ids.astype(np.int64)
         numbers = np.where(depth >= 0, 0, -1)  # the empty history
@@ -98,8 +102,8 @@ class KneserNey:
             numbers = np.where(known, _find(level.keys, histories * self.vocab_size + tokens), -1)
             found = np.where(numbers >= 0, level.counts(highest=highest)[numbers], 0)
             total = np.where(known, totals[histories], 0)
-            parts.append(tuple(a[depth >= 1] for a in (found, total, kinds[histories])))
-        return parts  # type: ignore[return-value]
+            parts.append(np.stack([found, total, kinds[histories]])[:, depth >= 1])
+        return np.stack(parts)
 
 
 def fit(train: Split, val: Split) -> KneserNey:
@@ -109,7 +113,7 @@ def fit(train: Split, val: Split) -> KneserNey:
     best, lowest = KneserNey(size, levels, (0.5,)), np.inf
     for order in range(1, len(levels) + 1):
         model = KneserNey(size, levels, (0.75,) * order)
-        parts = model._parts(val.ids, val.offsets)
+        parts = model._parts(val.ids, val.offsets)[..., :_VALIDATED]
         discounts, loss = list(model.discounts), np.inf
         for _ in range(_ROUNDS):
             for place in range(order):
@@ -167,11 +171,9 @@ def _find(keys: Ints, wanted: Ints) -> Ints:
     return np.where(keys[places] == wanted, places, -1)
 
 
-def _mixed(
-    parts: Sequence[tuple[Floats, Floats, Floats]], discounts: Sequence[float], size: int
-) -> Floats:
-    """Probabilities from the counts of each order, from the first on."""
-    mixed = np.full(len(parts[0][0]), 1 / size)
+def _mixed(parts: Floats, discounts: Sequence[float], size: int) -> Floats:
+    """Probabilities from what :meth:`KneserNey._parts` gives, of the first order on."""
+    mixed = np.full(parts.shape[-1], 1 / size)
     for (count, total, kinds), discount in zip(parts, discounts, strict=True):
         own = (np.maximum(count - discount, 0) + discount * kinds * mixed) / np.maximum(total, 1)
         mixed = np.where(total > 0, own, mixed)
