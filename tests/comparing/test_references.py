@@ -34,8 +34,14 @@ def compared(folder: Path) -> dict[str, Any]:
     return found
 
 
-def test_an_n_gram_model_and_the_teacher_stand_in_the_result(folder: Path) -> None:
-    found = compared(folder)
+@pytest.fixture(scope="module")
+def found(folder: Path) -> dict[str, Any]:
+    return compared(folder)
+
+
+def test_an_n_gram_model_and_the_teacher_stand_in_the_result(
+    folder: Path, found: dict[str, Any]
+) -> None:
     n_gram, teacher = found["references"]
     assert n_gram["same_tokens"]
     assert set(n_gram["gain_over"]) == {"position"}
@@ -52,16 +58,16 @@ def test_an_n_gram_model_and_the_teacher_stand_in_the_result(folder: Path) -> No
     assert "| (model) |" in report
 
 
-def test_versions_seeds_and_hashes_of_text_and_scores_are_stated(folder: Path) -> None:
-    about = compared(folder)["about"]
+def test_versions_seeds_and_hashes_of_text_and_scores_are_stated(found: dict[str, Any]) -> None:
+    about = found["about"]
     assert about["seeds"] == [0]
     assert {"llmattn-core", "llmattn-transformers", "torch", "transformers"} <= {*about["versions"]}
     assert len(about["text_sha256"]) == 64
     assert len(about["scores"]["external"]["crc32"]) == 8
 
 
-def test_a_teacher_reads_the_test_text_once(folder: Path) -> None:
-    first = compared(folder)["references"][1]
+def test_a_teacher_reads_the_test_text_once(folder: Path, found: dict[str, Any]) -> None:
+    first = found["references"][1]
     assert compared(folder)["references"][1] == first  # to the last digit of its seconds
     kept = [p for p in (folder / "comparison/runs").iterdir() if "forecast" in p.read_text()]
     (path,) = kept
