@@ -71,8 +71,9 @@ format: $(VENV)/.developers ## format the code and mend what lint can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-reference: $(VENV)/.developers ## write docs/commands.md anew, after a change of an option
+reference: $(VENV)/.developers ## write the reference in docs/ anew, after a change of an option
 	$(BIN)/python docs/make_commands.py
+	$(BIN)/python docs/make_plugin_pages.py
 
 screenshots: $(VENV)/.developers ## take the pictures of docs/show.md anew (needs Chromium)
 	$(BIN)/python docs/make_screenshots.py

@@ -22,7 +22,7 @@ def table() -> list[set[str]]:
 def contract() -> list[set[str]]:
     """The same as import-linter reads it, from the top of the table."""
     settings = from_toml(ROOT / "pyproject.toml")
-    (layers,) = settings["tool"]["importlinter"]["contracts"]
+    layers, _ = settings["tool"]["importlinter"]["contracts"]
     assert layers["exhaustive"]
     return [set(layer.split(" : ")) for layer in reversed(layers["layers"])]
 

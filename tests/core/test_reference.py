@@ -20,6 +20,13 @@ def test_the_reference_is_in_step_with_the_commands() -> None:
     assert written == made, "an option has changed: make reference"
 
 
+def test_the_pages_on_plugins_are_in_step_with_the_code() -> None:
+    pages = runpy.run_path(str(DOCS / "make_plugin_pages.py"))["PAGES"]
+    assert len(pages) == 2
+    for file, page in pages.items():
+        assert (DOCS / file).read_text(encoding="utf-8") == page(), "it has changed: make reference"
+
+
 def test_no_help_of_an_option_is_written_twice() -> None:
     texts: Counter[str] = Counter()
     for path in Path(llmattn.__file__).parent.rglob("*.py"):

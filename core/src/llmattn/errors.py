@@ -5,6 +5,7 @@ LlmattnError
 │   ├── MissingSetting     a setting that a plugin cannot do without
 │   └── UnknownPlugin      a provider or cache name that nothing registered
 ├── PluginError            a plugin that was asked for but cannot be used
+│   └── IncompatiblePlugin  one that was made for another llmattn
 ├── CorpusError            a corpus or prompt that cannot be read or is too small
 ├── CheckpointError        a checkpoint that cannot be read, or does not fit
 ├── CacheError             the score cache cannot be opened, read or written
@@ -37,6 +38,7 @@ __all__ = [
     "CorpusError",
     "DegenerateReplies",
     "Forgotten",
+    "IncompatiblePlugin",
     "LlmattnError",
     "MissingSetting",
     "PluginError",
@@ -67,6 +69,10 @@ class UnknownPlugin(ConfigError):
 
 class PluginError(LlmattnError):
     """A plugin that was asked for failed to load, or clashes with another."""
+
+
+class IncompatiblePlugin(PluginError):
+    """A plugin was made for another llmattn; the message says how."""
 
 
 class CorpusError(LlmattnError):

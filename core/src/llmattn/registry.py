@@ -6,17 +6,21 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from attrs import field, frozen
 
 from llmattn.errors import LlmattnError, PluginError, UnknownPlugin
+from llmattn.isolation import is_interrupt, one_line, printing_apart
 
 if TYPE_CHECKING:
     from llmattn.providers.prices import Price
 
     Prices = str | Mapping[str, Price] | Callable[[], Mapping[str, Price]]
 
-__all__ = ["CacheRegistry", "ProviderRegistry", "Registered", "Registry"]
+__all__ = ["CORE", "CacheRegistry", "ProviderRegistry", "Registered", "Registry"]
 
+CORE = "llmattn-core"
+"""The distribution whose names no plugin may take."""
 LAST = 50
 """The place of a provider that does not say which it has among those chosen by themselves."""
 
@@ -54,11 +58,14 @@ class Registered:
             return reference
         module, _, attribute = reference.partition(":")
         try:
-            return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
+            with printing_apart():
+                return getattr(importlib.import_module(module), attribute)
+        except BaseException as error:  # sys.exit() is one
+            if is_interrupt(error) or isinstance(error, MemoryError):
+                raise
             raise PluginError(
-                f"{self.name!r} from {self.distribution} cannot be loaded: {error}. "
-                f"Reinstall {self.distribution}, or remove it."
+                f"{self.name!r} from {self.distribution} cannot be loaded: {one_line(error)}. "
+                f"Reinstall {self.distribution}, or ask its authors; --debug shows where."
             ) from error
 
     def build(self, settings: object) -> Any:
@@ -70,12 +77,14 @@ class Registered:
         factory = self.load()
         try:
             return factory(settings)
-        except LlmattnError:
+        except (LlmattnError, MemoryError):
             raise
-        except Exception as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             raise PluginError(
-                f"{self.name!r} from {self.distribution} cannot be made: {type(error).__name__}: "
-                f"{error}. That is a fault of {self.distribution}; --debug shows where."
+                f"{self.name!r} from {self.distribution} cannot be made: {one_line(error)}. That "
+                f"is a fault of {self.distribution}; --debug shows where."
             ) from error
 
     @property
@@ -84,7 +93,7 @@ class Registered:
         of the installed plugin, known before anything is built. False for a factory that is a
         function. Raises PluginError if the class cannot be imported.
         """
-        return bool(getattr(self.load(), "local", False))
+        return getattr(self.load(), "local", False) is True
 
 
 @frozen
@@ -102,7 +111,7 @@ class Registry:
 
         ``factory``: ``"package.module:attribute"`` (imported only when the name is chosen)
         or a callable; it is called with an instance of ``settings``, a frozen attrs class
-        whose fields are made with ``llmattn.settings.setting``. ``help``: one line, which
+        whose fields are made with ``llmattn.plugin.setting``. ``help``: one line, which
         ``llmattn plugins`` shows.
         """
         self._add(name, factory, settings, help)
@@ -115,11 +124,15 @@ class Registry:
         help: str,
         **more: Any,
     ) -> None:
-        if not name.isidentifier():
+        if not (isinstance(name, str) and name.isidentifier()):
             raise ValueError(f"a {self.kind}'s name must be an identifier, not {name!r}")
-        if not hasattr(settings, "__attrs_attrs__"):
-            raise TypeError(f"{self.kind} {name!r}: settings must be an attrs class")
-        entry = Registered(name, factory, settings, help, self._registering[-1], **more)
+        if not (isinstance(factory, str) or callable(factory)):
+            raise TypeError(f"{self.kind} {name!r}: the factory must be callable, or lead to one")
+        if not isinstance(help, str):
+            raise TypeError(f"{self.kind} {name!r}: help must be a text")
+        _check_settings(f"{self.kind} {name!r}", settings)
+        owner = self._registering[-1]
+        entry = Registered(name, factory, settings, one_line(help), owner, **more)
         self._entries.setdefault(name, []).append(entry)
 
     def __iter__(self) -> Iterator[Registered]:
@@ -143,8 +156,8 @@ class Registry:
         if len(found) > 1:
             owners = " and ".join(entry.distribution for entry in found)
             raise PluginError(
-                f"Two plugins offer the {self.kind} {name!r}: {owners}. Uninstall one of them, "
-                "or name one in LLMATTN_DISABLE_PLUGINS."
+                f"Two plugins offer the {self.kind} {name!r}: {owners}. Name one of them in "
+                "LLMATTN_DISABLE_PLUGINS, or uninstall it."
             )
         if found:
             return found[0]
@@ -155,8 +168,27 @@ class Registry:
         )
 
 
+def _check_settings(who: str, settings: Any) -> None:
+    """Raise TypeError for a settings class that could be neither filled nor listed."""
+    if not (isinstance(settings, type) and attrs.has(settings)):
+        raise TypeError(f"{who}: settings must be an attrs class")
+    try:
+        attrs.resolve_types(settings)
+    except Exception as error:
+        raise TypeError(
+            f"{who}: the types in {settings.__name__} cannot be found: {one_line(error)}"
+        ) from None
+    for each in attrs.fields(settings):
+        if "help" not in each.metadata:
+            raise TypeError(
+                f"{who}: {settings.__name__}.{each.name} is not made with llmattn.plugin.setting()"
+            )
+
+
 class ProviderRegistry(Registry):
-    """What ``llmattn_register_providers`` receives."""
+    """The providers that plugins offer: the argument of the hook ``llmattn_register_providers``,
+    whose :meth:`add` the plugin calls.
+    """
 
     def __init__(self) -> None:
         super().__init__("provider")
@@ -199,7 +231,9 @@ class ProviderRegistry(Registry):
 
 
 class CacheRegistry(Registry):
-    """What ``llmattn_register_caches`` receives."""
+    """The caches that plugins offer: the argument of the hook ``llmattn_register_caches``, whose
+    :meth:`add` the plugin calls.
+    """
 
     def __init__(self) -> None:
         super().__init__("cache")

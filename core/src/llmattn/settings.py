@@ -12,7 +12,7 @@ import attrs
 from attrs import frozen
 
 from llmattn.dotenv_file import find_dotenv, read_dotenv
-from llmattn.errors import ConfigError, MissingSetting
+from llmattn.errors import ConfigError, LlmattnError, MissingSetting, PluginError
 from llmattn.paths import user_path
 from llmattn.secrets import Secret, redact, strip_credentials
 
@@ -22,6 +22,7 @@ __all__ = [
     "addresses",
     "environment",
     "identity_details",
+    "is_on",
     "origin_of",
     "resolve",
     "secret_settings",
@@ -66,6 +67,16 @@ def origin_of(environ: Mapping[str, str], name: str) -> str:
     return name
 
 
+def is_on(environ: Mapping[str, str], name: str) -> bool:
+    """Whether a variable says yes: 1, true, yes or on. Raises ConfigError unless it is unset, or
+    says yes or no.
+    """
+    text = environ.get(name, "0").strip().lower()
+    if text not in _TRUE | _FALSE:
+        raise ConfigError(f"{origin_of(environ, name)} takes 1 or 0, not {text!r}.")
+    return text in _TRUE
+
+
 def setting(
     default: Any = attrs.NOTHING,
     *,
@@ -80,8 +91,11 @@ def setting(
     ``env``: the environment variable that fills it. ``harmless``: it cannot change a score,
     so it stays out of the identity (keys, timeouts, numbers of requests at once).
     ``instead_of``: the setting in whose place it stands in the identity, if it is not empty.
-    Without ``default`` it is required. A field of type ``Secret`` never prints.
+    Without ``default`` it is required. A field of type ``Secret`` never prints. Raises TypeError
+    for a ``help`` or an ``env`` that is no text.
     """
+    if not (isinstance(help, str) and isinstance(env, (str, type(None)))):
+        raise TypeError("setting(): help and env must be texts")
     return attrs.field(
         default=default,
         validator=validator,
@@ -147,9 +161,16 @@ def resolve(
     values = {name: _convert(fields[name].type, one, owner) for name, one in said.items()}
     try:
         return cls(**values)
+    except LlmattnError:
+        raise
     except (TypeError, ValueError) as error:
         words = error.args[0] if error.args else error
         raise ConfigError(f"{owner}: {words}{_blame(fields, values, said)}") from None
+    except Exception as error:  # a validator or a default of a plugin may raise anything
+        raise PluginError(
+            f"{owner}: its settings cannot be made: {type(error).__name__}: {error}. That is a "
+            "fault of its plugin; --debug shows where."
+        ) from error
 
 
 def _blame(fields: Mapping[str, Any], values: Mapping[str, Any], said: Mapping[str, Stated]) -> str:
@@ -247,10 +268,16 @@ def secret_settings(cls: type) -> set[str]:
 
 def settings_help(cls: type) -> list[tuple[str, str, str, str]]:
     """``(option, environment variable, default, help)`` of each field, for listings."""
-    listed = []
-    for f in attrs.fields(cast(Any, cls)):
-        make = getattr(f.default, "factory", None)  # of a default that is made, not fixed
-        default = make() if make else f.default
-        default = "required" if default is attrs.NOTHING else str(default)
-        listed.append((f.name, f.metadata.get("env") or "", default, f.metadata["help"]))
-    return listed
+    return [
+        (f.name, f.metadata.get("env") or "", _default(f.default), f.metadata["help"])
+        for f in attrs.fields(cast(Any, cls))
+    ]
+
+
+def _default(default: Any) -> str:
+    make = getattr(default, "factory", None)  # of a default that is made, not fixed
+    try:
+        default = make() if make else default
+        return "required" if default is attrs.NOTHING else str(default)
+    except Exception:  # a plugin's, which may need what is not there
+        return "(made when it is needed)"

@@ -22,10 +22,13 @@ __all__ = [
     "NUMBERS",
     "as_interrupts",
     "by_key",
+    "end",
     "exit_code",
     "forget",
     "handled_by",
+    "is_command",
     "leave_at_once",
+    "leave_behind",
     "received",
     "take_over",
 ]
@@ -45,6 +48,8 @@ passes on the SIGHUP that the closed terminal sends as well, and torchrun what i
 _last: int | None = None
 _last_at = 0.0
 _is_command = False
+_is_process = False
+_left_behind = False
 
 
 def received() -> bool:
@@ -55,6 +60,13 @@ def received() -> bool:
 def by_key() -> bool:
     """Whether the last one was Ctrl-C, which a person at a prompt may mean for the prompt alone."""
     return _last in (None, signal.SIGINT)
+
+
+def is_command() -> bool:
+    """Whether this process, or what runs in it now, is a command: not a program that uses the
+    library.
+    """
+    return _is_command
 
 
 def forget() -> None:
@@ -104,7 +116,7 @@ def take_over() -> Iterator[None]:
     """The whole process is a command: as :func:`as_interrupts`, and what nothing has caught ends it
     in one line. Afterwards nothing is left to do, and a signal ends it at once.
     """
-    global _is_command
+    global _is_command, _is_process
     hook = sys.excepthook
 
     def one_line(
@@ -117,7 +129,7 @@ def take_over() -> Iterator[None]:
         _leave()
 
     sys.excepthook, sys.unraisablehook = one_line, _once_more
-    _is_command = True
+    _is_command = _is_process = True
     _install(_interrupt)
     try:
         yield
@@ -131,6 +143,21 @@ def leave_at_once() -> None:
     """
     if _is_command:
         _leave()
+
+
+def leave_behind() -> None:
+    """Something goes on in a thread that nothing can end: a process that is a command ends all the
+    same once its work is done.
+    """
+    global _left_behind
+    _left_behind = True
+
+
+def end(code: int) -> NoReturn:
+    """End a command with this exit code, without waiting for what was left behind."""
+    if _left_behind and _is_process:
+        _leave(code)
+    sys.exit(code)
 
 
 def _install(receive: Callable[[], None]) -> dict[int, Any]:
@@ -166,11 +193,11 @@ def _interrupt() -> None:
     raise KeyboardInterrupt
 
 
-def _leave() -> NoReturn:
+def _leave(code: int | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
-    os._exit(exit_code())
+    os._exit(exit_code() if code is None else code)
 
 
 def _once_more(lost: Any) -> None:

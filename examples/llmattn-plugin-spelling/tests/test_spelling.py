@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from llmattn.plugins import load_plugins
-from llmattn.rows import Row
-from llmattn.testing.providers import check_provider
+from llmattn.plugin import Row
+from llmattn.testing import check_provider, load_plugins
 from llmattn_spelling.provider import SpellingProvider
 from llmattn_spelling.settings import SpellingSettings
 

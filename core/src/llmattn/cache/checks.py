@@ -41,7 +41,7 @@ def has_positions(identity: Identity, row: Row) -> bool:
 
 
 def key_counts(rows: Sequence[Row]) -> NDArray[np.int64]:
-    """Number of keys of each row, ``(R,)``."""
+    """How many keys each of R rows has, whole numbers of shape ``(R,)``."""
     return np.fromiter(map(len, [row.keys for row in rows]), np.int64, len(rows))
 
 

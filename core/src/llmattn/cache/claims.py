@@ -32,7 +32,7 @@ _SILENT = 60.0
 
 
 def this_process() -> str:
-    """Who this is, for people."""
+    """The name under which claims of this process are told to other askers: its number and host."""
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 

@@ -54,7 +54,7 @@ class NamespaceInfo:
 
 @define
 class VerifyReport:
-    """What ``FileCache.verify`` found."""
+    """What ``FileCache.verify`` found in the file of a cache, and in how many records."""
 
     path: Path
     records: int = 0
@@ -129,7 +129,7 @@ class BulkCache(Protocol):
 
 @frozen(eq=False)
 class Taken:
-    """What others claim of a request."""
+    """What other askers of a shared cache claim of a request; see :class:`Claims`."""
 
     numbers: NDArray[np.bool_]
     """Which of its numbers, (N,)."""

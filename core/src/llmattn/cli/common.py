@@ -24,6 +24,7 @@ ASKING_AGAIN = (
     "price_in",
     "price_out",
     "max_wait",
+    "provider_timeout",
     "ask_batched",
 )
 """Options by which a checkpoint's providers are asked again: it sets none of them."""

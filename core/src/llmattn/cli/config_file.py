@@ -10,10 +10,12 @@ from typing import Any
 import typer
 
 from llmattn.cli.output import echo
+from llmattn.cli.plugin_settings import plugin_settings
 from llmattn.errors import ConfigError
 from llmattn.notices import notify
 from llmattn.paths import user_path
 from llmattn.scoring.secret_settings import without_secrets
+from llmattn.secrets import redact
 from llmattn.untrusted import from_toml
 
 __all__ = ["print_config", "reader", "tables_read"]
@@ -85,7 +87,8 @@ def tables_read(ctx: typer.Context, name: str) -> dict[str, Any]:
 def print_config(ctx: typer.Context) -> None:
     """Print options as a file that ``--config`` reads; those that are not set are left out.
 
-    So are plugins' options that hold a key or a password; stderr tells what to do instead.
+    So are plugins' options that hold a key or a password; stderr tells what to do instead. What can
+    be set of the plugins in use stands there as comments.
     """
     values: dict[str, Any] = {p.name: ctx.params.get(p.name) for p in ctx.command.params if p.name}
     providers = values.get("provider") or ()
@@ -95,6 +98,8 @@ def print_config(ctx: typer.Context) -> None:
         if name not in _NOT_IN_FILES and value is not None:
             plain = str(value) if isinstance(value, Path) else value
             echo(f"{name.replace('_', '-')} = {_toml(plain)}")
+    for line in plugin_settings(ctx.params):
+        echo(redact(line.replace("\n", " ")))
     for name, tables in ctx.meta.get(_TABLES, {}).items():
         if values.get(name) is not None:
             notify(

@@ -111,7 +111,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     debug = _take_debug(arguments)
     with signals.as_interrupts():
-        sys.exit(_run(arguments, debug))
+        try:
+            code = _run(arguments, debug)
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        signals.end(code)
 
 
 def _run(arguments: Sequence[str], debug: bool) -> int:

@@ -41,6 +41,7 @@ def plan(
                 "requests_at_once",
                 "max_degenerate",
                 "max_wait",
+                "provider_timeout",
             )
         ),
     ],

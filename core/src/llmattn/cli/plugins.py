@@ -2,95 +2,91 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import Any
 
 import typer
 from rich.table import Table
 
 from llmattn.cli.output import echo_json
 from llmattn.console import make_console
-from llmattn.plugins import LoadedPlugin, Plugins, load_plugins
-from llmattn.registry import Registry
+from llmattn.plugins import LoadedPlugin, Plugins, check_strictly, look_at_plugins
+from llmattn.registry import Registered
 from llmattn.settings import settings_help
 
-if TYPE_CHECKING:
-    from rich.console import Console  # noqa: TID251  (the type alone)
-
 __all__ = ["plugins"]
+
+log = logging.getLogger(__name__)
 
 
 def plugins(
     as_json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),
     options: bool = typer.Option(False, "--options", help="Also list each one's options."),
-    tracebacks: bool = typer.Option(False, "--tracebacks", help="Also show why plugins failed."),
 ) -> None:
     """List providers and caches with the distributions that they come from."""
-    found = load_plugins()
-    rows = _rows(found)
+    found = look_at_plugins()
+    for plugin in found.found:
+        if plugin.details:  # --debug shows it
+            log.debug("%s: %s\n%s", plugin.shown, plugin.reason, plugin.details)
+    rows = _rows(found, options=options)
     if as_json:
         echo_json(rows, indent=2)
-        return
+    else:
+        _print(found, rows)
+    check_strictly(found)
+
+
+def _print(found: Plugins, rows: list[dict[str, Any]]) -> None:
     table = Table("kind", "name", "distribution", "version", "state", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(row[column.header] for column in table.columns))  # type: ignore[index]
-    console = make_console()
-    console.print(table)
     what = Table("name", "what it is", box=None, pad_edge=False)
     for row in rows:
+        table.add_row(*(row[str(column.header)] for column in table.columns))
         if row["help"]:
             what.add_row(row["name"], row["help"])
+    console = make_console()
+    console.print(table)
     console.print()
     console.print(what)
     for plugin in found.found:
         if plugin.reason:
-            console.print(f"{plugin.name} ({plugin.distribution}): {plugin.reason}")
-        if tracebacks and plugin.details:
-            console.print(plugin.details)
-    if options:
-        _print_options(console, found)
+            advice = f" {plugin.advice}" if plugin.is_lacking else ""
+            console.print(f"{plugin.shown}: {plugin.reason}{advice}", soft_wrap=True)
+    for row in rows:
+        if row.get("options"):
+            listed = Table("option", "environment", "default", "what it is", box=None)
+            for each in row["options"]:
+                listed.add_row(*each.values())
+            console.print()
+            console.print(listed)
 
 
-def _rows(found: Plugins) -> list[dict[str, str]]:
-    """One row a name on offer; a plugin that offers none, because it is not loaded, has its own."""
-    rows = []
+def _rows(found: Plugins, *, options: bool) -> list[dict[str, Any]]:
+    """One row a name on offer, and one for each plugin that offers none."""
+    rows: list[dict[str, Any]] = []
     by_distribution = {plugin.distribution: plugin for plugin in found.found}
     for kind, registry in (("provider", found.providers), ("cache", found.caches)):
         for entry in registry:
-            plugin = by_distribution[entry.distribution]
-            state = _state(registry, entry.name)
-            rows.append(_row(kind, entry.name, plugin, state, help=entry.help))
-    rows += [
-        _row("plugin", plugin.name, plugin, plugin.state, reason=plugin.reason)
-        for plugin in found.found
-        if plugin.state != "loaded"
-    ]
-    return rows
+            state = "clash" if registry.clashes(entry.name) else "loaded"
+            row = _row(kind, entry.name, by_distribution[entry.distribution], state, entry.help)
+            rows.append({**row, "options": _options(entry)} if options else row)
+    absent = [each for each in found.found if each.state != "loaded" or each.is_empty]
+    return [*rows, *(_row("plugin", each.name, each, each.state) for each in absent)]
 
 
-def _state(registry: Registry, name: str) -> str:
-    return "clash" if registry.clashes(name) else "loaded"
-
-
-def _row(
-    kind: str, name: str, plugin: LoadedPlugin, state: str, reason: str = "", help: str = ""
-) -> dict[str, str]:
+def _row(kind: str, name: str, plugin: LoadedPlugin, state: str, help: str = "") -> dict[str, Any]:
     return {
         "kind": kind,
         "name": name,
         "distribution": plugin.distribution,
         "version": plugin.version,
         "state": state,
-        "reason": reason,
+        "reason": plugin.reason,
         "help": help,
     }
 
 
-def _print_options(console: Console, found: Plugins) -> None:
-    for registry in (found.providers, found.caches):
-        for entry in registry:
-            table = Table("option", "environment", "default", "what it is", box=None)
-            for option, env, default, text in settings_help(entry.settings):
-                table.add_row(f"{entry.name}.{option}", env, default, text)
-            if table.row_count:
-                console.print()
-                console.print(table)
+def _options(entry: Registered) -> list[dict[str, str]]:
+    return [
+        {"option": f"{entry.name}.{name}", "environment": env, "default": default, "help": text}
+        for name, env, default, text in settings_help(entry.settings)
+    ]

@@ -17,9 +17,9 @@ from llmattn.comparing.score_sets import ScoreSet, arm_readers, score_sets
 from llmattn.plugins import load_plugins
 from llmattn.providers.protocol import AttentionProvider
 from llmattn.rows import Scope
+from llmattn.scoring.calls import give_back
 from llmattn.scoring.find_provider import assign_options, build_provider, settings_of
 from llmattn.scoring.options import ScoreChoice
-from llmattn.scoring.source import give_back
 from llmattn.settings import environment
 
 __all__ = ["choose_arms"]
@@ -90,7 +90,7 @@ def _kind_of(chosen: ScoreSet) -> _Kind:
                 model=choice.model,
                 environ=environ,
             ).provider
-            stack.callback(give_back, provider)
+            stack.callback(give_back, found.name, provider)
             built.append(provider)
         in_context = any(provider.scope is Scope.PREFIX for provider in built)
         return _Kind(

@@ -22,7 +22,7 @@ def _dollars(_: object, field: Any, value: float) -> None:
 
 @frozen
 class Price:
-    """US dollars a million tokens."""
+    """What a model costs: US dollars a million tokens of the prompt and of the reply."""
 
     prompt: float = field(validator=_dollars)
     completion: float = field(validator=_dollars)

@@ -239,7 +239,9 @@ class StandIn:
 
 @runtime_checkable
 class NamedServer(Protocol):
-    """A provider whose server may have a name of the user's own."""
+    """A provider whose server may have a name of the user's own, so that its scores stay its own
+    when it moves to another address.
+    """
 
     @property
     def stand_in(self) -> StandIn | None:

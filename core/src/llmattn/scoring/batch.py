@@ -28,6 +28,7 @@ from llmattn.scoring.planner import pack
 from llmattn.scoring.quality import Trial
 from llmattn.scoring.retry import patiently
 from llmattn.scoring.sizes import pairs_of
+from llmattn.scoring.sound import check_reply
 from llmattn.scoring.source import ScoreSource
 from llmattn.scoring.under_way import UnderWay
 from llmattn.scoring.unknown import known_pairs
@@ -207,6 +208,10 @@ class Batches:
         answers = self._call(
             lambda: self._provider.collect_batch(pending.batch_id, pending.requests)
         )
+        channels = len(self._source.identity.channels)
+        for request, answer in zip(pending.requests, answers, strict=True):
+            if not isinstance(answer, ProviderError):
+                check_reply(self._source.name, channels, request, answer)
         rows: list[Row] = []
         scores: list[Scores] = []
         usage, failed = Usage(), 0

@@ -20,6 +20,7 @@ from llmattn.errors import (
     ProviderUnavailable,
     TooLarge,
 )
+from llmattn.isolation import one_line
 from llmattn.providers.protocol import Limits
 from llmattn.rows import Row
 from llmattn.scoring import retry
@@ -264,8 +265,8 @@ class Fill:
     def _fault(self, error: Exception) -> PluginError:
         log.debug("fault of the plugin", exc_info=error)
         return PluginError(
-            f"The provider {self._sender.name!r} failed with {type(error).__name__}: {error}. "
-            "Most likely that is a fault of its plugin; --debug shows where."
+            f"The provider {self._sender.name!r} failed with {one_line(error)}. Most likely that "
+            "is a fault of its plugin; --debug shows where."
         )
 
     async def _ask(self, request: Request) -> list[Row]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import attrs
 from attrs import frozen
 
-from llmattn.errors import ConfigError, MissingSetting, UnknownPlugin
+from llmattn.errors import ConfigError, MissingSetting, PluginError, UnknownPlugin
+from llmattn.notices import warn
 from llmattn.plugins import Plugins
 from llmattn.providers.protocol import AttentionProvider
 from llmattn.registry import Registered
@@ -83,6 +84,9 @@ def choose_provider(plugins: Plugins, environ: Mapping[str, str]) -> tuple[str, 
             try:
                 resolve(each.settings, owner=each.name, options={}, environ=environ)
             except MissingSetting:
+                continue
+            except PluginError as error:
+                warn(f"{error} Going on without it.")
                 continue
             return each.name, False
     return OFFLINE, True

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from llmattn.cache.protocol import ScoreCache
-from llmattn.errors import DegenerateReplies, LlmattnError, PluginError
+from llmattn.errors import DegenerateReplies, LlmattnError
 from llmattn.providers.protocol import AttentionProvider, Reply
 from llmattn.rows import Row, Scores
 from llmattn.scoring.quality import Trial
@@ -26,7 +26,6 @@ class Keeper:
 
     def __init__(self, provider: AttentionProvider, cache: ScoreCache, trial: Trial | None) -> None:
         self._provider = provider
-        self._name = provider.identity().provider
         self._trial = trial
         self._writer = GroupWriter(cache, provider.identity())
         self._held: list[tuple[Row, Scores]] = []
@@ -51,10 +50,9 @@ class Keeper:
     ) -> list[Row]:
         """Commit the usable rows of a reply; gives the others.
 
-        ``failed`` is told at once when too many rows carry nothing. Raises PluginError for scores
-        of the wrong shape or range.
+        ``failed`` is told at once when too many rows carry nothing.
         """
-        complete = self._check(request, reply)
+        complete = not np.isnan(np.concatenate(reply.scores, axis=1)).any()
         answers = list(zip(request, reply.scores, strict=True))
         usable = [complete or not np.isnan(scores).any(axis=0).all() for scores in reply.scores]
         hold = [False] * len(answers)
@@ -113,19 +111,6 @@ class Keeper:
         held, self._held = self._held, []
         if held:
             await self._commit(held, report)
-
-    def _check(self, request: Sequence[Row], reply: Reply) -> bool:
-        """Whether every score is known. The wrong shape or range is a fault of the plugin."""
-        shapes = [(len(self._provider.channels), len(row.keys)) for row in request]
-        if [scores.shape for scores in reply.scores] != shapes:
-            raise PluginError(
-                f"The provider {self._name!r} gave scores of shapes "
-                f"{[s.shape for s in reply.scores][:4]}, where {shapes[:4]} were asked for."
-            )
-        scores = np.concatenate(reply.scores, axis=1)
-        if ((scores < 0) | (scores > 1)).any():
-            raise PluginError(f"The provider {self._name!r} gave scores outside [0, 1].")
-        return not np.isnan(scores).any()
 
 
 def _newly_known(row: Row, scores: Scores, report: FillReport) -> int:

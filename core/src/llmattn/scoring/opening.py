@@ -13,6 +13,7 @@ from llmattn.notices import warn
 from llmattn.options import options_of
 from llmattn.plugins import Plugins, load_plugins
 from llmattn.providers.protocol import NeedsText
+from llmattn.scoring.calls import give_back
 from llmattn.scoring.find_provider import (
     assign_options,
     build_provider,
@@ -20,7 +21,7 @@ from llmattn.scoring.find_provider import (
     settings_of,
 )
 from llmattn.scoring.options import ScoreChoice
-from llmattn.scoring.source import ScoreSource, give_back
+from llmattn.scoring.source import ScoreSource
 from llmattn.settings import environment
 
 __all__ = ["check_kinds", "open_source", "open_sources"]
@@ -70,7 +71,7 @@ def open_sources(
                 environ=environ,
             )
             unused = if_broken.enter_context(ExitStack())
-            unused.callback(give_back, built.provider)
+            unused.callback(give_back, each.name, built.provider)
             if isinstance(built.provider, NeedsText):
                 if text is None:
                     raise ConfigError(
@@ -116,9 +117,11 @@ def _named_by(environ: Mapping[str, str], plugins: Plugins) -> str:
     """The provider that the environment names; the user is told if it names none."""
     name, fallback = choose_provider(plugins, environ)
     if fallback:
+        lacking = ", ".join(each.shown for each in plugins.lacking)
+        failed = f" Did not load, see `llmattn plugins`: {lacking}." if lacking else ""
         warn(
             f"No LLM provider is set up (LLM_PROVIDER, or a key): using {name!r}, "
-            "which works offline."
+            f"which works offline.{failed}"
         )
     return name
 

@@ -56,6 +56,14 @@ class ScoringOptions:
         metavar="SECONDS",
         at_least=0,
     )
+    provider_timeout: float | None = option(
+        None,
+        help="End the run, keeping all, if a provider does not end a request by itself. Default: "
+        "600, or twice the provider's own limit if that is more.",
+        panel=LIMITS,
+        metavar="SECONDS",
+        above=0,
+    )
     requests_at_once: int | None = option(
         None, help="At most so many requests under way at once.", panel=LIMITS, at_least=1
     )

@@ -12,6 +12,7 @@ from llmattn.errors import LlmattnError
 from llmattn.providers.protocol import AttentionProvider
 from llmattn.rows import Row
 from llmattn.scoring.budget import Budget
+from llmattn.scoring.calls import Calls
 from llmattn.scoring.fill import Fill
 from llmattn.scoring.keeping import Keeper
 from llmattn.scoring.limiter import AdaptiveLimiter
@@ -32,7 +33,7 @@ class Scorer:
     report so far. Killing the process loses at most the requests under way and a quarter as many
     answers: with more waiting to be committed, nothing is sent. Fewer than five requests at once
     each wait for their commit. ``max_wait``: seconds that the provider may ask for before the next
-    request.
+    request. ``calls``: sees to it that each ends.
 
     What ends a fill belongs to that fill; only what is spent, and what the provider has shown of
     itself, outlasts it.
@@ -50,6 +51,7 @@ class Scorer:
         before_asking: Callable[[], None] = lambda: None,
         on_progress: Callable[[FillReport], None] = lambda report: None,
         notify: Callable[[str], None] = lambda message: None,
+        calls: Calls | None = None,
     ) -> None:
         self.provider = provider
         self.cache = cache
@@ -60,6 +62,7 @@ class Scorer:
             max_wait=max_wait,
             before_asking=before_asking,
             notify=notify,
+            calls=calls,
         )
         self._keeper = Keeper(provider, cache, trial)
         self._sharing = Sharing(provider, cache, notify)

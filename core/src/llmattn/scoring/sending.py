@@ -28,8 +28,10 @@ from llmattn.providers.protocol import (
 )
 from llmattn.rows import Row
 from llmattn.scoring.budget import Budget
+from llmattn.scoring.calls import Calls
 from llmattn.scoring.limiter import AdaptiveLimiter
 from llmattn.scoring.sizes import Sizes
+from llmattn.scoring.sound import check_reply
 from llmattn.usage import Usage
 
 __all__ = ["Run", "Sender"]
@@ -62,6 +64,7 @@ class Sender:
         max_wait: float,
         before_asking: Callable[[], None],
         notify: Callable[[str], None],
+        calls: Calls | None = None,
     ) -> None:
         self.provider = provider
         self.budget = budget
@@ -73,6 +76,7 @@ class Sender:
         self.notify = notify
         self.name = provider.identity().provider
         self._max_wait = max_wait
+        self._calls = calls or Calls(self.name, provider, None)
         self._before_asking = before_asking
         self._estimator = provider if isinstance(provider, Estimator) else None
         # One that needs no server may know nothing of a word, and is not to be given up for it.
@@ -105,7 +109,8 @@ class Sender:
             try:
                 self._before_asking()
                 with allowed_by(one_more):
-                    reply = await self.provider.score(request)
+                    reply = await self._calls.within(lambda: self.provider.score(request))
+                check_reply(self.name, len(self.provider.channels), request, reply)
                 billed, requests = _told(reply.usage), reply.usage.requests
             except ProviderError as error:
                 billed, requests = _billed(error), error.requests

@@ -16,8 +16,7 @@ from llmattn.cache.memory import MemoryCache
 from llmattn.cache.protocol import ScoreCache
 from llmattn.cache.read_only import is_read_only
 from llmattn.cache.settings import MemorySettings
-from llmattn.errors import BadReply, BudgetExceeded, ConfigError, LlmattnError, PluginError
-from llmattn.identity import Identity
+from llmattn.errors import BadReply, BudgetExceeded, ConfigError, LlmattnError
 from llmattn.notices import notify, notify_once, warn
 from llmattn.providers.prices import Price, price_of
 from llmattn.providers.protocol import (
@@ -32,6 +31,7 @@ from llmattn.registry import Registered
 from llmattn.rows import Row, Scores
 from llmattn.scoring.batch_files import BatchFolder
 from llmattn.scoring.budget import Budget
+from llmattn.scoring.calls import Calls, close_provider, give_back
 from llmattn.scoring.limiter import AdaptiveLimiter
 from llmattn.scoring.options import ScoringOptions
 from llmattn.scoring.permission import Permission
@@ -42,6 +42,7 @@ from llmattn.scoring.read_only import check_nothing_lacks, not_stored
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.same_server import SameServer
 from llmattn.scoring.scorer import Scorer
+from llmattn.scoring.sound import checked_identity
 from llmattn.scoring.stopping import finish
 from llmattn.scoring.stored import stored_scores
 from llmattn.scoring.under_way import UnderWay, handed_over
@@ -50,7 +51,7 @@ from llmattn.scoring.work import Work, work_of
 from llmattn.settings import environment
 from llmattn.signals import leave_at_once
 
-__all__ = ["NOT_ASKED", "ScoreSource", "give_back"]
+__all__ = ["NOT_ASKED", "ScoreSource"]
 
 T = TypeVar("T")
 
@@ -85,7 +86,8 @@ class ScoreSource:
         self.provider = provider
         self.cache = cache
         self.options = options
-        self.identity = _identity(name, provider)
+        self.identity = checked_identity(name, provider)
+        self._calls = Calls(name, provider, options.provider_timeout)
         self.local = isinstance(provider, LocalProvider) and provider.local
         self.absent_score = provider.absent_score if isinstance(provider, LocalProvider) else None
         self.price = self._find_price()
@@ -189,7 +191,7 @@ class ScoreSource:
         portal, _ = self._start()
         once, report = MemoryCache(MemorySettings()), FillReport()
         scorer = portal.call(self._new_scorer, once, False)
-        portal.call(scorer.fill, rows, report)
+        self._finish(portal.start_task_soon(scorer.fill, rows, report), scorer.stop)
         self.cache.put(self.identity, [], [], report.usage)
         return once.get(self.identity, rows)
 
@@ -238,7 +240,13 @@ class ScoreSource:
         """What ``work`` comes to. Raises KeyboardInterrupt, after ``tell()``, if one came."""
         assert self._portal
         try:
-            return finish(work, self._portal, stop, patience=self.provider.limits.timeout)
+            return finish(
+                work,
+                self._portal,
+                stop,
+                patience=self.provider.limits.timeout,
+                overdue=self._calls.overdue,
+            )
         except KeyboardInterrupt:
             tell()
             if not work.done():
@@ -325,10 +333,10 @@ class ScoreSource:
         with ExitStack() as last_first:
             last_first.callback(self.cache.close)
             if portal is not None:
-                last_first.push(self._portal_manager)
-                last_first.callback(portal.call, self.provider.aclose)
+                manager = self._portal_manager
+                close_provider(self.name, self.provider, portal, manager, self._calls)
             elif not closed:  # never asked, but it may hold something since it was built
-                last_first.callback(give_back, self.provider)
+                give_back(self.name, self.provider)
 
     def __enter__(self) -> ScoreSource:
         return self
@@ -361,6 +369,7 @@ class ScoreSource:
             on_progress=self._show,
             before_asking=self._tell_addresses,
             notify=notify,
+            calls=self._calls,
         )
 
     def _tell_addresses(self) -> None:
@@ -421,22 +430,3 @@ class ScoreSource:
                 )
             return None
         return Price(prompt, completion)
-
-
-def give_back(provider: AttentionProvider) -> None:
-    """Let a provider that was built, and never asked, close what it holds."""
-    with start_blocking_portal("asyncio") as portal:
-        portal.call(provider.aclose)
-
-
-def _identity(name: str, provider: AttentionProvider) -> Identity:
-    """The provider's identity; raises PluginError if it cannot tell."""
-    try:
-        return provider.identity()
-    except LlmattnError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"The provider {name!r} cannot tell its identity: {type(error).__name__}: {error}. "
-            "That is a fault of its plugin; --debug shows where."
-        ) from error

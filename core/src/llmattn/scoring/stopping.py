@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from anyio.from_thread import BlockingPortal
 
+from llmattn.errors import LlmattnError
 from llmattn.notices import notify
 
 __all__ = ["finish"]
@@ -19,16 +20,25 @@ _A_MOMENT = 1.0
 
 
 def finish(
-    work: Future[T], portal: BlockingPortal, stop: Callable[[str, float], int], *, patience: float
+    work: Future[T],
+    portal: BlockingPortal,
+    stop: Callable[[str, float], int],
+    *,
+    patience: float,
+    overdue: Callable[[], LlmattnError | None] = lambda: None,
 ) -> T:
     """What ``work``, on the portal's loop, comes to.
 
     ``stop`` is called there with a reason and the seconds that answers under way may still take,
     at most ``patience``; it gives their number. Raises KeyboardInterrupt after an interrupt: once
     ``work`` has ended, or after a second one, when it may not be done if a thread computes that
-    nothing can stop.
+    nothing can stop. Raises what ``overdue`` gives, which is asked every second: something goes on
+    without end, and ``work`` with it.
     """
     try:
+        while not wait([work], _A_MOMENT).done:
+            if error := overdue():
+                raise error
         return work.result()
     except KeyboardInterrupt:
         try:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from llmattn.hookspecs import hookimpl
-from llmattn.registry import ProviderRegistry
+from llmattn.plugin import ProviderRegistry, hookimpl
 
 from llmattn_spelling.settings import SpellingSettings
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from llmattn.identity import Identity
-from llmattn.providers.protocol import Limits, Reply
-from llmattn.rows import Row, Scope
-from llmattn.settings import identity_details
+from llmattn.plugin import Identity, Limits, Reply, Row, Scope, Scores, identity_details
 
 from llmattn_spelling.settings import SpellingSettings
 
@@ -37,7 +34,7 @@ class SpellingProvider:
     async def aclose(self) -> None:
         pass
 
-    def _scores(self, row: Row) -> np.ndarray:
+    def _scores(self, row: Row) -> Scores:
         """Shape (channels, keys), float32, from 0 to 1; NaN would mean: not known."""
         letters = [_shared(_pieces(row.query), _pieces(key)) for key in row.keys]
         ending = [self._alike_at_the_end(row.query, key) for key in row.keys]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from attrs import frozen, validators
-from llmattn.providers.chat_settings import ChatSettings, base_url
-from llmattn.secrets import Secret
-from llmattn.settings import setting
+from llmattn.plugin import ChatSettings, Secret, base_url, setting
 
 __all__ = ["CerebrasSettings"]
 

@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
-from llmattn.secrets import strip_credentials
+from llmattn.plugin import strip_credentials
 
 __all__ = ["Address"]
 

@@ -6,11 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import frozen
-from llmattn.causes import Cause
-from llmattn.errors import BadReply
-from llmattn.providers.protocol import RateHint
-from llmattn.providers.reply import bad_reply, excerpt
-from llmattn.untrusted import from_json
+from llmattn.plugin import BadReply, Cause, RateHint, bad_reply, excerpt, from_json
 
 from llmattn_openai.rate import rate_hint
 from llmattn_openai.refusal import Refused, error_in

@@ -18,10 +18,15 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 import openai
-from llmattn.errors import BadReply, Forgotten, ProviderError, ProviderUnavailable
-from llmattn.providers.protocol import BatchStatus
-from llmattn.providers.reply import excerpt
-from llmattn.untrusted import from_json
+from llmattn.plugin import (
+    BadReply,
+    BatchStatus,
+    Forgotten,
+    ProviderError,
+    ProviderUnavailable,
+    excerpt,
+    from_json,
+)
 from openai import AsyncOpenAI, Omit, omit
 from openai.pagination import AsyncCursorPage
 from openai.types import Batch, FileObject

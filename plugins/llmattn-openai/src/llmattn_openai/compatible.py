@@ -6,12 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import openai
-from llmattn.causes import Cause
-from llmattn.providers.chat import ChatProvider, Completion
-from llmattn.providers.chat_settings import ChatSettings
-from llmattn.providers.prompt import Prompt
-from llmattn.providers.reply import bad_reply
-from llmattn.secrets import Secret
+from llmattn.plugin import Cause, ChatProvider, ChatSettings, Completion, Prompt, Secret, bad_reply
 
 from llmattn_openai.answers import Answered, too_deep
 from llmattn_openai.endpoint import Endpoint

@@ -12,20 +12,22 @@ from typing import Any, TypeVar
 import anyio
 import httpx2
 import openai
-from llmattn.allowance import one_more
-from llmattn.causes import Cause
-from llmattn.errors import (
+from llmattn.plugin import (
     BadReply,
     BudgetExceeded,
+    Cause,
     ConfigError,
+    Prompt,
     ProviderError,
     ProviderRejected,
     ProviderUnavailable,
+    Secret,
+    bad_reply,
+    excerpt,
+    from_json,
+    one_more,
+    redact,
 )
-from llmattn.providers.prompt import Prompt
-from llmattn.providers.reply import bad_reply, excerpt
-from llmattn.secrets import Secret, redact
-from llmattn.untrusted import from_json
 
 from llmattn_openai.address import Address
 from llmattn_openai.answers import Answered, read_answer

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from llmattn.usage import Usage
+from llmattn.plugin import Usage
 
 __all__ = ["model_named", "texts_of", "tokens_billed"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import evolve, frozen
-from llmattn.providers.prompt import Prompt
+from llmattn.plugin import Prompt
 
 __all__ = ["EXACT", "FORMATS", "Agreement", "Form", "response_format"]
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import urljoin
 
-from llmattn.causes import Cause
-from llmattn.errors import (
+from llmattn.plugin import (
+    Cause,
+    Prompt,
     ProviderError,
     ProviderRejected,
     ProviderUnavailable,
     RateLimited,
     TooLarge,
+    bad_reply,
+    excerpt,
+    redact,
+    strip_credentials,
 )
-from llmattn.providers.prompt import Prompt
-from llmattn.providers.reply import bad_reply, excerpt
-from llmattn.secrets import redact, strip_credentials
 
 from llmattn_openai.form import Agreement, Form
 from llmattn_openai.rate import retry_after

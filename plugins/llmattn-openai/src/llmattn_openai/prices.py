@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmattn.providers.prices import Price
+from llmattn.plugin import Price
 
 __all__ = ["PRICES"]
 

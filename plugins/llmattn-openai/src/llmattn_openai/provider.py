@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from llmattn.causes import Cause
-from llmattn.errors import ProviderError
-from llmattn.providers.chat import ChatProvider, Completion
-from llmattn.providers.prompt import Prompt
-from llmattn.providers.protocol import BatchStatus, Reply
-from llmattn.providers.reply import bad_reply
-from llmattn.rows import Row
+from llmattn.plugin import (
+    BatchStatus,
+    Cause,
+    ChatProvider,
+    Completion,
+    Prompt,
+    ProviderError,
+    Reply,
+    Row,
+    bad_reply,
+)
 
 from llmattn_openai import batch
 from llmattn_openai.answers import Answered, too_deep

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from email.utils import mktime_tz, parsedate_tz
 
-from llmattn.providers.protocol import RateHint
+from llmattn.plugin import RateHint
 
 __all__ = ["rate_hint", "retry_after"]
 

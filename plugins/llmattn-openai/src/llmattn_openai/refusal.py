@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import openai
-from llmattn.untrusted import from_json
+from llmattn.plugin import from_json
 
 __all__ = ["Refused", "error_in"]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from llmattn.hookspecs import hookimpl
-from llmattn.registry import CacheRegistry
+from llmattn.plugin import CacheRegistry, hookimpl
 
 from llmattn_redis.settings import RedisLmdbSettings, RedisSettings
 

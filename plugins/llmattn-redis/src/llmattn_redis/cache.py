@@ -11,14 +11,22 @@ from typing import Any, TypeVar
 
 import numpy as np
 import redis
-from llmattn.cache.checks import Half, checked_halves, has_positions, key_counts
-from llmattn.cache.protocol import NamespaceInfo
-from llmattn.errors import CacheDamaged, CacheError
-from llmattn.identity import Identity
-from llmattn.rows import Row, Scores
-from llmattn.secrets import strip_credentials
-from llmattn.untrusted import WRONG_DATA, from_json
-from llmattn.usage import Usage
+from llmattn.plugin import (
+    WRONG_DATA,
+    CacheDamaged,
+    CacheError,
+    Half,
+    Identity,
+    NamespaceInfo,
+    Row,
+    Scores,
+    Usage,
+    checked_halves,
+    from_json,
+    has_positions,
+    key_counts,
+    strip_credentials,
+)
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 

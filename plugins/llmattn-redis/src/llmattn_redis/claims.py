@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from llmattn.cache.claims import this_process
-from llmattn.cache.protocol import Numbers, Taken
+from llmattn.plugin import Numbers, Taken, this_process
 
 from llmattn_redis.keys import claim_keys
 

@@ -19,9 +19,7 @@ import zlib
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from llmattn.cache.protocol import Numbers
-from llmattn.rows import Row
-from llmattn.untrusted import from_json
+from llmattn.plugin import Numbers, Row, from_json
 
 __all__ = [
     "SPACES",

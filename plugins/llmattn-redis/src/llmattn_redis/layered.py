@@ -8,16 +8,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from llmattn.cache.bulk import load_pairs
-from llmattn.cache.exchange.transfer import contents, copy_into
-from llmattn.cache.lmdb.cache import LmdbCache
-from llmattn.cache.protocol import Claims, NamespaceInfo, Pairs, VerifyReport
-from llmattn.cache.settings import LmdbSettings
-from llmattn.errors import CacheError
-from llmattn.identity import Identity
-from llmattn.notices import warn
-from llmattn.rows import Row, Scores
-from llmattn.usage import Usage
+from llmattn.plugin import (
+    CacheError,
+    Claims,
+    Identity,
+    LmdbCache,
+    LmdbSettings,
+    NamespaceInfo,
+    Pairs,
+    Row,
+    Scores,
+    Usage,
+    VerifyReport,
+    contents,
+    copy_into,
+    load_pairs,
+    warn,
+)
 
 from llmattn_redis.cache import RedisCache
 from llmattn_redis.settings import RedisLmdbSettings

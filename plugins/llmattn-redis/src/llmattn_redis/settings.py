@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from attrs import Factory, frozen, validators
-from llmattn.cache.settings import LmdbSettings
-from llmattn.settings import setting
+from llmattn.plugin import LmdbSettings, setting
 
 __all__ = ["RedisLmdbSettings", "RedisSettings"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
-from llmattn.rows import Scores
+from llmattn.plugin import Scores
 from torch import Tensor
 
 from llmattn_transformers.channels import Channel

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from attrs import frozen
-from llmattn.errors import ConfigError
+from llmattn.plugin import ConfigError
 
 __all__ = ["ALL", "AUTO", "Channel", "channel_text", "read_channels"]
 

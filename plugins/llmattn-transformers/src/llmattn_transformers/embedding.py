@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
-from llmattn.rows import Row, Scores
+from llmattn.plugin import Row, Scores
 from numpy.typing import NDArray
 
 from llmattn_transformers.pieces import PieceEncoder

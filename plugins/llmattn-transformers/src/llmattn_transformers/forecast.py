@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import torch
-from llmattn.providers.protocol import Forecast
+from llmattn.plugin import Forecast
 from torch.nn import functional as F
 
 from llmattn_transformers.pieces import PieceEncoder

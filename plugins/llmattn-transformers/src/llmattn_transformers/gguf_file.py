@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from llmattn.errors import ConfigError
+from llmattn.plugin import ConfigError
 
 __all__ = ["read_description"]
 

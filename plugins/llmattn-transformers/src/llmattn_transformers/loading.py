@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-from llmattn.errors import ConfigError
+from llmattn.plugin import ConfigError
 
 from llmattn_transformers.first_line import first_line
 from llmattn_transformers.offline import offline

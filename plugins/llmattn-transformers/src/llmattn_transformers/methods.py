@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 from attrs import frozen
-from llmattn.rows import Row, Scores
+from llmattn.plugin import Row, Scores
 
 from llmattn_transformers.ablation import Ablation
 from llmattn_transformers.attention import AttentionMaps

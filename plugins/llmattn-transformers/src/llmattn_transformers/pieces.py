@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from attrs import frozen
-from llmattn.errors import ConfigError
+from llmattn.plugin import ConfigError
 from torch import Tensor
 
 __all__ = ["Encoded", "PieceEncoder", "join_keys", "mean_queries"]

@@ -10,11 +10,17 @@ from typing import ClassVar
 
 import anyio.to_thread
 from attrs import evolve
-from llmattn.errors import ConfigError, ProviderRejected
-from llmattn.identity import Identity
-from llmattn.providers.protocol import Forecast, Limits, Reply
-from llmattn.rows import Row, Scope
-from llmattn.settings import identity_details
+from llmattn.plugin import (
+    ConfigError,
+    Forecast,
+    Identity,
+    Limits,
+    ProviderRejected,
+    Reply,
+    Row,
+    Scope,
+    identity_details,
+)
 
 from llmattn_transformers.channels import ALL, AUTO, Channel, channel_text, read_channels
 from llmattn_transformers.forecast import forecast

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attrs import frozen, validators
-from llmattn.settings import setting
+from llmattn.plugin import setting
 
 __all__ = ["METHODS", "TransformersSettings"]
 

@@ -9,8 +9,7 @@ from weakref import WeakValueDictionary
 
 import torch
 from attrs import field, frozen
-from llmattn.devices import choose_device
-from llmattn.errors import ConfigError, ProviderRejected
+from llmattn.plugin import ConfigError, ProviderRejected, choose_device
 from torch import Tensor
 
 from llmattn_transformers.loading import load_model

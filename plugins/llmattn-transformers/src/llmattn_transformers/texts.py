@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attrs import define
-from llmattn.rows import Row
+from llmattn.plugin import Row
 
 __all__ = ["Text", "texts_of"]
 

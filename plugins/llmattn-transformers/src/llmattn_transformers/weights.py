@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
-from llmattn.errors import ConfigError
-from llmattn.paths import user_path
+from llmattn.plugin import ConfigError, user_path
 
 from llmattn_transformers.first_line import first_line
 from llmattn_transformers.gguf_file import read_description

@@ -35,7 +35,9 @@ class TransferReport:
 
 
 def contents(cache: ScoreCache, namespaces: Iterable[str] | None = None) -> Iterator[Portion]:
-    """Everything in ``cache``, or some namespaces of it."""
+    """Everything in ``cache``, or some namespaces of it, portion by portion as :func:`copy_into`
+    takes it.
+    """
     wanted = None if namespaces is None else set(namespaces)
     for info in cache.namespaces():
         if wanted is None or info.namespace in wanted:
