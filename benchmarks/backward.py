@@ -3,11 +3,10 @@
     python benchmarks/backward.py [--lengths 64 256 512] [--channels 1 30] [--threads 1 2]
 
 Attention: from scores to the mixed values of 4 layers and to all gradients; d = 256, 4 heads, 16
-texts, float32, with weights that all layers share and with weights of each layer's own. `autograd`
-is what the model does; `by hand` is the gradient as formulae, from kept weights if they are shared
-and from weights computed again if they are not. Head: from 6,152 words' logits to the loss and its
-gradients; `by hand` is what the model does, `whole` autograd over all logits at once, `pieces`
-autograd in as little memory as by hand, which takes the logits' product once more.
+texts, float32, with weights that all layers share and with weights of each layer's own. `by hand`
+is what the model does; `autograd` the same formula, layer by layer. Head: from 6,152 words' logits
+to the loss and its gradients; `by hand` is what the model does, `whole` autograd over all logits at
+once, `pieces` autograd in as little memory as by hand, which takes the logits' product once more.
 
 The sides take turns in one process. A time is the median over rounds, a ratio the median of the
 other side's time by that of the side that the model has; each as wall time / processor time, since
@@ -19,12 +18,11 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 import torch.nn.functional as F
-from llmattn.model.attention import LLMAttention, attention_weights, mix_values, split_heads
+from llmattn.model.attention import Given, LLMAttention, mix_values, row_blocks, split_heads
 from llmattn.model.attn_gpt import head_loss
 from llmattn.model.config import ModelConfig
 from llmattn.training.heap import keep_heap
@@ -90,100 +88,29 @@ def attention_sides(length: int, channels: int, per_layer: bool) -> dict[str, Si
     values = [torch.randn(TEXTS, length, WIDTH, requires_grad=True) for _ in range(LAYERS)]
     upstream = [torch.randn(TEXTS, length, WIDTH) for _ in range(LAYERS)]
 
-    def autograd() -> None:
-        mixed = []
-        for layer in range(LAYERS):
-            if layer == 0 or per_layer:
-                given = module(scores, length, length, values[0], layer)
+    def mixed(given: Iterable[Given]) -> None:
+        outs = []
+        for layer, own in enumerate(given):
             (heads,) = split_heads(values[layer], config)
-            mixed.append(mix_values(given, heads).flatten(2))
-        torch.autograd.backward(mixed, upstream)
+            outs.append(mix_values(own, heads).flatten(2))
+        torch.autograd.backward(outs, upstream)
 
     def by_hand() -> None:
-        tau, bias = module.tau, module.distance_bias
-        if per_layer:
-            mixed = [
-                ByHand.apply(tau[layer], bias[layer], scores, False, values[layer])[0]  # type: ignore[no-untyped-call]
-                for layer in range(LAYERS)
-            ]
-        else:
-            mixed = ByHand.apply(tau, bias, scores, True, *values)  # type: ignore[no-untyped-call]
-        torch.autograd.backward(mixed, upstream)
+        mixed(module(scores, length, length, values[0]))
 
-    return {"autograd": autograd, "by hand": by_hand}
+    def autograd() -> None:
+        blocks = [
+            (scores[:, :, start:end, :end], end - start, end)
+            for start, end in row_blocks(0, length)
+        ]
+        mixed(
+            [module.weights(*block, values[0], layer) for block in blocks]
+            for layer in range(LAYERS)
+        ) if per_layer else mixed(
+            [[module.weights(*block, values[0]) for block in blocks]] * LAYERS
+        )
 
-
-class ByHand(torch.autograd.Function):
-    """``softmax(tau S + b) @ V`` of layers that share tau and b, in blocks of rows.
-
-    The gradient of the weights exists a piece at a time, summed over the layers.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, tau: Tensor, bias: Tensor, scores: Tensor, keep: bool, *values: Tensor
-    ) -> tuple[Tensor, ...]:
-        out = tuple(torch.empty_like(each) for each in values)
-        kept = []
-        for start, end in blocks(scores.shape[3]):
-            given = scores[:, :, start:end, :end]
-            weights = attention_weights(tau, bias, given, end - start, end)
-            for layer in range(len(values)):
-                for head, share in enumerate(shares()):
-                    mixed = torch.bmm(weights[:, head], values[layer][:, :end, share])
-                    out[layer][:, start:end, share] = mixed
-            kept += [weights] if keep else []
-        ctx.save_for_backward(tau, bias, scores, *values, *kept)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor | None, ...]:
-        tau, bias, scores, *others = ctx.saved_tensors
-        values, kept = others[: len(grad)], others[len(grad) :]
-        tau_grad, bias_grad = torch.zeros_like(tau), torch.zeros_like(bias)
-        values_grad = [torch.zeros_like(each) for each in values]
-        for number, (start, end) in enumerate(blocks(scores.shape[3])):
-            given = scores[:, :, start:end, :end]
-            rows = end - start
-            weights = kept[number] if kept else attention_weights(tau, bias, given, rows, end)
-            for layer in range(len(values)):
-                for head, share in enumerate(shares()):
-                    turned = weights[:, head].transpose(1, 2)
-                    found = torch.bmm(turned, grad[layer][:, start:end, share])
-                    values_grad[layer][:, :end, share] += found
-            texts = max(1, (1 << 19) // given[0].numel())
-            for first in range(0, TEXTS, texts):
-                some = slice(first, first + texts)
-                logits_grad = torch.empty_like(weights[some])
-                for head, share in enumerate(shares()):
-                    of_head = weights[some, head]
-                    total = torch.zeros_like(of_head)
-                    for layer in range(len(values)):
-                        left = grad[layer][some, start:end, share]
-                        right = values[layer][some, :end, share].transpose(1, 2)
-                        total.baddbmm_(left, right)
-                    total *= of_head
-                    row_sums = total.sum(-1, keepdim=True)
-                    torch.addcmul(total, of_head, row_sums, value=-1, out=logits_grad[:, head])
-                piece = given[some].to(tau.dtype).flatten(2).transpose(1, 2)
-                tau_grad += torch.bmm(logits_grad.flatten(2), piece).sum(0)
-                # In a matrix this wide each diagonal is a column of another view.
-                wide = end + rows - 1
-                padded = logits_grad.new_zeros(HEADS, rows, wide)
-                torch.sum(logits_grad, 0, out=padded[:, :, rows - 1 :])
-                diagonals = padded.as_strided((HEADS, rows, end), (rows * wide, wide + 1, 1))
-                bias_grad[:, :end] += diagonals.sum(1).flip(1)
-        return tau_grad, bias_grad, None, None, *values_grad
-
-
-def blocks(length: int) -> Iterator[tuple[int, int]]:
-    step = max(128, -(-length // 4))
-    for start in range(0, length, step):
-        yield start, min(start + step, length)
-
-
-def shares() -> list[slice]:
-    return [slice(head * SHARE, (head + 1) * SHARE) for head in range(HEADS)]
+    return {"by hand": by_hand, "autograd": autograd}
 
 
 def head_sides(length: int) -> dict[str, Side]:

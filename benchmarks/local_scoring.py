@@ -4,9 +4,10 @@
         [--method attention] [--channels layers] [--model smollm2]
 
 The text is cut into windows of 64 words; every row goes through the planner into an LMDB cache on
-disk, as `llmattn score` does it. Then a text is scored one word after the other, as sampling does
-it. Wall and CPU seconds exclude loading the model; where others use the machine, CPU seconds tell
-more, if threads don't spin while they wait.
+disk, as `llmattn score` does it, beside a bare forward pass of the same model over the same windows
+in batches of the same size. Then one text, and eight at once, are scored one word after the other,
+as sampling does it. Wall and CPU seconds exclude loading the model; where others use the machine,
+CPU seconds tell more, if threads don't spin while they wait.
 """
 
 from __future__ import annotations
@@ -17,11 +18,16 @@ import resource
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+import torch
 from llmattn.rows import prefix_rows
 from llmattn.scoring.opening import open_source
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.source import ScoreSource
+from llmattn_transformers.pieces import PieceEncoder
+from llmattn_transformers.teacher import load_teacher
+from llmattn_transformers.weights import find_weights
 
 WINDOW = 64
 _PIECE = re.compile(r"\n|[^\S\n]*(?:\w+(?:['’]\w+)*|[^\w\s])")
@@ -52,14 +58,16 @@ def main() -> None:
         started = time.perf_counter()
         source.fill(prefix_rows([" warm", " up"]))
         print(f"loaded in {time.perf_counter() - started:.1f} s")
-        in_bulk(source, pieces)
+        speed = in_bulk(source, pieces)
         if given.method == "attention":  # the others read a text anew for each of its words
-            word_by_word(source, pieces[-WINDOW:])
+            bare(source, pieces, speed)
+            for texts in (1, 8):
+                word_by_word(source, pieces[-WINDOW:], texts)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"peak memory {peak:.2f} GiB")
 
 
-def in_bulk(source: ScoreSource, pieces: list[str]) -> None:
+def in_bulk(source: ScoreSource, pieces: list[str]) -> float:
     windows = [pieces[i : i + WINDOW] for i in range(0, len(pieces), WINDOW)]
     rows = [row for window in windows for row in prefix_rows(window)]
     wall, cpu = time.perf_counter(), time.process_time()
@@ -71,17 +79,44 @@ def in_bulk(source: ScoreSource, pieces: list[str]) -> None:
         f"({cpu:.1f} s of CPU): {speed:.0f} words a second, 20,000 in {20_000 / speed:.0f} s "
         f"({20_000 * cpu / len(pieces):.0f} s of CPU)"
     )
+    return speed
 
 
-def word_by_word(source: ScoreSource, window: list[str]) -> None:
-    text = [" Then", *window]  # another text than those in the cache
+def bare(source: ScoreSource, pieces: list[str], speed: float) -> None:
+    """The forward pass alone, its attention maps made as for the scores and then dropped."""
+    choice: Any = source.provider
+    settings = choice._settings
+    teacher = load_teacher(find_weights(settings.model), settings.device)
+    encoder = PieceEncoder(teacher.tokenizer, settings.start_token)
+    windows = [pieces[i : i + WINDOW] for i in range(0, len(pieces), WINDOW)]
+    texts = sorted((encoder.encode(window).ids for window in windows), key=len)
+    wall = time.perf_counter()
+    at = 0
+    while at < len(texts):
+        batch = texts[at : at + max(1, settings.batch_tokens // len(texts[at]))]
+        ids = torch.tensor([(*ids, *[0] * (len(batch[-1]) - len(ids))) for ids in batch])
+        with torch.inference_mode():
+            teacher.read(ids)
+        at += len(batch)
+    rate = len(pieces) / (time.perf_counter() - wall)
+    print(f"bare forward pass: {rate:.0f} words a second; scoring is {speed / rate:.0%} of it")
+
+
+def word_by_word(source: ScoreSource, window: list[str], texts: int) -> None:
+    # Other texts than those in the cache, of which the beginning has been read.
+    begun = [prefix_rows([f" Then {number}", *window]) for number in range(texts)]
+    source.fill([row for rows in begun for row in rows[: WINDOW // 2]])
+    for rows in begun:
+        source.fill(rows[WINDOW // 2 : WINDOW // 2 + 1])
+    steps = list(zip(*(rows[WINDOW // 2 + 1 :] for rows in begun), strict=True))
     wall, cpu = time.perf_counter(), time.process_time()
-    for row in prefix_rows(text):
-        source.fill([row])
+    for step in steps:
+        source.fill(step)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    words = texts * len(steps)
     print(
-        f"word by word: {len(text) / wall:.1f} words a second "
-        f"({1000 * cpu / len(text):.0f} ms of CPU each)"
+        f"word by word, texts at once: {texts}: {words / wall:.1f} words a second "
+        f"({1000 * cpu / words:.0f} ms of CPU each)"
     )
 
 

@@ -1,11 +1,16 @@
 """Training time until the test loss that `learned` attention reaches at its best.
 
-    python benchmarks/time_to_loss.py CORPUS [--quick] [--steps 600] [--rates 2e-3 4e-3 8e-3]
+    python benchmarks/time_to_loss.py CORPUS [--quick] [--in-context] [--steps 600]
+        [--rates 1e-3 2e-3 4e-3 8e-3 1.6e-2 3.2e-2]
 
 The same words, width, depth, batches, their order and initialisation for all; each kind of
 attention is trained with each rate of the grid. The target is the lowest test loss among the runs
 of `learned`; each kind is given by its run that gets there first. The runs take turns from
 evaluation to evaluation, so that a busy machine slows all of them; evaluations are not counted.
+If the best rate of a kind is the first or the last of the grid, the table says so: give it more.
+--in-context: `external` mixes, in each layer, the attention maps of SmolLM2 (llmattn-transformers);
+"with reading" then counts the time in which that model read the text, too. It is that of training
+and test together, as `begin` takes for an empty cache.
 --quick is one rate and few steps: it shows that everything works, and no more.
 """
 
@@ -13,10 +18,12 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from llmattn.comparing.text import first_words
 from llmattn.model.config import ModelConfig
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.config import RunOptions, TrainConfig
@@ -31,15 +38,24 @@ SIDES: dict[str, dict[str, Any]] = {
     "position": {"attention": "position"},
     "external": {"attention": "external"},
 }
+READING: dict[str, float] = {}
+RATES = [1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2]
+IN_CONTEXT = {
+    **SIDES,
+    "position": {"attention": "position", "per_layer": True},
+    "external": {"attention": "external", "per_layer": True},
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--provider", default="cooccurrence", help="of external's scores")
+    parser.add_argument("--in-context", action="store_true", help="scores of words in context")
+    parser.add_argument("--limit-words", type=int, help="of the corpus, the first ones")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--eval-every", type=int, default=20)
-    parser.add_argument("--rates", type=float, nargs="+", default=[2e-3, 4e-3, 8e-3])
+    parser.add_argument("--rates", type=float, nargs="+", default=RATES)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--block-size", type=int, default=128)
@@ -51,19 +67,29 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if options.quick:
-        options.steps, options.eval_every, options.rates = 40, 20, options.rates[1:2]
+        options.steps, options.eval_every, options.rates = 40, 20, options.rates[2:3]
+    if options.in_context:
+        options.provider = "transformers"
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory(prefix="llmattn-benchmark-") as folder:
+        if options.limit_words:
+            options.corpus = first_words(options.corpus, options.limit_words, Path(folder))
         runs = [Side(name, rate, options, Path(folder)) for name in SIDES for rate in options.rates]
         while any(not run.ended for run in runs):
             for run in runs:
                 run.go_on()
+    for run in runs:  # the first of a kind fills the cache
+        READING[run.name] = max(READING.get(run.name, 0.0), run.reading)
     target = min(loss for run in runs if run.name == "learned" for _, loss in run.course)
     print(f"learned's best test loss: {target:.4f} nats a token")
-    print("attention      rate  steps  seconds  ratio  ms/step best")
+    print("attention      rate  steps  seconds  ratio  ms/step best   with reading")
     first = {name: soonest([run for run in runs if run.name == name], target) for name in SIDES}
     for name, run in first.items():
-        print(f"{name:<12} {run.rate:>6g} {run.told(target, first['learned'])}")
+        edge = len(options.rates) > 2 and run.rate in (options.rates[0], options.rates[-1])
+        print(
+            f"{name:<12} {run.rate:>6g} {run.told(target, first['learned'])}"
+            + ("  the grid's end" if edge else "")
+        )
 
 
 class Side:
@@ -76,7 +102,7 @@ class Side:
             n_layer=options.layers,
             n_embd=options.width,
             dropout=options.dropout,
-            **SIDES[name],
+            **(IN_CONTEXT if options.in_context else SIDES)[name],
         )
         config = TrainConfig(
             steps=options.steps,
@@ -89,6 +115,7 @@ class Side:
             test_fraction=0.05,
             stream=True,
         )
+        before = time.perf_counter()
         run = begin(
             options.corpus,
             config,
@@ -96,6 +123,8 @@ class Side:
             ScoreChoice(providers=(options.provider,), cache_dir=folder / "scores"),
             RunOptions(out=folder / "model.pt", device="cpu"),
         )
+        self.reading = time.perf_counter() - before
+        """Seconds: long where the scores are not in the cache yet."""
         self.trainer, self.test_feed = run.trainer, run.feeds.test
         self.course: list[tuple[Report, float]] = []
         self.ended = False
@@ -131,7 +160,11 @@ class Side:
         if report is None or theirs is None:
             return f"{'never':>6} {'':>8} {'':>6} {pace}"
         ratio = theirs.train_seconds / report.train_seconds
-        return f"{report.step:>6} {report.train_seconds:>8.1f} {ratio:>6.2f} {pace}"
+        with_reading = report.train_seconds + READING.get(self.name, 0.0)
+        return (
+            f"{report.step:>6} {report.train_seconds:>8.1f} {ratio:>6.2f} {pace} "
+            f"{with_reading:>8.1f} {theirs.train_seconds / with_reading:>6.2f}"
+        )
 
 
 def soonest(runs: list[Side], target: float) -> Side:

@@ -17,7 +17,9 @@ PAGE = Path(__file__).with_name("commands.md")
 _HEAD = """# The commands
 
 Made by `make reference` out of what `llmattn COMMAND --help` shows; do not edit. Every command
-takes `--debug` (log requests, keys hidden, and show tracebacks) and `--help`.
+takes `--debug` (log requests, keys hidden, and show tracebacks) and `--help`. A text or a
+checkpoint may be typed with its option's name and without: `llmattn plan own.txt`, `llmattn plan
+--corpus own.txt`.
 """
 
 
@@ -39,7 +41,7 @@ def _commands(name: str, command: Any) -> Iterator[str]:
     panels: dict[str, list[str]] = {}
     for parameter in command.params:
         panel = getattr(parameter, "rich_help_panel", None) or ""
-        if parameter.name != "help":
+        if parameter.name != "help" and not getattr(parameter, "hidden", False):
             panels.setdefault(panel, []).append(_row(parameter, known.get(parameter.name)))
     for panel, rows in panels.items():
         if panel:

@@ -52,8 +52,10 @@ def _settings_of(kind: str, entry: Registered) -> Iterator[str]:
     yield f"## The {kind} {entry.name}\n"
     yield f"From {entry.distribution}: {entry.help}.\n"
     if entry.chosen_when:
-        variables = " and ".join(f"`{each}`" for each in entry.chosen_when)
-        yield f"Taken by itself where nobody names a provider and {variables} is set.\n"
+        when = "its model is on this machine"
+        if not callable(entry.chosen_when):
+            when = " and ".join(f"`{each}`" for each in entry.chosen_when) + " is set"
+        yield f"Taken by itself where nobody names a provider and {when}.\n"
     fields = attrs.fields_dict(entry.settings)
     rows = []
     for name, env, default, text in settings_help(entry.settings):

@@ -1,17 +1,28 @@
 #!/bin/sh
-# Trains on a small corpus with scores that need no key, samples, and asks whether the scores
-# helped. Run it with `make demo`.
-# Everything it makes lies in .demo/; a second run finds its scores in the cache there.
+# A small language model reads a tale; small GPTs learn from where it looks. Run it with `make demo`.
+# No key is needed and nothing is sent. All that it makes lies in .demo/, and a second run finds
+# what was read in the cache there.
 set -eu
 cd "$(dirname "$0")/.."
 export LLMATTN_CACHE_DIR=.demo/cache
 mkdir -p .demo
+text=.demo/tale.txt
+head -n 442 examples/data/island.txt > $text   # 7,006 words
 
-llmattn train --corpus examples/data/village.txt --provider cooccurrence \
-    --out .demo/checkpoint.pt --steps 300
-echo
-llmattn sample --checkpoint .demo/checkpoint.pt --prompt "the baker" --num 5 --seed 1
-echo
-llmattn compare examples/data/village.txt --provider cooccurrence \
-    --arms external,random,position --seeds 3 --lr 1e-2 --steps 200 --batch-size 64 --n-embd 32 \
-    --out .demo/comparison
+run() {
+    printf '\n$ %s\n' "$*"
+    "$@"
+}
+
+run llmattn train $text --provider transformers --model smollm2 --stream --test-fraction 0.1 \
+    --block-size 128 --per-layer --n-embd 64 --steps 120 --batch-size 8 --warmup 20 \
+    --eval-every 20 --lr 6e-3 --out .demo/checkpoint.pt
+run llmattn sample "The cooper" --checkpoint .demo/checkpoint.pt --model smollm2 --num 3 \
+    --max-new 30 --seed 1
+run llmattn compare $text --config examples/demo.toml --out .demo/comparison \
+    --arms layers,layers-shuffled,position/per-layer
+run llmattn show --provider transformers --model smollm2 --out .demo/attention.html \
+    --text "The cooper mended the barrel, and then he rolled it to the harbour."
+
+printf '\nLook at .demo/attention.html (where the language model looks), and in .demo/comparison at\n'
+printf 'intervals.png (what was gained), curves.png and report.md.\n'

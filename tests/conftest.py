@@ -11,6 +11,8 @@ from tempfile import TemporaryDirectory
 import pytest
 from support_environment import built_up, shield
 
+pytest_plugins = ["pytester"]
+
 
 @pytest.hookimpl(trylast=True)  # pytest itself has read its own variables by then
 def pytest_configure(config: pytest.Config) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +39,20 @@ class SqliteCache:
 
     def __init__(self, settings: SqliteSettings) -> None:
         self._path = self.locate(settings)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(self._path, check_same_thread=False)
-        self._db.executescript(_TABLES)
+        self._lock = threading.RLock()
+        with self._using():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self._path, check_same_thread=False)
+            self._db.executescript(_TABLES)
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        """One thread at a time, and errors in our words."""
+        try:
+            with self._lock:
+                yield
+        except (sqlite3.Error, OSError) as error:
+            raise CacheError(f"The cache {self._path} cannot be used: {error}") from error
 
     @property
     def path(self) -> Path:
@@ -73,12 +86,13 @@ class SqliteCache:
         answers = []
         for row in rows:
             words, keys = _words(identity, row)
-            found = dict(
-                self._db.execute(
-                    "SELECT key, value FROM scores WHERE space = ? AND words = ?",
-                    (identity.namespace, words),
+            with self._using():
+                found = dict(
+                    self._db.execute(
+                        "SELECT key, value FROM scores WHERE space = ? AND words = ?",
+                        (identity.namespace, words),
+                    )
                 )
-            )
             values = b"".join(found.get(key, nothing) for key in keys)
             halves = np.frombuffer(values, "<f2").reshape(len(keys), -1)
             answers.append(halves.T.astype(np.float32))
@@ -102,7 +116,7 @@ class SqliteCache:
         if not records and usage == Usage():
             return
         about = json.dumps(identity.to_dict())
-        with self._db as db:
+        with self._using(), self._db as db:
             row = db.execute(
                 "SELECT created, usage FROM spaces WHERE name = ?", (identity.namespace,)
             ).fetchone()
@@ -116,13 +130,15 @@ class SqliteCache:
 
     def scan(self, namespace: str) -> Iterator[tuple[Row, Scores]]:
         identities = {info.namespace: info.identity for info in self.namespaces()}
-        listed = self._db.execute("SELECT DISTINCT words FROM scores WHERE space = ?", (namespace,))
-        for (text,) in listed.fetchall():
+        with self._using():
+            everything = "SELECT DISTINCT words FROM scores WHERE space = ?"
+            listed = self._db.execute(everything, (namespace,)).fetchall()
+        for (text,) in listed:
             words = json.loads(text)
             if len(words) == 2:
-                found = self._db.execute(
-                    "SELECT key FROM scores WHERE space = ? AND words = ?", (namespace, text)
-                )
+                with self._using():
+                    keys_of = "SELECT key FROM scores WHERE space = ? AND words = ?"
+                    found = self._db.execute(keys_of, (namespace, text)).fetchall()
                 row = Row(words[0], [json.loads(key) for (key,) in found])
             else:
                 (words,) = words
@@ -131,17 +147,18 @@ class SqliteCache:
 
     def namespaces(self) -> list[NamespaceInfo]:
         listed = []
-        for name, identity, created, updated, usage in self._db.execute("SELECT * FROM spaces"):
-            rows, pairs = self._db.execute(
-                "SELECT count(DISTINCT words), count(*) FROM scores WHERE space = ?", (name,)
-            ).fetchone()
-            about = Identity.from_dict(json.loads(identity))
-            spent = Usage(**json.loads(usage))
-            listed.append(NamespaceInfo(name, about, rows, pairs, 0, created, updated, spent))
+        with self._using():
+            spaces = self._db.execute("SELECT * FROM spaces").fetchall()
+            count = "SELECT count(DISTINCT words), count(*) FROM scores WHERE space = ?"
+            for name, identity, created, updated, usage in spaces:
+                rows, pairs = self._db.execute(count, (name,)).fetchone()
+                about = Identity.from_dict(json.loads(identity))
+                spent = Usage(**json.loads(usage))
+                listed.append(NamespaceInfo(name, about, rows, pairs, 0, created, updated, spent))
         return sorted(listed, key=lambda info: info.created)
 
     def purge(self, namespace: str) -> None:
-        with self._db as db:
+        with self._using(), self._db as db:
             db.execute("DELETE FROM spaces WHERE name = ?", (namespace,))
             db.execute("DELETE FROM scores WHERE space = ?", (namespace,))
 

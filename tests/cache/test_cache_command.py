@@ -155,3 +155,25 @@ def test_the_command_loads_neither_torch_nor_openai_nor_pyarrow(tmp_path: Path) 
         "sys.exit(bool({'torch', 'openai', 'pyarrow'} & set(sys.modules)))"
     )
     assert run_process(tmp_path, program=("-c", code)).returncode == 0
+
+
+def test_ls_has_a_line_for_each_and_tells_several_of_one_model_apart(folder: Path) -> None:
+    cache = lmdb_cache(folder)
+    for method in ("attention", "copy"):
+        details = {"model": "a-model-of-a-long-name.gguf", "method": method, "prompt": "p" * 90}
+        cache.put(
+            evolve(PAIR, provider="transformers", details=details), ROWS[:1], scored(ROWS[:1])
+        )
+    cache.close()
+    done = run_cli(folder.parent, "cache", "ls", LLMATTN_CACHE_DIR=str(folder), COLUMNS="80")
+    head, *lines = done.stdout.splitlines()
+    assert len(lines) == 3
+    assert all(len(line) <= 80 for line in (head, *lines))
+    assert "method=attention" in done.stdout
+    assert "method=copy" in done.stdout
+
+
+def test_a_cache_that_is_not_there_is_told_and_not_made(tmp_path: Path) -> None:
+    done = run_cli(tmp_path, "cache", "ls", "--cache-dir", "typo")
+    assert "There is no cache at" in done.stderr
+    assert not (tmp_path / "typo").exists()

@@ -48,7 +48,7 @@ def test_redis_does_what_a_dictionary_does(server: RedisServer) -> None:
         server.flush()
         return lambda: RedisCache(RedisSettings(url=server.url))
 
-    check_cache(fresh, examples=40)
+    check_cache(fresh, examples=15)
 
 
 def test_a_file_in_front_of_redis_does_what_a_dictionary_does(
@@ -59,4 +59,4 @@ def test_a_file_in_front_of_redis_does_what_a_dictionary_does(
         new = Path(tempfile.mkdtemp(dir=folder))
         return lambda: LayeredCache(RedisLmdbSettings(url=server.url, dir=new))
 
-    check_cache(fresh, examples=30)
+    check_cache(fresh, examples=15)

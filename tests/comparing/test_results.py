@@ -10,6 +10,7 @@ from llmattn.comparing.arms import parse_arms
 from llmattn.comparing.references import Reference
 from llmattn.comparing.report import legend, markdown, table
 from llmattn.comparing.results import ArmResult, Results
+from llmattn.comparing.statistics import Estimate
 from llmattn.comparing.store import FinishedRun
 from llmattn.training.text_size import TextSize
 
@@ -97,7 +98,7 @@ def test_controls_are_held_against_the_first_baseline_alone() -> None:
     found = results({"external": 4.7, "random": 4.9, "position": 4.9, "learned+b": 5.0})
     about = [s for s in found.sentences() if s.startswith(("random", "learned"))]
     assert about == [
-        "random: no measurable gain over position: +0.0000 ± 0.0000 nats a token.",
+        "random: no measurable gain over position: 0.0000 ± 0.0000 nats a token.",
         "learned+b is worse than position by 0.1000 ± 0.0000 nats a token.",
     ]
 
@@ -205,3 +206,13 @@ def test_the_result_file_tells_what_each_arm_took() -> None:
     assert arms[1]["steps"]["0"] == {"made": 20, "best": 20}
     assert set(arms[1]["validation_loss_by_lr"]) == {"0.001", "0.003", "0.006"}
     assert arms[1]["parameters"] == 1000
+
+
+def test_a_report_shows_only_the_pictures_that_were_drawn() -> None:
+    found = results({"external": 4.0, "position": 4.1})
+    assert "![" not in markdown(found)
+    assert "![curves](curves.png)" in markdown(found, ["curves.png"])
+
+
+def test_a_gain_of_nothing_has_no_sign() -> None:
+    assert Estimate(-0.0004, 0.01, 5).signed() == "0.000 ± 0.010"

@@ -8,7 +8,7 @@ from pathlib import Path
 import llmattn
 import pytest
 from llmattn.plugins import forget_plugins, load_plugins
-from support_cli import run_process
+from support_cli import run_cli, run_process
 from support_plugins import GOOD, install, listed, run
 
 
@@ -146,3 +146,11 @@ def test_entry_points_are_read_once_and_anew_when_there_may_be_others(
     assert "once" not in load_plugins().providers.names()
     forget_plugins()
     assert "once" in load_plugins().providers.names()
+
+
+def test_names_of_options_are_whole_on_a_narrow_terminal_and_in_a_pipe(tmp_path: Path) -> None:
+    for environ in ({"COLUMNS": "80"}, {"COLUMNS": ""}):
+        shown = run_cli(tmp_path, "plugins", "--options", **environ).stdout
+        for name in ("cerebras.reasoning_effort", "cerebras.reasoning_tokens"):
+            assert f"\n{name}  (" in shown
+        assert "…" not in shown

@@ -51,22 +51,22 @@ def test_a_strangers_provider_is_chosen_when_its_variable_is_set(
     environ: dict[str, str], chosen: str
 ) -> None:
     plugins = offering("mine", chosen_when="MINE_API_KEY")
-    assert choose_provider(plugins, environ)[0] == chosen
+    assert choose_provider(plugins, environ).name == chosen
 
 
 def test_a_provider_that_does_not_ask_for_it_is_never_chosen_by_itself() -> None:
-    assert choose_provider(offering("mine"), {"MINE_API_KEY": "k"})[0] == "cooccurrence"
+    assert choose_provider(offering("mine"), {"MINE_API_KEY": "k"}).name == "cooccurrence"
 
 
 def test_each_variable_must_be_set() -> None:
     plugins = offering("mine", settings=Plain, chosen_when=("PLAIN_URL", "PLAIN_MODEL"))
-    assert choose_provider(plugins, {"PLAIN_URL": "u"})[0] == "cooccurrence"
-    assert choose_provider(plugins, {"PLAIN_URL": "u", "PLAIN_MODEL": "m"})[0] == "mine"
+    assert choose_provider(plugins, {"PLAIN_URL": "u"}).name == "cooccurrence"
+    assert choose_provider(plugins, {"PLAIN_URL": "u", "PLAIN_MODEL": "m"}).name == "mine"
 
 
 def test_one_whose_settings_are_not_complete_is_passed_over() -> None:
     plugins = offering("mine", chosen_when="LLM_MODEL")
-    assert choose_provider(plugins, {"LLM_MODEL": "m"})[0] == "cooccurrence"
+    assert choose_provider(plugins, {"LLM_MODEL": "m"}).name == "cooccurrence"
 
 
 def test_the_least_order_comes_first_and_equal_ones_go_by_name() -> None:
@@ -75,12 +75,12 @@ def test_the_least_order_comes_first_and_equal_ones_go_by_name() -> None:
         registry.add(name, "nowhere:Nothing", Plain, chosen_when="X", order=order)
     assert [entry.name for entry in registry.automatic()] == ["d", "b", "c", "a"]
     plugins = Plugins((), registry, CacheRegistry())
-    assert choose_provider(plugins, {"X": "x"}) == ("d", False)
+    assert choose_provider(plugins, {"X": "x"}).name == "d"
 
 
 def test_a_name_that_two_claim_is_not_chosen() -> None:
     plugins = offering("mine", "mine", chosen_when="MINE_API_KEY")
-    assert choose_provider(plugins, {"MINE_API_KEY": "k"})[0] == "cooccurrence"
+    assert choose_provider(plugins, {"MINE_API_KEY": "k"}).name == "cooccurrence"
 
 
 def test_prices_are_a_mapping_or_a_function_or_where_one_of_them_stands(

@@ -89,20 +89,27 @@ def test_dotenv_is_found_upward_and_the_environment_wins(
 
 
 @pytest.mark.parametrize(
-    ("environ", "provider", "fallback"),
+    ("environ", "provider", "why"),
     [
-        ({}, "cooccurrence", True),
-        ({"LLM_PROVIDER": "OpenAI"}, "openai", False),
-        ({"OPENAI_API_KEY": "k"}, "openai", False),
-        ({"OPENAI_API_KEY": "k", "CEREBRAS_API_KEY": "k"}, "cerebras", False),
-        ({"CUSTOM_BASE_URL": "http://h/v1", "LLM_MODEL": "m"}, "custom", False),
-        ({"CUSTOM_API_KEY": "k"}, "cooccurrence", True),
+        ({"LLM_MODEL": "none"}, "cooccurrence", "no other is set up"),
+        ({"LLM_PROVIDER": "OpenAI"}, "openai", ""),
+        ({"OPENAI_API_KEY": "k"}, "openai", "OPENAI_API_KEY is set"),
+        ({"OPENAI_API_KEY": "k", "CEREBRAS_API_KEY": "k"}, "cerebras", "CEREBRAS_API_KEY is set"),
+        (
+            {"CUSTOM_BASE_URL": "http://h/v1", "LLM_MODEL": "m"},
+            "custom",
+            "CUSTOM_BASE_URL and LLM_MODEL are set",
+        ),
+        ({"CUSTOM_API_KEY": "k", "LLM_MODEL": "none"}, "cooccurrence", "no other is set up"),
     ],
 )
 def test_the_provider_is_chosen_as_the_environment_says(
-    environ: dict[str, str], provider: str, fallback: bool
+    environ: dict[str, str], provider: str, why: str
 ) -> None:
-    assert choose_provider(load_plugins(), environ) == (provider, fallback)
+    chosen = choose_provider(load_plugins(), environ)
+    assert chosen.name == provider
+    assert chosen.why.startswith(why)
+    assert bool(chosen.why) == bool(why)
 
 
 def test_options_go_to_their_owner_and_none_is_ignored() -> None:

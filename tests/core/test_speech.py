@@ -35,14 +35,14 @@ def test_a_program_that_asks_for_a_matrix_says_nothing_by_itself(tmp_path: Path)
     # Two things to tell: the folder is a link, and no provider is set up.
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    done = program(tmp_path, CALL, LLMATTN_CACHE_DIR=str(tmp_path / "link"))
+    done = program(tmp_path, CALL, LLMATTN_CACHE_DIR=str(tmp_path / "link"), LLM_MODEL="none")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_program_that_listens_hears_it_from_the_logger(tmp_path: Path) -> None:
     listening = "import logging; logging.basicConfig(level=logging.INFO)\n"
-    done = program(tmp_path, listening + CALL)
-    assert "WARNING:llmattn.notices:No LLM provider is set up" in done.stderr
+    done = program(tmp_path, listening + CALL, LLM_MODEL="none")
+    assert "WARNING:llmattn.notices:No provider is named" in done.stderr
 
 
 def test_a_command_writes_notices_of_every_level_to_stderr_as_they_are(
@@ -78,8 +78,8 @@ def test_a_new_command_tells_anew_what_is_told_once(capsys: pytest.CaptureFixtur
 
 def test_with_debug_a_notice_is_told_once(tmp_path: Path) -> None:
     (tmp_path / "c.txt").write_text("a b\n" * 20)
-    done = run_process(tmp_path, "score", "c.txt", "--debug")
-    assert done.stderr.count("No LLM provider is set up") == 1
+    done = run_process(tmp_path, "score", "c.txt", "--debug", LLM_MODEL="none")
+    assert done.stderr.count("No provider is named") == 1
 
 
 def test_what_is_logged_holds_no_key_and_nothing_that_acts_on_a_terminal(

@@ -46,7 +46,7 @@ def test_saved_checkpoint_loads_as_it_was(path: Path) -> None:
 
 
 def test_missing_checkpoint_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"python -m llmattn\.train"):
+    with pytest.raises(CheckpointError, match="llmattn train CORPUS"):
         load_checkpoint(tmp_path / "none.pt")
 
 

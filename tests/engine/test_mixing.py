@@ -55,11 +55,10 @@ def parts(module: LLMAttention, layer: int, length: int) -> tuple[Tensor | None,
 def values_as_they_pass(module: LLMAttention, scores: Tensor | None, values: Tensor) -> Tensor:
     """Each layer mixes what the one before it made; ``values``: ``(L, B, T, width)``."""
     length, found = values.shape[2], values.sum(0)
-    for layer in range(LAYERS):
-        if layer == 0 or module.config.per_layer:
-            given = module(scores, length, length, values, layer)
+    given = module(scores, length, length, values)
+    for layer, own in enumerate(given):
         (heads,) = split_heads(found + values[layer], module.config)
-        found = mix_values(given, heads).flatten(2)
+        found = mix_values(own, heads).flatten(2)
     return found
 
 

@@ -103,7 +103,8 @@ def test_piped_bytes_that_are_no_text_get_one_clear_line(folder: Path, errors: s
     assert "a fault in llmattn" not in told
 
 
-def test_terminal_gets_a_prompt_and_leaves_with_control_d(folder: Path) -> None:
+@pytest.mark.parametrize("end", ["\x04", "\x03", "quit\r"], ids=["Ctrl-D", "Ctrl-C", "quit"])
+def test_terminal_gets_a_prompt_and_is_left(folder: Path, end: str) -> None:
     leader, follower = pty.openpty()
     process = start_process(
         folder,
@@ -130,7 +131,7 @@ def test_terminal_gets_a_prompt_and_leaves_with_control_d(folder: Path) -> None:
                 seen = seen.replace("\x1b[6n", "")
         elif ">" in seen:  # it waits for something to be typed
             os.write(leader, typed.encode())
-            typed = "\x04"
+            typed = end
     os.close(leader)
     assert process.wait(timeout=120) == 0
     assert "the dog" in seen

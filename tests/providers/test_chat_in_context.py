@@ -31,12 +31,14 @@ def in_context(row: Row, channel: str = "relevance") -> Scores:
 @every_plugin
 def test_a_plugin_passes_the_kit_in_context(name: str) -> None:
     with ScoreServer() as server:
-        check_provider(lambda: make(name, server.url, scope="prefix"), secrets=[KEY])
+        check_provider(
+            lambda: make(name, server.url, scope="prefix"), secrets=[KEY], text=PIECES, rows=100
+        )
 
 
 @every_plugin
 def test_every_fault_in_context_ends_in_scores_or_an_error_of_ours(name: str) -> None:
-    check_faults(lambda url: make(name, url, scope="prefix", timeout=0.3))
+    check_faults(lambda url: make(name, url, scope="prefix", timeout=0.3), secrets=[KEY])
 
 
 @every_plugin

@@ -11,7 +11,7 @@ from llmattn.errors import BadReply, ProviderRejected, ProviderUnavailable
 from llmattn.providers.protocol import BatchProvider, Estimator
 from llmattn.rows import Row
 from llmattn.testing.faults import FaultPlan
-from llmattn.testing.providers import check_faults, check_provider
+from llmattn.testing.providers import TEXT, check_faults, check_provider
 from llmattn.testing.server import ScoreServer
 from support_cli import run_process
 from support_providers import KEY, NAMES, ROWS, ask, expected, make
@@ -22,12 +22,12 @@ every_plugin = pytest.mark.parametrize("name", NAMES)
 @every_plugin
 def test_a_plugin_passes_the_kit(name: str) -> None:
     with ScoreServer() as server:
-        check_provider(lambda: make(name, server.url), secrets=[KEY])
+        check_provider(lambda: make(name, server.url), secrets=[KEY], text=TEXT, rows=100)
 
 
 @every_plugin
 def test_every_fault_ends_in_scores_or_an_error_of_ours(name: str) -> None:
-    check_faults(lambda url: make(name, url, timeout=0.3))
+    check_faults(lambda url: make(name, url, timeout=0.3), secrets=[KEY])
 
 
 @every_plugin

@@ -96,9 +96,9 @@ def test_a_sampling_model_need_not_repeat_itself() -> None:
         (NoChannels, "at least one channel"),
         (OtherIdentityEachTime, "different identities"),
         (ShowsItsKey, "shows a secret"),
-        (WrongShape, "have shapes"),
+        (WrongShape, "have the shape"),
         (OutOfRange, r"outside \[0, 1\]"),
-        (Forgetful, "another instance"),
+        (Forgetful, "changes the score"),
         (SeesItsNeighbours, "in another order|without the others"),
     ],
 )
@@ -121,7 +121,7 @@ class SeesTheFuture(Sound):
 
 
 def test_a_provider_that_sees_the_future_is_found_out() -> None:
-    with pytest.raises(AssertionError, match="another word after the query"):
+    with pytest.raises(AssertionError, match="changes the score"):
         check_provider(SeesTheFuture)
 
 
@@ -144,7 +144,7 @@ class ReadsEachBeginning(ReadsTheWholeSentence):
 
 
 def test_a_provider_that_was_shown_the_whole_sentence_is_found_out() -> None:
-    with pytest.raises(AssertionError, match=r"without the others|another word after the query"):
+    with pytest.raises(AssertionError, match="changes the score"):
         check_provider(ReadsTheWholeSentence)
 
 
@@ -165,7 +165,7 @@ class LooksOneWordAhead(ReadsTheWholeSentence):
 
 
 def test_a_provider_that_looks_one_word_ahead_is_found_out() -> None:
-    with pytest.raises(AssertionError, match=r"without the others|another word after the query"):
+    with pytest.raises(AssertionError, match="changes the score"):
         check_provider(LooksOneWordAhead)
 
 
@@ -178,7 +178,7 @@ class LooksIntoTheNextWindow(ReadsTheWholeSentence):
 
 
 def test_a_provider_that_sees_the_window_after_is_found_out() -> None:
-    with pytest.raises(AssertionError, match="another word after the query"):
+    with pytest.raises(AssertionError, match="changes the score"):
         check_provider(LooksIntoTheNextWindow)
 
 
@@ -196,7 +196,7 @@ def test_rounding_passes_within_a_tolerance_that_is_stated() -> None:
 
 
 def test_an_exception_that_is_none_of_ours_is_found_out() -> None:
-    with pytest.raises(AssertionError, match=r"raise OSError: .*; it should be a ProviderError"):
+    with pytest.raises(AssertionError, match=r"raise OSError: .*it should be a ProviderError"):
         check_faults(_Unwrapped)
 
 

@@ -49,12 +49,12 @@ def texts(count: int) -> list[tuple[str, ...]]:
     "method", ["attention", "copy", "ablation", "gradient", "embedding", "gradient+copy"]
 )
 def test_a_method_passes_the_kit_with_its_proof_of_causality(llama: Path, method: str) -> None:
-    check_provider(lambda: provider_of(llama, method=method), text=PIECES, tolerance=1e-4)
+    check_provider(lambda: provider_of(llama, method=method), text=PIECES, tolerance=1e-4, rows=50)
 
 
 @pytest.mark.parametrize("method", ["attention", "copy", "ablation", "gradient"])
 def test_a_model_of_another_kind_passes_the_kit(gpt2: Path, method: str) -> None:
-    check_provider(lambda: provider_of(gpt2, method=method), text=PIECES, tolerance=1e-4)
+    check_provider(lambda: provider_of(gpt2, method=method), text=PIECES, tolerance=1e-4, rows=50)
 
 
 @pytest.mark.parametrize("channels", ["layers", "heads", "1,0.1"])
@@ -232,6 +232,21 @@ def test_texts_read_together_score_as_each_alone(llama: Path) -> None:
     for row, expected in zip(rows, together, strict=True):
         (alone,) = ask(provider_of(llama), [row])
         np.testing.assert_allclose(alone, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_texts_that_grow_side_by_side_score_as_each_alone(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    folder = request.getfixturevalue(kind)
+    grown = [prefix_rows(text) for text in texts(5)]
+    side_by_side = provider_of(folder)
+    for place in range(min(map(len, grown))):
+        rows = [text[place] for text in grown[: 2 + place]]  # one more each time
+        found = ask(side_by_side, rows)
+        for row, scores in zip(rows, found, strict=True):
+            (alone,) = ask(provider_of(folder), [row])
+            np.testing.assert_allclose(scores, alone, atol=1e-5)
 
 
 def test_marks_that_the_tokenizer_would_join_stay_apart(llama: Path) -> None:

@@ -91,7 +91,7 @@ def test_a_limit_ends_a_batch_as_it_ends_a_live_run(tmp_path: Path) -> None:
     with ScoreServer() as server:
         done = score(tmp_path, server, "--batch", "--max-requests", "1")
     assert done.returncode == 0, done.stderr
-    assert "requests are not handed over: the others might pass" in done.stdout
+    assert "requests: the others might pass" in done.stdout
 
 
 def test_batches_are_remembered_where_the_cache_is_said_to_be(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_another_text_is_another_namespace() -> None:
 
 
 def test_cooccurrence_without_a_text_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="give it one"):
+    with pytest.raises(ConfigError, match="name the text"):
         open_source("cooccurrence", ScoreChoice(cache_dir=tmp_path))
 
 

@@ -135,7 +135,7 @@ def test_scores_of_a_provider_are_those_of_its_cache(folder: Path, scope: str) -
 
 def test_a_provider_that_counts_reads_the_corpus(folder: Path) -> None:
     options = ("-p", "cooccurrence", "--text", "the hen at night")
-    assert "give it" in refusal(folder, *options)
+    assert "name the text" in refusal(folder, *options)
     data = shown(folder, *options, "--corpus", "corpus.txt")
     assert any(value > 0 for row in data["channels"]["cooccurrence"] for value in row)
 

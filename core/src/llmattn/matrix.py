@@ -11,7 +11,7 @@ from torch import Tensor
 
 from llmattn.data.tokenizer import text_pieces, text_words
 from llmattn.errors import ConfigError
-from llmattn.model.attention import attention_weights
+from llmattn.model.attention import attention_weights, distance_logits
 from llmattn.providers.protocol import MapProvider
 from llmattn.rows import Scope
 from llmattn.scoring.opening import open_source
@@ -70,4 +70,5 @@ def get_attention_matrix(
     tau = torch.tensor([[1 / temperature]], dtype=torch.float64)
     bias = tau.new_zeros(1, len(tokens))
     given = torch.from_numpy(mixed)[None, None]
-    return attention_weights(tau, bias, given, len(tokens), len(tokens))[0, 0].float()
+    by_distance = distance_logits(bias, len(tokens), len(tokens))
+    return attention_weights(tau, by_distance, given)[0, 0].float()

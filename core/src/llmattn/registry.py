@@ -11,11 +11,13 @@ from attrs import field, frozen
 
 from llmattn.errors import LlmattnError, PluginError, UnknownPlugin
 from llmattn.isolation import is_interrupt, one_line, printing_apart
+from llmattn.settings import origin_of
 
 if TYPE_CHECKING:
     from llmattn.providers.prices import Price
 
     Prices = str | Mapping[str, Price] | Callable[[], Mapping[str, Price]]
+    AtHand = Callable[[Mapping[str, str]], str]
 
 __all__ = ["CORE", "CacheRegistry", "ProviderRegistry", "Registered", "Registry"]
 
@@ -37,8 +39,10 @@ class Registered:
     distribution: str
     prices: Prices | None = None
     """What its models cost, or where that stands; see ``llmattn.providers.prices.price_of``."""
-    chosen_when: tuple[str, ...] = ()
-    """The variables of the environment that, all set, choose it where nobody names a provider."""
+    chosen_when: tuple[str, ...] | AtHand = ()
+    """The variables of the environment that, all set, choose it where nobody names a provider; or
+    a function of the environment that says in words why it is chosen, empty if it is not.
+    """
     order: int = LAST
     """Its place among those that are chosen so; the least comes first."""
 
@@ -86,6 +90,21 @@ class Registered:
                 f"{self.name!r} from {self.distribution} cannot be made: {one_line(error)}. That "
                 f"is a fault of {self.distribution}; --debug shows where."
             ) from error
+
+    def why_chosen(self, environ: Mapping[str, str]) -> str:
+        """Why it may be taken where nobody names a provider, in words; empty if it may not."""
+        if not callable(self.chosen_when):
+            is_set = all(environ.get(variable) for variable in self.chosen_when)
+            names = " and ".join(origin_of(environ, variable) for variable in self.chosen_when)
+            return f"{names} {'are' if len(self.chosen_when) > 1 else 'is'} set" if is_set else ""
+        try:
+            with printing_apart():
+                why = self.chosen_when(environ)
+        except BaseException as error:  # who names the provider will see what is wrong
+            if is_interrupt(error) or isinstance(error, MemoryError):
+                raise
+            return ""
+        return one_line(why) if isinstance(why, str) and why else ""
 
     @property
     def local(self) -> bool:
@@ -201,7 +220,7 @@ class ProviderRegistry(Registry):
         help: str = "",
         *,
         prices: Prices | None = None,
-        chosen_when: str | Sequence[str] = (),
+        chosen_when: str | Sequence[str] | AtHand = (),
         order: int = LAST,
     ) -> None:
         """Offer ``name``, as :meth:`Registry.add` does.
@@ -210,17 +229,22 @@ class ProviderRegistry(Registry):
         arguments that gives such a mapping, or ``"package.module:attribute"`` of either, which is
         imported only when a price is wanted. ``chosen_when``: a variable of the environment, or
         several, such as the one that holds the key: where nobody names a provider, the first whose
-        variables are all set, and whose settings are complete, is taken. ``order``: its place
-        among those; the least comes first, equal ones by name.
+        variables are all set, and whose settings are complete, is taken. Or a function of the
+        environment: why it is at hand, in words, and empty if it is not; it must be quick, and
+        sends nothing. ``order``: its place among those; the least comes first, equal ones by name.
         """
-        variables = (chosen_when,) if isinstance(chosen_when, str) else tuple(chosen_when)
-        if not all(isinstance(variable, str) and variable for variable in variables):
-            raise TypeError(f"provider {name!r}: chosen_when must name variables")
+        when: tuple[str, ...] | AtHand
+        if callable(chosen_when):
+            when = chosen_when
+        else:
+            when = (chosen_when,) if isinstance(chosen_when, str) else tuple(chosen_when)
+            if not all(isinstance(variable, str) and variable for variable in when):
+                raise TypeError(f"provider {name!r}: chosen_when must name variables")
         if not (prices is None or callable(prices) or isinstance(prices, (str, Mapping))):
             raise TypeError(f"provider {name!r}: prices must be a mapping, or lead to one")
         if not isinstance(order, int):
             raise TypeError(f"provider {name!r}: order must be a whole number")
-        self._add(name, factory, settings, help, prices=prices, chosen_when=variables, order=order)
+        self._add(name, factory, settings, help, prices=prices, chosen_when=when, order=order)
 
     def automatic(self) -> Iterator[Registered]:
         """Those that may be chosen though nobody names them, the first to be tried first; a name

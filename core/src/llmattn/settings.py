@@ -33,6 +33,7 @@ __all__ = [
 
 T = TypeVar("T")
 
+_NO_KEY = "no-key-since-nothing-is-sent"
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
@@ -137,11 +138,17 @@ def stated(
 
 
 def resolve(
-    cls: type[T], *, owner: str, options: Mapping[str, str], environ: Mapping[str, str]
+    cls: type[T],
+    *,
+    owner: str,
+    options: Mapping[str, str],
+    environ: Mapping[str, str],
+    sends: bool = True,
 ) -> T:
     """An instance of the settings class ``cls``: options win over ``environ``, that over defaults.
 
-    ``owner`` names the plugin in messages. Raises MissingSetting or ConfigError.
+    ``owner`` names the plugin in messages. ``sends``: False where nothing will be sent, so that a
+    key which nobody has set may be missing. Raises MissingSetting or ConfigError.
     """
     fields = {f.name: f for f in attrs.fields(attrs.resolve_types(cast(Any, cls)))}
     unknown = sorted(set(options) - set(fields))
@@ -151,6 +158,9 @@ def resolve(
     said = stated(cls, owner=owner, options=options, environ=environ)
     for name, f in fields.items():
         if name not in said and f.default is attrs.NOTHING:
+            if not sends and Secret in _kinds(f.type):
+                said[name] = Stated(_NO_KEY, "nowhere")
+                continue
             env = f.metadata.get("env")
             how = f"set {env} in the environment or in a .env file" if env else ""
             how = f"{how}, or pass" if how else "pass"

@@ -51,12 +51,12 @@ class MemoryCache:
         """See ``ScoreCache.put``."""
         halves = checked_halves(identity, rows, scores)
         parts = np.split(halves, np.cumsum(key_counts(rows))[:-1]) if rows else []
-        positions = [has_positions(identity, row) for row in rows]
+        kept = [(row, has_positions(identity, row)) for row in rows]  # all of them, or none
         if np.isnan(halves).all() and usage == Usage():
             return
         with self._lock:
             space = self._space(identity)
-            for row, values, text in zip(rows, parts, positions, strict=True):
+            for (row, text), values in zip(kept, parts, strict=True):
                 if text:
                     _merge_text(space, row, values)
                 else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
+from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -20,7 +21,7 @@ from llmattn.cli.given import Given
 from llmattn.errors import ConfigError
 from llmattn.options import PANELS, RUN, Option, options_of
 
-__all__ = ["AlsoArgument", "Uses", "Written", "command"]
+__all__ = ["AlsoArgument", "AlsoOption", "Uses", "Written", "command"]
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -46,6 +47,13 @@ class AlsoArgument:
     """Marks an option whose value may be typed without its name, as well."""
 
     metavar: str
+
+
+@frozen
+class AlsoOption:
+    """Marks an argument that may be typed as the option ``--NAME``, as well."""
+
+    name: str
 
 
 @frozen
@@ -136,7 +144,8 @@ class _Command:
         self._function = function
         self._parts: dict[str, _Part] = {}
         self._given: str | None = None
-        self._also: str | None = None
+        self._also: dict[str, str] = {}
+        self._needed: list[str] = []
         self._plain: list[str] = []
         self._written: set[str] = set()
         found: list[tuple[str | None, inspect.Parameter]] = [
@@ -157,10 +166,19 @@ class _Command:
                     self._written.add(name)
                 panels_of = [getattr(extra, "rich_help_panel", None) for extra in extras]
                 panel = next(filter(None, panels_of), None)
-                found.append((panel, _parameter(name, hint, each.default)))
-                for also in (extra for extra in extras if isinstance(extra, AlsoArgument)):
-                    self._also = name
-                    found.insert(1, (None, _argument(name, also)))
+                default = each.default
+                for also in extras:
+                    if isinstance(also, AlsoArgument):
+                        self._also[name] = f"{name}{_TWIN}"
+                        found.insert(1, (None, _argument(name, base, also)))
+                    elif isinstance(also, AlsoOption):
+                        self._also[name] = f"{name}{_TWIN}"
+                        found.append((None, _hidden_option(name, also)))
+                        if default is inspect.Parameter.empty:
+                            self._needed.append(name)
+                            default = None
+                            hint = getitem(Annotated, (base | None, *extras))
+                found.append((panel, _parameter(name, hint, default)))
         if config:
             first = next(n for n, (panel, _) in enumerate(found) if panel == RUN)
             found[first:first] = [(RUN, each) for each in _config_options(config, tables)]
@@ -188,8 +206,11 @@ class _Command:
 
     def _run(self, ctx: typer.Context) -> None:
         given, values = Given(ctx), ctx.params
-        if self._also:
-            _take_argument(ctx, self._also)
+        for name, twin in self._also.items():
+            _take_twin(ctx, name, twin)
+        for name in self._needed:
+            if values[name] is None:
+                raise typer.BadParameter(f"Name the {name}: {_usage(ctx)}", ctx=ctx)
         for part in self._parts.values():
             for _, said in part.options():
                 if said.instead_of:
@@ -213,18 +234,30 @@ class _Command:
         check_apart({name: said[name] for name in outputs}, said)
 
 
-def _take_argument(ctx: typer.Context, name: str) -> None:
-    """A value that was typed without the name of its option is the option's."""
-    value = ctx.params.pop(f"{name}_argument")
+def _take_twin(ctx: typer.Context, name: str, twin: str) -> None:
+    """A value that was typed in the other way, with the option's name or without, is its value."""
+    value = ctx.params.pop(twin)
     if value is None:
         return
     source = ctx.get_parameter_source(name)
     if source and source.name == "COMMANDLINE" and ctx.params[name] != value:
-        raise ConfigError(f"{value} and --{name} {ctx.params[name]}: name one of them.")
+        both = (value, ctx.params[name])
+        is_argument = any(
+            p.name == twin and p.param_type_name == "argument" for p in ctx.command.params
+        )
+        typed, named = both if is_argument else both[::-1]
+        raise ConfigError(f"{typed} and --{name} {named}: name one of them.")
     ctx.params[name] = value
-    typed = ctx.get_parameter_source(f"{name}_argument")
-    assert typed is not None
-    ctx.set_parameter_source(name, typed)
+    typed_as = ctx.get_parameter_source(twin)
+    assert typed_as is not None
+    ctx.set_parameter_source(name, typed_as)
+
+
+def _usage(ctx: typer.Context) -> str:
+    """The command with its arguments, as they are typed."""
+    arguments = [p for p in ctx.command.params if p.param_type_name == "argument"]
+    names = [p.metavar or (p.name or "").upper() for p in arguments]
+    return " ".join([ctx.command_path, *names])
 
 
 def _parameter(
@@ -234,9 +267,20 @@ def _parameter(
     return inspect.Parameter(name, kind, default=default, annotation=annotation)
 
 
-def _argument(name: str, also: AlsoArgument) -> inspect.Parameter:
+_TWIN = "_argument"
+"""How the name of a parameter ends that is another way to type one."""
+
+
+def _argument(name: str, kind: Any, also: AlsoArgument) -> inspect.Parameter:
     about = typer.Argument(None, metavar=f"[{also.metavar}]", help=f"The same as --{name}.")
-    return _parameter(f"{name}_argument", Path | None, about)
+    return _parameter(
+        f"{name}{_TWIN}", kind if type(None) in get_args(kind) else kind | None, about
+    )
+
+
+def _hidden_option(name: str, also: AlsoOption) -> inspect.Parameter:
+    about = typer.Option(None, f"--{also.name}", hidden=True)
+    return _parameter(f"{name}{_TWIN}", Path | None, about)
 
 
 def _config_options(help: str, tables: Collection[str]) -> list[inspect.Parameter]:

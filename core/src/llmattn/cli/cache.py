@@ -8,24 +8,31 @@ from typing import Any, Optional
 import attrs
 import typer
 from rich.filesize import decimal
-from rich.table import Table
 
 from llmattn.cache.open import locate_cache
 from llmattn.cache.protocol import FileCache, NamespaceInfo, ScoreCache
 from llmattn.cli import cache_files
-from llmattn.cli.cache_options import CacheDir, CacheName, Json, describe, find_namespace, opened
+from llmattn.cli.app import App
+from llmattn.cli.cache_options import (
+    CacheDir,
+    CacheName,
+    Json,
+    describe,
+    find_namespace,
+    opened,
+)
+from llmattn.cli.cache_table import cost, namespace_table
 from llmattn.cli.output import echo, echo_json
 from llmattn.cli.packed import date, describe_packed
-from llmattn.console import make_console
+from llmattn.console import Table, make_console
 from llmattn.errors import CacheError, ConfigError
 from llmattn.feeds.packed_folder import Packed, forget_orphans, forget_packed, packed_of
 from llmattn.printable import printable
+from llmattn.wording import counted
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="Look at the stored scores, move, check and forget them.", no_args_is_help=True
-)
+app = App(help="Look at the stored scores, move, check and forget them.", no_args_is_help=True)
 
 
 @app.command()
@@ -46,23 +53,7 @@ def ls(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json = Fa
     if as_json:
         echo_json([_plain(info, packed) for info in listed], indent=2)
         return
-    heads = ["namespace", "scores of", "rows", "pairs", "size", "cost", "updated"]
-    any_packed = bool(packed)
-    if any_packed:  # a narrow terminal has no room for more
-        heads.insert(5, "packed")
-    table = Table(*heads, box=None)
-    for column in table.columns[2:-1]:
-        column.justify = "right"
-    for info in listed:
-        cells = [info.namespace[:12], describe(info), f"{info.rows:,}", f"{info.pairs:,}"]
-        cells += [decimal(info.bytes), _cost(info), date(info.updated)]
-        if any_packed:
-            own = packed.pop(info.namespace, None)
-            cells.insert(5, decimal(own.bytes) if own else "-")
-        table.add_row(*cells)
-    for orphan in packed.values():
-        size, updated = decimal(orphan.bytes), date(orphan.updated)
-        table.add_row(orphan.namespace[:12], "(no scores)", "0", "0", "-", size, "-", updated)
+    table = namespace_table(listed, packed)
     if table.rows:
         make_console().print(table)
     else:
@@ -76,10 +67,11 @@ def stats(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json =
         listed, packed = store.namespaces(), packed_of(store)
         file = store.path if isinstance(store, FileCache) else None
     size = file.stat().st_size if file else sum(info.bytes for info in listed)
+    pairs = sum(info.pairs for info in listed)
     totals = {
         "cache": str(file or cache),
         "bytes": size,
-        "pairs": sum(info.pairs for info in listed),
+        "pairs": pairs,
         "cost": sum(info.usage.cost for info in listed),
         "packed_bytes": sum(found.bytes for found in packed.values()),
     }
@@ -95,7 +87,7 @@ def stats(cache: CacheName = "lmdb", cache_dir: CacheDir = None, as_json: Json =
     console = make_console()
     packed_size = decimal(sum(found.bytes for found in packed.values()))
     beside = f", and {packed_size} packed beside it" if packed else ""
-    line = f"{totals['cache']}: {decimal(size)}, {totals['pairs']:,} pairs{beside}"
+    line = f"{totals['cache']}: {decimal(size)}, {counted(pairs, 'pair')}{beside}"
     console.print(line, soft_wrap=True)
     for info in listed:
         console.print()
@@ -170,8 +162,8 @@ def purge(
             gone = _purge_orphans(store, yes=yes)
         else:
             info = find_namespace(store, namespace)
-            cost = f", which cost {_cost(info)}" if info.usage.cost else ""
-            _confirm(f"Forget {info.pairs:,} scores of {describe(info)}{cost}?", yes=yes)
+            paid = f", which cost {cost(info)}" if info.usage.cost else ""
+            _confirm(f"Forget {counted(info.pairs, 'score')} of {describe(info)}{paid}?", yes=yes)
             packed = packed_of(store).get(info.namespace)
             store.purge(info.namespace)
             forget_packed(store, info.namespace)
@@ -186,7 +178,7 @@ def purge(
         echo_json({"purged": info.namespace, "pairs": info.pairs, "packed": files})
     else:
         beside = f", and packed ones: {describe_packed(gone)}" if gone else ""
-        echo(f"Forgot {info.pairs:,} scores of {describe(info)}{beside}.")
+        echo(f"Forgot {counted(info.pairs, 'score')} of {describe(info)}{beside}.")
         if isinstance(store, FileCache):
             echo("The file keeps its size until: llmattn cache compact")
 
@@ -248,21 +240,18 @@ def _details(info: NamespaceInfo, packed: Packed | None) -> Table:
         table.add_row(name, str(value))
     table.add_row("scope", identity.scope.value)
     table.add_row("channels", ", ".join(identity.channels))
-    table.add_row("holds", f"{info.rows:,} rows, {info.pairs:,} pairs, {decimal(info.bytes)}")
+    table.add_row(
+        "holds",
+        f"{counted(info.rows, 'row')}, {counted(info.pairs, 'pair')}, {decimal(info.bytes)}",
+    )
     if packed is not None:
         table.add_row("packed", describe_packed([packed]))
     table.add_row("created", date(info.created))
     table.add_row("updated", date(info.updated))
     if usage.requests:
         tokens = f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens"
-        table.add_row("paid", f"{usage.requests:,} requests, {tokens}, {_cost(info)}")
+        table.add_row("paid", f"{counted(usage.requests, 'request')}, {tokens}, {cost(info)}")
     return table
-
-
-def _cost(info: NamespaceInfo) -> str:
-    if info.usage.cost:
-        return f"${info.usage.cost:.4f}"
-    return "not known" if info.usage.prompt_tokens else "-"
 
 
 def _plain(info: NamespaceInfo, packed: Mapping[str, Packed]) -> dict[str, Any]:

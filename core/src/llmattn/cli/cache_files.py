@@ -11,10 +11,12 @@ from rich.filesize import decimal
 
 from llmattn.cache.exchange.transfer import TransferReport, contents, copy_into
 from llmattn.cache.open import compact_cache, locate_cache, open_cache, verify_cache
+from llmattn.cli.app import App
 from llmattn.cli.cache_options import CacheDir, CacheName, Json, find_namespace, opened
 from llmattn.cli.output import echo, echo_json
 from llmattn.cli.user_paths import user_paths
 from llmattn.errors import CacheError
+from llmattn.wording import counted
 from llmattn.writing import STDOUT
 
 __all__ = ["register"]
@@ -25,7 +27,7 @@ _Replace = Annotated[
 _SHOWN_PROBLEMS = 20
 
 
-def register(app: typer.Typer) -> None:
+def register(app: App) -> None:
     """Add the commands to ``llmattn cache``."""
     app.command("export")(user_paths(export))
     app.command("import")(user_paths(import_))
@@ -52,7 +54,7 @@ def export(
         echo_json({"file": str(file), "rows": rows, "pairs": pairs}, err=streamed)
     else:
         size = f", {decimal(file.stat().st_size)}" if file.is_file() else ""
-        echo(f"{file}: {rows:,} rows, {pairs:,} pairs{size}", err=streamed)
+        echo(f"{file}: {counted(rows, 'row')}, {counted(pairs, 'pair')}{size}", err=streamed)
 
 
 def import_(
@@ -116,8 +118,8 @@ def verify(
             echo(problem)
         if len(report.problems) > _SHOWN_PROBLEMS:
             echo(f"... and {len(report.problems) - _SHOWN_PROBLEMS} more")
-        found = f"{len(report.problems)} problems" if report.problems else "all well"
-        echo(f"{report.path}: {report.records:,} records, {found}")
+        found = counted(len(report.problems), "problem") if report.problems else "all well"
+        echo(f"{report.path}: {counted(report.records, 'record')}, {found}")
         if report.kept_copy:
             echo(f"The damaged file was kept as {report.kept_copy}")
         elif report.problems:
@@ -130,7 +132,7 @@ def _tell(report: TransferReport, as_json: bool) -> None:
     if as_json:
         echo_json(attrs.asdict(report))
         return
-    echo(f"{report.added:,} scores added, {report.same:,} were here already")
+    echo(f"{counted(report.added, 'score')} added, {report.same:,} here already")
     if report.conflicts:
         settled = "replaced" if report.replaced else "kept as they were; --replace takes the others"
         echo(f"{report.conflicts:,} differ ({settled}), such as:")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from llmattn.cli.build import AlsoOption
 from llmattn.options import SCORES
 from llmattn.scoring.options import SETTINGS
 
@@ -29,9 +30,15 @@ ASKING_AGAIN = (
 )
 """Options by which a checkpoint's providers are asked again: it sets none of them."""
 
-# Typer reads these at run time.
-Checkpoint = Annotated[Path, typer.Argument(help="What training or export wrote.")]
-Corpus = Annotated[Path, typer.Argument(metavar="CORPUS", help="A text file, one sentence a line.")]
+# Typer reads these at run time. Each may also be typed as an option, as other commands have it.
+Checkpoint = Annotated[
+    Path, typer.Argument(help="What training or export wrote."), AlsoOption("checkpoint")
+]
+Corpus = Annotated[
+    Path,
+    typer.Argument(metavar="CORPUS", help="A text file, one sentence a line."),
+    AlsoOption("corpus"),
+]
 Ask = Annotated[
     bool,
     typer.Option(

@@ -16,6 +16,7 @@ from llmattn.held import hold
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
 from llmattn.options import COURSE, MODEL
+from llmattn.reading.files import check_there
 from llmattn.scoring.options import ScoreChoice
 from llmattn.signals import exit_code
 from llmattn.training.config import TrainConfig
@@ -67,6 +68,8 @@ def compare(
     learning rate from the same grid. Finished runs are kept in --out: after a break the same
     command makes only those that are missing.
     """
+    check_there(corpus)
+
     from llmattn.comparing.settle import settle
 
     experiment.use_threads()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rich import box
-from rich.table import Table
 
 from llmattn.cli.output import echo
 from llmattn.comparing.bench import Bench
@@ -14,9 +13,10 @@ from llmattn.comparing.config import CompareConfig
 from llmattn.comparing.report import as_json, check_report, legend, table, write_report
 from llmattn.comparing.results import Results
 from llmattn.comparing.shelf import Scores
-from llmattn.console import make_console
+from llmattn.console import Table, make_console
 from llmattn.drawing import can_draw, check_picture
 from llmattn.notices import notify
+from llmattn.wording import counted
 from llmattn.writing import make_folder
 
 __all__ = ["run_and_show"]
@@ -38,15 +38,14 @@ def run_and_show(config: CompareConfig, *, command: str, json: bool) -> Results:
     size = bench.test_size()
     about = bench.about(command)
     results = Results(arms, config.against, about, bench.references(size), size)
-    write_report(results, config.experiment.out)
     pictures = _draw(results, config)
+    write_report(results, config.experiment.out, pictures)
     if json:
         echo(as_json(results))
     else:
         _show_table(results)
-    notify(
-        f"Wrote result.json, report.md{pictures} and the single runs to {config.experiment.out}."
-    )
+    names = ", ".join(("result.json", "report.md", *pictures))
+    notify(f"Wrote {names} and the single runs to {config.experiment.out}.")
     return results
 
 
@@ -65,12 +64,12 @@ def _check_files(config: CompareConfig) -> None:
 def _show_plan(config: CompareConfig) -> None:
     grid = ", ".join(f"{lr:g}" for lr in config.experiment.rates)
     counts = (
-        f"{count} {what}{'s' * (count != 1)}"
+        counted(count, what)
         for count, what in ((len(config.arms), "arm"), (config.experiment.seeds, "seed"))
     )
     notify(
-        f"{', '.join(counts)}, learning rates {grid}: {config.most_runs} runs of at most "
-        f"{config.train.steps:,} steps, {config.jobs} at a time."
+        f"{', '.join(counts)}, learning rates {grid}: {counted(config.most_runs, 'run')} of at "
+        f"most {counted(config.train.steps, 'step')}, {config.jobs} at a time."
     )
 
 
@@ -81,7 +80,7 @@ def _show_arms(config: CompareConfig, bench: Bench, scores: Mapping[str, Scores]
         if arm.name in scores:
             found = scores[arm.name]
             channels = len(found.channels)
-            line += f", {channels} channel{'s' * (channels != 1)} of scores"
+            line += f", {counted(channels, 'channel')} of scores"
             line += f" ({found.coverage:.1%} of the attention)"
         notify(line)
 
@@ -112,7 +111,7 @@ class _Shown:
 
     def kept(self) -> None:
         if self._kept:
-            notify(f"{self._kept} run{'s' * (self._kept != 1)} kept from before")
+            notify(f"{counted(self._kept, 'run')} kept from before")
         self._kept = 0
 
 
@@ -145,11 +144,11 @@ def _show_table(results: Results) -> None:
         console.print(f"• {sentence}")
 
 
-def _draw(results: Results, config: CompareConfig) -> str:
-    """Draw the pictures where matplotlib is installed; their names for the last line."""
+def _draw(results: Results, config: CompareConfig) -> list[str]:
+    """Draw the pictures where matplotlib is installed; their names."""
     if not can_draw():
         notify("For pictures: pip install 'llmattn-core[plot]', and run the same command again.")
-        return ""
+        return []
     from llmattn.comparing.plots import draw
 
-    return "".join(f", {path.name}" for path in draw(results, config.experiment.out))
+    return [path.name for path in draw(results, config.experiment.out)]

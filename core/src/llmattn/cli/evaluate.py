@@ -11,8 +11,11 @@ from llmattn.cli.common import ASKING_AGAIN, Ask, Checkpoint, Corpus, Json
 from llmattn.cli.output import echo, echo_json
 from llmattn.notices import notify
 from llmattn.options import RUN
+from llmattn.reading.files import check_there
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.config import Machine
+from llmattn.training.recognise import check_checkpoint
+from llmattn.wording import counted
 
 if TYPE_CHECKING:
     from llmattn.training.measure import Measure
@@ -42,6 +45,8 @@ def evaluate(
     unknown words, case and spaces. A pair of words that was never scored counts as the mean of
     its row; so does one in context that is not cached, unless --ask has the provider score it.
     """
+    check_checkpoint(checkpoint)
+    check_there(corpus)
     machine.use_threads()
 
     from llmattn.devices import choose_device
@@ -63,8 +68,8 @@ def evaluate(
 def _show(found: Measure) -> None:
     share = found.unknown / found.tokens
     echo(
-        f"text    {found.tokens:,} tokens for {found.size:,} bytes; {found.unknown:,} unknown "
-        f"words ({share:.1%} of the tokens)"
+        f"text    {counted(found.tokens, 'token')} for {found.size:,} bytes; "
+        f"{counted(found.unknown, 'unknown word')} ({share:.1%} of the tokens)"
     )
     if found.coverage is not None:
         echo(f"scores  {found.coverage:.1%} of the attention is scored")

@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 
 from llmattn.cli.apart import check_apart
+from llmattn.cli.build import command
 from llmattn.cli.common import Checkpoint
 from llmattn.cli.output import echo
+from llmattn.training.recognise import check_checkpoint
 
 __all__ = ["export"]
 
 
+@command()
 def export(
     checkpoint: Checkpoint,
     safetensors: Annotated[
@@ -28,6 +31,8 @@ def export(
     The folder also holds the score table, if the model reads one, and stands for the
     checkpoint in `sample` and `eval`. Nothing in it is ever executed.
     """
+    check_checkpoint(checkpoint)
+
     from llmattn.training.checkpoint import export_checkpoint, load_checkpoint
 
     check_apart({"--safetensors": safetensors}, {"the checkpoint": checkpoint})

@@ -12,10 +12,22 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from llmattn import __version__, signals
-from llmattn.cli import cache, compare, evaluate, export, plan, plugins, sample, score, show, train
+from llmattn.cli import (
+    cache,
+    check_plugin,
+    compare,
+    evaluate,
+    export,
+    plan,
+    plugins,
+    sample,
+    score,
+    show,
+    train,
+)
+from llmattn.cli.app import App, Group
 from llmattn.cli.output import echo
 from llmattn.cli.speech import speaking
 from llmattn.cli.user_paths import user_paths
@@ -27,7 +39,7 @@ from llmattn.secrets import RedactingFilter
 __all__ = ["app", "main"]
 
 
-class _Commands(TyperGroup):
+class _Commands(Group):
     """Those that a signal stops say so in one line, before typer makes of each the same code."""
 
     def make_context(self, *given: Any, **more: Any) -> Any:
@@ -48,7 +60,7 @@ def _stopping_in_one_line() -> Iterator[None]:
         raise typer.Exit(signals.exit_code()) from None
 
 
-app = typer.Typer(
+app = App(
     name="llmattn",
     cls=_Commands,
     help="Train and sample small GPTs whose attention scores come from outside.",
@@ -83,6 +95,7 @@ app.command("show")(user_paths(show.show))
 app.command("eval")(user_paths(evaluate.evaluate))
 app.command("export")(user_paths(export.export))
 app.command("plugins")(user_paths(plugins.plugins))
+app.command("check-plugin")(check_plugin.check_plugin)
 app.add_typer(cache.app, name="cache")
 
 

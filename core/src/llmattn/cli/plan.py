@@ -15,6 +15,7 @@ from llmattn.data.config import TextConfig
 from llmattn.drawing import check_picture
 from llmattn.model.config import ModelConfig
 from llmattn.options import MODEL, TEXT
+from llmattn.reading.files import check_there
 from llmattn.scoring.options import ScoreChoice
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def plan(
     ] = None,
 ) -> None:
     """Show what scoring CORPUS would take: pairs, requests, tokens, dollars. Sends nothing."""
+    check_there(corpus)
     if plot:
         check_picture(plot, "--plot")
 
@@ -85,9 +87,7 @@ def plan(
 
 
 def _show(plan: Plan) -> None:
-    from rich.table import Table
-
-    from llmattn.console import make_console
+    from llmattn.console import Table, make_console
 
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column()

@@ -49,5 +49,5 @@ def plugin_settings(values: Mapping[str, Any]) -> Iterator[str]:
 def _in_use(
     values: Mapping[str, Any], plugins: Plugins, environ: Mapping[str, str]
 ) -> tuple[Sequence[Registered], Registered]:
-    names = values["provider"] or [choose_provider(plugins, environ)[0]]
+    names = values["provider"] or [choose_provider(plugins, environ).name]
     return [plugins.provider(n) for n in names], plugins.cache(values.get("cache") or "lmdb")

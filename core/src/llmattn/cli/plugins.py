@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.table import Table
+from rich.padding import Padding
 
 from llmattn.cli.output import echo_json
-from llmattn.console import make_console
+from llmattn.console import Table, make_console
 from llmattn.plugins import LoadedPlugin, Plugins, check_strictly, look_at_plugins
 from llmattn.registry import Registered
 from llmattn.settings import settings_help
+
+if TYPE_CHECKING:
+    from rich.console import Console  # noqa: TID251  (the type alone)
 
 __all__ = ["plugins"]
 
@@ -52,12 +55,8 @@ def _print(found: Plugins, rows: list[dict[str, Any]]) -> None:
             advice = f" {plugin.advice}" if plugin.is_lacking else ""
             console.print(f"{plugin.shown}: {plugin.reason}{advice}", soft_wrap=True)
     for row in rows:
-        if row.get("options"):
-            listed = Table("option", "environment", "default", "what it is", box=None)
-            for each in row["options"]:
-                listed.add_row(*each.values())
-            console.print()
-            console.print(listed)
+        for each in row.get("options", ()):
+            _print_option(console, **each)
 
 
 def _rows(found: Plugins, *, options: bool) -> list[dict[str, Any]]:
@@ -90,3 +89,12 @@ def _options(entry: Registered) -> list[dict[str, str]]:
         {"option": f"{entry.name}.{name}", "environment": env, "default": default, "help": text}
         for name, env, default, text in settings_help(entry.settings)
     ]
+
+
+def _print_option(console: Console, option: str, environment: str, default: str, help: str) -> None:
+    """In lines of its own, since no table has room for all options."""
+    needed = default if default == "required" else f"default: {default or 'none'}"
+    about = ", ".join(filter(None, (environment, needed)))
+    console.print()
+    console.print(f"{option}  ({about})", soft_wrap=True)
+    console.print(Padding(help, (0, 0, 0, 4)))

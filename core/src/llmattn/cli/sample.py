@@ -12,7 +12,7 @@ import platformdirs
 import typer
 
 from llmattn import signals
-from llmattn.cli.build import Uses, command
+from llmattn.cli.build import AlsoArgument, Uses, command
 from llmattn.cli.common import ASKING_AGAIN, Ask
 from llmattn.cli.output import echo, echo_sampled
 from llmattn.cli.utf8 import check_utf8
@@ -23,6 +23,7 @@ from llmattn.reading.files import decode
 from llmattn.sampling.options import SampleOptions
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.config import Machine
+from llmattn.training.recognise import check_checkpoint
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -35,6 +36,8 @@ _FOR_ONE_THREAD = 64_000_000
 """Samples times parameters up to which one thread samples faster than two (measured)."""
 _LONGEST_LINE = 1 << 20
 """Bytes of a prompt from stdin."""
+_ENDS = ("quit", "exit")
+"""What a person may type to end, where no line of a text is likely to be that alone."""
 _RULE = "---"
 """Between samples of several lines; not an empty line, which a model can make."""
 
@@ -45,6 +48,7 @@ def sample(
     prompt: Annotated[
         str | None,
         typer.Option(help='Start of the line; "" for none. Without it, lines are asked for.'),
+        AlsoArgument("PROMPT"),
     ] = None,
     *,
     options: SampleOptions,
@@ -65,6 +69,7 @@ def sample(
     """
     if prompt is not None:
         check_utf8(prompt, "--prompt")
+    check_checkpoint(checkpoint)
     machine.use_threads()
 
     import torch
@@ -124,7 +129,7 @@ def _prompts() -> Iterator[str]:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
-    notify("Type the start of a line and press Enter; Ctrl-D ends.")
+    notify("Type the start of a line and press Enter; Ctrl-D, Ctrl-C or quit ends.")
     history: History = InMemoryHistory()
     with suppress(OSError):
         folder = platformdirs.user_state_path("llmattn", appauthor=False, ensure_exists=True)
@@ -132,18 +137,25 @@ def _prompts() -> Iterator[str]:
     session: PromptSession[str] = PromptSession(history=history)
     with suppress(EOFError):
         while True:
-            if (line := _typed(session)) is not None:
+            line = _typed(session)
+            if line is not None and line.strip() in _ENDS:
+                return
+            if line is not None:
                 yield line
 
 
 def _typed(session: PromptSession[str]) -> str | None:
-    """One line; None after Ctrl-C, which takes back what was typed. Raises EOFError at the end."""
+    """One line; None after Ctrl-C, which takes back what was typed. Raises EOFError at the end,
+    which Ctrl-C is where nothing was typed.
+    """
     try:
         return session.prompt("> ")
     except KeyboardInterrupt:
         if not signals.by_key():
             raise
         signals.forget()
+        if not session.default_buffer.text:
+            raise EOFError from None
         return None
 
 

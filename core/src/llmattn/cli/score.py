@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 from attrs import evolve
 
-from llmattn.cli.build import Uses, command
+from llmattn.cli.build import AlsoOption, Uses, command
 from llmattn.cli.output import echo
 from llmattn.data.config import TextConfig
 from llmattn.errors import ConfigError, DegenerateReplies
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
 from llmattn.options import ASKING, MODEL, TEXT
+from llmattn.reading.files import check_there
 from llmattn.scoring.options import ScoreChoice
+from llmattn.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["score"]
 
 _LOST = (
-    "{} What its {:,} requests cost is not known, and they are free to be asked again: the same "
+    "{} What its {} cost is not known, and they are free to be asked again: the same "
     "command hands them over anew. If it was handed over with another key, set that one first: "
     "each call with --batch looks for it."
 )
@@ -41,6 +43,7 @@ def score(
         typer.Argument(
             metavar="[CORPUS]", help="A text file, one sentence a line. --probe needs none."
         ),
+        AlsoOption("corpus"),
     ] = None,
     *,
     text: TextConfig,
@@ -70,6 +73,9 @@ def score(
     `llmattn plan` tells beforehand what it will cost. Under torchrun each process asks for its
     own share of the rows.
     """
+    if corpus is not None:
+        check_there(corpus)
+
     from llmattn.data.corpus import load_corpus
     from llmattn.feeds.fill import corpus_stages, fill_corpus
     from llmattn.scoring.opening import check_kinds, open_sources
@@ -129,12 +135,13 @@ def _batch(source: ScoreSource, wanted: Callable[[], list[list[Row]]]) -> None:
         under_way = batches.pending()
     if handed.pending:
         echo(
-            f"batch {handed.pending.batch_id}: {len(handed.pending.requests):,} requests handed "
-            "over. Run the same command later to collect it."
+            f"batch {handed.pending.batch_id}: "
+            f"{counted(len(handed.pending.requests), 'request')} handed over. "
+            "Run the same command later to collect it."
         )
     if handed.left:
         why = handed.stopped or "a batch takes no more; the same command hands them over later."
-        echo(f"{handed.left:,} requests are not handed over: {why}")
+        echo(f"not handed over: {counted(handed.left, 'request')}: {why}")
     elif handed.pending:
         pass
     elif under_way:
@@ -154,10 +161,11 @@ def _collect(source: ScoreSource, batches: Batches) -> bool:
         if status.state == "lost":
             forgotten = forgotten or not pending.lost
             if not pending.lost:
-                echo(f"{name} is lost: {_LOST.format(status.message, len(pending.requests))}")
+                number = counted(len(pending.requests), "request")
+                echo(f"{name} is lost: {_LOST.format(status.message, number)}")
             continue
         if status.state == "running":
-            echo(f"{name}: {status.completed:,} of {status.total:,} requests done")
+            echo(f"{name}: {status.completed:,} of {counted(status.total, 'request')} done")
             continue
         if status.message:
             notify(f"{name}: {status.message}")
@@ -168,8 +176,8 @@ def _collect(source: ScoreSource, batches: Batches) -> bool:
             continue
         cost = f", ${got.usage.cost:.4f}" if source.price else ""
         echo(
-            f"{name} {got.state}: {got.scored:,} pairs kept, {got.failed:,} requests to ask "
-            f"again{cost}"
+            f"{name} {got.state}: {counted(got.scored, 'pair')} kept, "
+            f"{counted(got.failed, 'request')} to ask again{cost}"
         )
         if got.gone:
             echo(

@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from llmattn.cli.build import Uses, Written, command
+from llmattn.cli.build import AlsoOption, Uses, Written, command
 from llmattn.cli.common import ASKING_AGAIN, Ask, Json
 from llmattn.cli.utf8 import check_utf8
 from llmattn.drawing import check_picture
 from llmattn.errors import ConfigError
 from llmattn.options import SCORES
+from llmattn.reading.files import check_there
 from llmattn.scoring.options import ScoreChoice
+from llmattn.training.recognise import check_checkpoint
 from llmattn.view.page import check_page, is_page
 
 __all__ = ["show"]
@@ -22,7 +24,9 @@ __all__ = ["show"]
 @command()
 def show(
     checkpoint: Annotated[
-        Path | None, typer.Argument(help="What training wrote; or leave it out, see --provider.")
+        Path | None,
+        typer.Argument(help="What training wrote; or leave it out, see --provider."),
+        AlsoOption("checkpoint"),
     ] = None,
     text: Annotated[
         str | None, typer.Option(help="Show what attends to what in this line of text.")
@@ -80,6 +84,10 @@ def show(
     names = list(provider or ())
     if checkpoint is None and not names:
         raise ConfigError("Name a checkpoint to show, or a --provider with a --text, or both.")
+    if checkpoint is not None:
+        check_checkpoint(checkpoint)
+    if corpus is not None:
+        check_there(corpus)
     if text is None:
         for said, given in (
             ("--provider shows how a text is scored", names),

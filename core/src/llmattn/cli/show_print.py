@@ -8,11 +8,10 @@ from typing import Any
 import attrs
 import numpy as np
 from rich import box
-from rich.table import Table
 
 from llmattn.cli.output import echo_json
 from llmattn.cli.show_ranking import print_ranking, ranking_data
-from llmattn.console import make_console
+from llmattn.console import Table, make_console
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.errors import CheckpointError, CorpusError
 from llmattn.notices import notify
@@ -21,6 +20,7 @@ from llmattn.training.checkpoint import Checkpoint, load_checkpoint
 from llmattn.training.own_text import own_text
 from llmattn.view.heads import Heads, heads_of, measure
 from llmattn.view.plots import draw_heads
+from llmattn.wording import counted, signed
 
 __all__ = ["show_heads"]
 
@@ -108,13 +108,13 @@ def _print_heads(heads: Heads) -> None:
         table.add_row(*cells)
     console = make_console()
     shared = ", the same in all layers" if heads.layers == 1 and heads.n_layer > 1 else ""
-    layers = f"{heads.n_layer} layer{'s' * (heads.n_layer != 1)}"
+    layers = counted(heads.n_layer, "layer")
     console.print(f"{heads.attention} attention, {layers}{shared}")
     console.print(table)
     if measured:
         console.print(
-            f"Means over {measured.tokens:,} tokens of validation text. Entropy in nats; looking "
-            f"everywhere alike has {measured.uniform_entropy:.2f}. Looks back: tokens."
+            f"Means over {counted(measured.tokens, 'token')} of validation text. Entropy in nats; "
+            f"looking everywhere alike has {measured.uniform_entropy:.2f}. Looks back: tokens."
         )
         if measured.ranking is not None:
             print_ranking(measured.ranking)
@@ -126,7 +126,7 @@ def _strongest_channels(heads: Heads, layer: int, head: int) -> str:
     moved = None if heads.influence is None else heads.influence[layer, head]
     order = np.argsort(-(np.abs(tau) if moved is None else moved), kind="stable")
     return ", ".join(
-        f"{heads.channels[c]} {tau[c]:+.1f}" + ("" if moved is None else f" ({moved[c]:.2f})")
+        f"{heads.channels[c]} {signed(tau[c], 1)}" + ("" if moved is None else f" ({moved[c]:.2f})")
         for c in order[:_STRONGEST]
     )
 

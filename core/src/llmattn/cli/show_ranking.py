@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rich import box
-from rich.table import Table
 
-from llmattn.console import make_console
+from llmattn.console import Table, make_console
 from llmattn.training.ranking import Ranking
 
 __all__ = ["print_ranking", "ranking_data"]

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from attrs import evolve, frozen
 from rich import box
-from rich.table import Table
 
 from llmattn.cli.heat import print_heat
 from llmattn.cli.output import echo_json
-from llmattn.console import make_console
+from llmattn.console import Table, make_console
 from llmattn.data.corpus import load_corpus
 from llmattn.notices import notify
 from llmattn.scoring.options import ScoreChoice

@@ -15,6 +15,7 @@ from llmattn.cli.given import Given
 from llmattn.held import hold
 from llmattn.model.config import ModelConfig, variants_with
 from llmattn.options import TEXT, Option, all_options
+from llmattn.reading.files import check_there
 from llmattn.scoring.options import ScoreChoice
 from llmattn.signals import exit_code
 from llmattn.training.config import RunOptions, TrainConfig
@@ -51,6 +52,8 @@ def train(
             ),
             chooser="attention",
         )
+    if not options.resume or "corpus" in given.names():
+        check_there(corpus)
     options.use_threads()
     if options.log is not None:
         from llmattn.training.log import check_log

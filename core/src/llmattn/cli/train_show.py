@@ -14,6 +14,7 @@ from llmattn.training.interrupt import StopWish
 from llmattn.training.log import TrainingLog
 from llmattn.training.loop import Report, Trainer
 from llmattn.training.run import Run
+from llmattn.wording import counted
 
 __all__ = ["run_and_show"]
 
@@ -92,7 +93,7 @@ def _show_start(run: Run) -> None:
     if corpus.test is not None:
         unknown += f" and {corpus.test.unknown_share:.1%} of the test text"
     echo(
-        f"corpus  {len(corpus.train):,} lines to train on, {len(corpus.val):,} to validate"
+        f"corpus  {counted(len(corpus.train), 'line')} to train on, {len(corpus.val):,} to validate"
         f"{tested}; "
         f"{len(corpus.tokenizer):,} {unit} ({unknown} outside them)"
     )
@@ -137,7 +138,13 @@ def _show_end(run: Run, again: Again, outcome: str) -> None:
     if outcome == "time":
         echo(f"The time is up after step {trainer.step}. Go on with: {resume}")
     if outcome == "patience":
-        echo(f"No new best in {trainer.config.patience} evaluations: stopped early.")
+        evaluations = counted(trainer.config.patience, "evaluation")
+        echo(f"No new best in {evaluations}: stopped early (--patience).")
+    if outcome == "finished" and trainer.best_step < trainer.step / 2:
+        echo(
+            f"Nothing after step {trainer.best_step:,} of {trainer.step:,} was better: fewer "
+            "--steps, or a lower --lr, would do."
+        )
     echo(
         f"Best validation loss: {trainer.best_loss:.4f} nats a token (perplexity "
         f"{math.exp(trainer.best_loss):.1f}{_unknown(trainer.corpus.val)}), at step "
@@ -148,7 +155,7 @@ def _show_end(run: Run, again: Again, outcome: str) -> None:
         echo(
             f"Test loss of these weights: {test_loss:.4f} nats a token (perplexity "
             f"{math.exp(test_loss):.1f}{_unknown(trainer.corpus.test)}), on "
-            f"{len(trainer.corpus.test):,} lines"
+            f"{counted(len(trainer.corpus.test), 'line')}"
         )
     echo(f"Now try: {again.sample(out, uses_scores=bool(run.scored))}")
 

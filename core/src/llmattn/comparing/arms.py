@@ -36,7 +36,7 @@ SUFFIXES: Mapping[str, str] = {
     "shuffled": "scores in context that belong to another window",
 }
 
-_NAME = re.compile(r"[^\W_][\w.+ /-]*")
+_NAME = re.compile(r"[^\W_][\w.+ -]*(/[^\W_][\w.+ -]*)*")
 """Of an arm in a configuration file: it stands in tables and pictures."""
 
 _SHAPE = (
@@ -142,8 +142,8 @@ def parse_arms(names: Sequence[str], tables: Mapping[str, Any]) -> tuple[Arm, ..
     for name in tables:
         if not _NAME.fullmatch(name):
             raise ConfigError(
-                f"[arms.{name}]: the name of an arm consists of letters, digits, spaces and .+-_/, "
-                "and begins with a letter or a digit."
+                f"[arms.{name}]: the name of an arm consists of letters, digits, spaces and .+-_, "
+                "and begins with a letter or a digit; a / may stand between two such."
             )
     known = {name: _from_table(name, table, tables) for name, table in tables.items()}
     arms = tuple(known[name] if name in known else _from_name(name, known) for name in names)

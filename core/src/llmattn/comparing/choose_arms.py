@@ -89,6 +89,7 @@ def _kind_of(chosen: ScoreSet) -> _Kind:
                 options=settings_of(found.name, settings),
                 model=choice.model,
                 environ=environ,
+                sends=False,
             ).provider
             stack.callback(give_back, found.name, provider)
             built.append(provider)

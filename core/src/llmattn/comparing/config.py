@@ -62,7 +62,8 @@ class Experiment(Machine):
     )
     lrs: tuple[float, ...] = option(
         (1e-3, 3e-3, 6e-3, 1.2e-2),
-        help="Learning rates that each arm chooses from, by validation loss.",
+        help="Learning rates that each arm chooses from, by validation loss, with commas between: "
+        "1e-3,3e-3.",
         panel=EXPERIMENT,
         metavar="RATES",
         converter=_rates,

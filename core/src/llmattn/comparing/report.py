@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from llmattn.comparing.references import Reference
@@ -89,8 +90,10 @@ def _marked(difference: Estimate) -> str:
     return difference.signed() + (" *" if difference.sign else "")
 
 
-def markdown(results: Results) -> str:
-    """The report: table, conclusions, what to beware of, and how to make it again."""
+def markdown(results: Results, pictures: Sequence[str] = ()) -> str:
+    """The report: table, conclusions, what to beware of, and how to make it again; ``pictures``:
+    the names of those that were drawn beside it.
+    """
     about = results.about
     rows = table(results)
     lines = ["# Comparison", "", str(about["summary"]), ""]
@@ -100,15 +103,9 @@ def markdown(results: Results) -> str:
     lines += ["", legend(results), ""]
     lines += [f"- Beware: {warning}" for warning in results.warnings()]
     lines += [f"- {sentence}" for sentence in results.sentences()]
-    lines += [
-        "",
-        "![validation loss](curves.png)",
-        "",
-        "![gains with their intervals](intervals.png)",
-        "",
-        "| scores | namespace | scored |",
-        "|---|---|---|",
-    ]
+    for name in pictures:
+        lines += ["", f"![{Path(name).stem}]({name})"]
+    lines += ["", "| scores | namespace | scored |", "|---|---|---|"]
     for name, found in dict(about["scores"]).items():
         spaces = ", ".join(f"{i['provider']} `{i['namespace']}`" for i in found["identities"])
         lines.append(f"| {name} | {spaces} | {found['coverage']:.1%} |")
@@ -146,11 +143,13 @@ def _beside(reference: Reference) -> str:
     return text
 
 
-def write_report(results: Results, folder: Path) -> None:
-    """Write result.json and report.md into ``folder``. Raises ConfigError if they cannot be."""
+def write_report(results: Results, folder: Path, pictures: Sequence[str] = ()) -> None:
+    """Write result.json and report.md, which shows ``pictures``, into ``folder``. Raises
+    ConfigError if they cannot be written.
+    """
     texts = {
         "result.json": f"{as_json(results)}\n",
-        "report.md": redact(printable(markdown(results))),
+        "report.md": redact(printable(markdown(results, pictures))),
     }
     for name, text in texts.items():
         with written(folder / name, _KINDS[name], "--out") as file:

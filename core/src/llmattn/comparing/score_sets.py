@@ -107,7 +107,7 @@ def arm_readers(arms: Sequence[Arm], scores: ScoreChoice) -> list[ArmReader]:
     readers = [arm for arm in arms if arm.uses_scores]
     default = scores.providers
     if not default and not all(arm.providers for arm in readers):
-        default = (choose_provider(load_plugins(), environment())[0],)
+        default = (choose_provider(load_plugins(), environment()).name,)
     return [ArmReader(arm, default, scores.cache) for arm in readers]
 
 

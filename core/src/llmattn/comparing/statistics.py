@@ -9,6 +9,8 @@ from functools import lru_cache
 
 from attrs import frozen
 
+from llmattn.wording import signed
+
 __all__ = ["LEVEL", "TRUSTED", "Estimate", "conclude", "estimate", "gain", "student_quantile"]
 
 LEVEL = 0.95
@@ -48,7 +50,7 @@ class Estimate:
 
     def signed(self) -> str:
         """As text with its sign, for differences."""
-        return f"{self.mean:+.{self.digits}f}{self._around()}"
+        return f"{signed(self.mean, self.digits)}{self._around()}"
 
     def size(self) -> str:
         """As text without its sign."""

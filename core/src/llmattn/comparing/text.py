@@ -11,6 +11,7 @@ from llmattn.data.tokenizer import PRESETS, count_words
 from llmattn.errors import CorpusError
 from llmattn.reading.files import read_text
 from llmattn.whole_files import open_file
+from llmattn.wording import counted
 from llmattn.writing import Kind, make_folder, written
 
 __all__ = ["first_words"]
@@ -29,7 +30,8 @@ def first_words(path: Path, words: int, folder: Path, *, preset: str = "words") 
     found = int(totals[-1])
     if found < words:
         raise CorpusError(
-            f"--limit-words {words}: {path} has {found:,} words; leave the option out, or lower it."
+            f"--limit-words {words}: {path} has {counted(found, 'word')}; leave the option "
+            "out, or lower it."
         )
     make_folder(folder)
     kept = lines[: int(np.searchsorted(totals, words)) + 1]

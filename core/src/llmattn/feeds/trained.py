@@ -143,7 +143,7 @@ def with_users_provider(choice: ScoreChoice) -> ScoreChoice:
     """``choice`` with the provider that the user's environment names, if it names none itself."""
     if choice.providers:
         return choice
-    return attrs.evolve(choice, providers=choose_provider(load_plugins(), environment())[:1])
+    return attrs.evolve(choice, providers=(choose_provider(load_plugins(), environment()).name,))
 
 
 def with_owners(choice: ScoreChoice, checkpoint: ScoredModel) -> ScoreChoice:

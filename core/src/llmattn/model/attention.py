@@ -5,10 +5,12 @@ them, the values that these mix, and what decoding keeps of both.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from llmattn.model.config import ModelConfig
@@ -19,13 +21,19 @@ __all__ = [
     "LLMAttention",
     "attention_logits",
     "attention_weights",
+    "distance_logits",
     "mix_channels",
     "mix_values",
+    "row_blocks",
     "split_heads",
 ]
 
 _BLOCKS = 4
-_LEAST_ROWS = 128  # smaller products are slow
+_LEAST_ROWS = 64  # smaller products are slow
+
+_PORTION = {"cpu": 1 << 20}
+"""Scores and logits worked on at once, by kind of device: 4 MB of float32 on a CPU."""
+_LARGE_PORTION = 1 << 26
 
 Given = Sequence[Tensor]
 """What a layer mixes its values with: weights in blocks of rows, ``(B or 1, H or 1, rows,
@@ -34,29 +42,30 @@ add to its own, ``(B or 1, H or 1, n, T)``, or nothing if these are causal alone
 """
 
 
-def attention_weights(
-    tau: Tensor | None, bias: Tensor, scores: Tensor | None, rows: int, length: int
-) -> Tensor:
+def attention_weights(tau: Tensor | None, by_distance: Tensor, scores: Tensor | None) -> Tensor:
     """``A[h, i, j] = softmax_j(Z[h, i, j])`` of :func:`attention_logits`, in the same shape: no
     weight is below 0, none lies in the future, and each row sums to 1.
     """
-    return torch.softmax(attention_logits(tau, bias, scores, rows, length), dim=-1)
+    return torch.softmax(attention_logits(tau, by_distance, scores), dim=-1)
 
 
-def attention_logits(
-    tau: Tensor | None, bias: Tensor, scores: Tensor | None, rows: int, length: int
-) -> Tensor:
+def attention_logits(tau: Tensor | None, by_distance: Tensor, scores: Tensor | None) -> Tensor:
     """``Z[h, i, j] = sum_k tau[h, k] * S[k, i, j] + b[h, i - j]`` for j <= i, else -inf.
 
-    ``tau``: ``(H, C)``, and ``scores``: ``(B, C, rows, length)``, or None both. ``bias``:
-    ``(H, length)`` or more. H may be 1: all heads are then alike. Returns the last ``rows`` of
-    ``length`` rows, ``(B or 1, H, rows, length)``.
+    ``tau``: ``(H, C)``, and ``scores``: ``(B, C, rows, length)``, or None both. ``by_distance``:
+    of :func:`distance_logits`. Returns ``(B or 1, H, rows, length)``.
     """
-    band = F.pad(bias[:, :length].flip(1), (0, rows - 1), value=float("-inf"))
-    by_distance = band.unfold(1, length, 1).flip(1)[None]
     if tau is None or scores is None:
-        return by_distance
-    return mix_channels(tau, scores) + by_distance
+        return by_distance[None]
+    return mix_channels(tau, scores).add_(by_distance)
+
+
+def distance_logits(bias: Tensor, rows: int, length: int) -> Tensor:
+    """``b[h, i - j]`` for j <= i, else -inf: the last ``rows`` of ``length`` rows,
+    ``(..., H, rows, length)``. ``bias``: ``(..., H, length)`` or more.
+    """
+    band = F.pad(bias[..., :length].flip(-1), (0, rows - 1), value=float("-inf"))
+    return band.unfold(-1, length, 1).flip(-2).contiguous()
 
 
 def mix_channels(tau: Tensor, scores: Tensor) -> Tensor:
@@ -78,10 +87,75 @@ def mix_channels(tau: Tensor, scores: Tensor) -> Tensor:
 
 def _mix_channels(tau: Tensor, scores: Tensor) -> Tensor:
     with torch.autocast(tau.device.type, enabled=False):
-        each = scores.to(tau.dtype).flatten(2)
-        unit = 1 / 255 if scores.dtype == torch.uint8 else 1.0
-        mixed = torch.bmm((tau * unit).expand(len(each), -1, -1), each)
+        each = _as_numbers(scores, tau)
+        mixed = torch.bmm((tau * _unit(scores)).expand(len(each), -1, -1), each)
     return mixed.view(*mixed.shape[:2], *scores.shape[2:])
+
+
+def _as_numbers(scores: Tensor, like: Tensor) -> Tensor:
+    """``(B, C, n, T)`` as ``(B, C, n * T)`` in the type of ``like``, in units of :func:`_unit`."""
+    return scores.to(like.dtype).flatten(2)
+
+
+def _unit(scores: Tensor) -> float:
+    return 1 / 255 if scores.dtype == torch.uint8 else 1.0
+
+
+class _LayerWeights(torch.autograd.Function):
+    """:func:`attention_weights` of all layers from one reading of the scores.
+
+    Autograd would go through memory once for each layer and operation, a float copy of the scores
+    included. Here a few texts at a time do it all in the processor's cache; what is kept for the
+    gradient are the weights.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, tau: Tensor, by_distance: Tensor, scores: Tensor, dtype: torch.dtype
+    ) -> tuple[Tensor, ...]:
+        """``tau``: ``(L, H, C)``; ``by_distance``: ``(L, H, rows, length)``. Returns for each layer
+        ``(B, H, rows, length)`` in ``dtype``.
+        """
+        layers, heads, _ = tau.shape
+        shape = len(scores), heads, *scores.shape[2:]
+        weights = [by_distance.new_empty(shape, dtype=dtype) for _ in range(layers)]
+        each_tau, each_bias = tau.flatten(0, 1), by_distance.flatten(0, 1)
+        for texts in _portions(scores, layers * heads):
+            found = attention_weights(each_tau, each_bias, scores[texts])
+            for layer, own in zip(weights, found.split(heads, dim=1), strict=True):
+                layer[texts] = own
+        ctx.save_for_backward(tau, scores, *weights)
+        return tuple(weights)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        tau, scores, *weights = ctx.saved_tensors
+        layers, heads, channels = tau.shape
+        shape = layers, heads, *scores.shape[2:]
+        tau_grad = tau.new_zeros(layers * heads, channels)
+        bias_grad = tau.new_zeros(shape)
+        with torch.autocast(tau.device.type, enabled=False):
+            for texts in _portions(scores, layers * heads):
+                logits = tau.new_empty(len(scores[texts]), *shape)
+                for place, (kept, grad) in enumerate(zip(weights, grads, strict=True)):
+                    logits[:, place] = torch._softmax_backward_data(
+                        grad[texts].to(tau.dtype), kept[texts].to(tau.dtype), -1, tau.dtype
+                    )
+                if ctx.needs_input_grad[0]:
+                    each = _as_numbers(scores[texts], tau).transpose(1, 2)
+                    tau_grad += torch.bmm(logits.flatten(3).flatten(1, 2), each).sum(0)
+                if ctx.needs_input_grad[1]:
+                    bias_grad += logits.sum(0) if len(logits) > 1 else logits[0]
+        return tau_grad.view_as(tau) * _unit(scores), bias_grad, None, None
+
+
+def _portions(scores: Tensor, heads: int) -> Iterator[slice]:
+    """Texts whose scores and logits go into the cache together, one at least."""
+    numbers = (scores.shape[1] + heads) * scores.shape[2:].numel()
+    step = max(1, _PORTION.get(scores.device.type, _LARGE_PORTION) // numbers)
+    for start in range(0, len(scores), step):
+        yield slice(start, start + step)
 
 
 def split_heads(projected: Tensor, config: ModelConfig) -> list[Tensor]:
@@ -143,54 +217,78 @@ class LLMAttention(nn.Module):
             self.distance_bias = nn.Parameter(torch.zeros(shape))
 
     def forward(
-        self, scores: Tensor | None, rows: int, length: int, like: Tensor, layer: int = 0
-    ) -> Given:
-        """What :func:`mix_values` takes, of a layer."""
+        self, scores: Tensor | None, rows: int, length: int, like: Tensor
+    ) -> Iterator[Given]:
+        """What :func:`mix_values` takes, of one layer after the other."""
         config = self.config
+        if config.uses_scores and scores is None:
+            raise ValueError(f"{config.attention} attention needs scores")
         if config.uses_query_key:
             more = config.uses_scores or config.uses_distance or 1 < rows < length
-            return [self.logits(scores, rows, length, like, layer)] if more else []
-        dtype = _product_type(like)
+            given: Given = []
+            for layer in range(config.n_layer):
+                if more and (layer == 0 or config.per_layer):
+                    given = [self.logits(scores, rows, length, like, layer)]
+                yield given
+            return
         before = length - rows
-        return [
-            self.weights(
+        blocks = [
+            self._block(
                 None if scores is None else scores[:, :, start - before : end - before, :end],
                 end - start,
                 end,
                 like,
-                layer,
-            ).to(dtype)
-            for start, end in _row_blocks(before, length)
+            )
+            for start, end in row_blocks(before, length)
         ]
+        own = list(zip(*blocks, strict=True))
+        yield from own if config.per_layer else own * config.n_layer
+
+    def _block(
+        self, scores: Tensor | None, rows: int, length: int, like: Tensor
+    ) -> Sequence[Tensor]:
+        """The weights of rows, of each layer that has its own."""
+        dtype = _product_type(like)
+        own = self.config.per_layer
+        if scores is None or not self.config.uses_scores or torch.compiler.is_compiling():
+            layers = range(self.config.n_layer if own else 1)
+            return [self.weights(scores, rows, length, like, layer).to(dtype) for layer in layers]
+        tau, bias = self.tau, self._bias(like, length)
+        by_distance = distance_logits(bias, rows, length)
+        if not own:
+            tau, by_distance = tau[None], by_distance[None]
+        found: tuple[Tensor, ...] = _LayerWeights.apply(tau, by_distance, scores, dtype)  # type: ignore[no-untyped-call]
+        return found
 
     def weights(
         self, scores: Tensor | None, rows: int, length: int, like: Tensor, layer: int = 0
     ) -> Tensor:
-        """A, ``(B or 1, H or 1, rows, length)``."""
-        return attention_weights(*self._learned(scores, length, like, layer), rows, length)
+        """A of a layer, ``(B or 1, H or 1, rows, length)``."""
+        return attention_weights(*self._learned(rows, length, like, layer), scores)
 
     def logits(
         self, scores: Tensor | None, rows: int, length: int, like: Tensor, layer: int = 0
     ) -> Tensor:
-        """Z, ``(B or 1, H or 1, rows, length)``."""
-        return attention_logits(*self._learned(scores, length, like, layer), rows, length)
+        """Z of a layer, ``(B or 1, H or 1, rows, length)``."""
+        return attention_logits(*self._learned(rows, length, like, layer), scores)
 
     def _learned(
-        self, scores: Tensor | None, length: int, like: Tensor, layer: int
-    ) -> tuple[Tensor | None, Tensor, Tensor | None]:
-        """A layer's tau, its distance bias, if need be of zeros, and the scores."""
+        self, rows: int, length: int, like: Tensor, layer: int
+    ) -> tuple[Tensor | None, Tensor]:
+        """A layer's tau, if it has one, and its logits by distance."""
         own = layer if self.config.per_layer else slice(None)
-        tau = None
-        if self.config.uses_scores:
-            if scores is None:
-                raise ValueError(f"{self.config.attention} attention needs scores")
-            tau = self.tau[own]
+        tau = self.tau[own] if self.config.uses_scores else None
+        return tau, distance_logits(self._bias(like, length)[own], rows, length)
+
+    def _bias(self, like: Tensor, length: int) -> Tensor:
+        """The distance bias, with ``per_layer`` of all layers; zeros if it has none."""
         if self.config.uses_distance:
-            return tau, self.distance_bias[own], scores
-        return tau, like.new_zeros(1 if tau is None else len(tau), length), scores
+            return self.distance_bias
+        shape = self.tau.shape[:-1] if self.config.uses_scores else (1,)
+        return like.new_zeros(*shape, length)
 
 
-def _row_blocks(before: int, length: int) -> Iterator[tuple[int, int]]:
+def row_blocks(before: int, length: int) -> Iterator[tuple[int, int]]:
     """Where blocks of the rows from ``before`` on begin and end: what lies in the future of a
     whole block is then never computed.
     """

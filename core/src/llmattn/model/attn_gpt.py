@@ -121,11 +121,9 @@ class AttnGPT(nn.Module):
         if self.config.uses_positions:
             x = x + self.position_embedding(torch.arange(before, length, device=ids.device))
         x = self.dropout(x)
-        given: Given = []
-        for layer, block in enumerate(self.blocks):
-            if layer == 0 or self.config.per_layer:
-                given = self.attention(scores, rows, length, x, layer)
-            x = block(x, given, layer, cache)
+        given = self.attention(scores, rows, length, x)
+        for layer, (block, own) in enumerate(zip(self.blocks, given, strict=True)):
+            x = block(x, own, layer, cache)
         if cache is not None:
             cache.length = length
         return self.norm(x)  # type: ignore[no-any-return]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llmattn.drawing import need_drawing, save_picture
 from llmattn.planning.plan import Plan
+from llmattn.wording import counted
 
 __all__ = ["plot_plan"]
 
@@ -28,7 +29,7 @@ def plot_plan(plans: Sequence[Plan], path: Path) -> None:
         for point, x, y in zip(plan.curve, shares, covered, strict=True):
             cost = "" if point.cost is None else f"\n${point.cost:,.2f}"
             axes.annotate(
-                f"{point.pairs:,} pairs{cost}",
+                f"{counted(point.pairs, 'pair')}{cost}",
                 (x, y),
                 textcoords="offset points",
                 xytext=(6, -20),

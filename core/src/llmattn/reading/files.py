@@ -14,7 +14,7 @@ from llmattn.errors import CorpusError
 from llmattn.reading.kinds import Foreign, other_encoding, recognise
 from llmattn.reading.plain import LONGEST_WORD, check_runs, count_lines, long_run, plain_text
 
-__all__ = ["LARGEST", "LARGEST_PIPE", "decode", "is_pipe", "read_text"]
+__all__ = ["LARGEST", "LARGEST_PIPE", "check_there", "decode", "is_pipe", "read_text"]
 
 LARGEST = 1 << 30
 """Bytes that a file may have."""
@@ -48,6 +48,16 @@ def read_text(path: Path, what: str = "corpus") -> str:
     if not text.strip():
         raise CorpusError(f"{name} holds no text, only white space: {_WANTED}")
     return text
+
+
+def check_there(path: Path, what: str = "corpus") -> None:
+    """Raise CorpusError, as :func:`read_text` does, if nothing is at ``path`` or a folder: to be
+    told before what takes seconds to load.
+    """
+    if path.is_dir():
+        raise CorpusError(_folder(path, what))
+    if not os.path.lexists(path) or (path.is_symlink() and not path.exists()):
+        raise CorpusError(_missing(path, what))
 
 
 def decode(data: bytes | bytearray, name: str, path: Path | None = None) -> str:
@@ -99,7 +109,7 @@ def _read(path: Path, name: str, what: str) -> bytearray:
     kind = os.stat(path).st_mode  # beforehand: opening a device may set something going
     is_file = stat.S_ISREG(kind)
     if stat.S_ISDIR(kind):
-        raise CorpusError(f"{name} is a directory: name a text file in it.")
+        raise CorpusError(_folder(path, what))
     if not is_file and not stat.S_ISFIFO(kind):
         raise CorpusError(
             f"{name} is a device or socket, not a text: name a file, or a pipe that ends."
@@ -177,13 +187,14 @@ def _where(data: bytes | bytearray, place: int) -> tuple[int, int]:
     return count_lines(data[:place].decode("utf-8", "replace")) + 1, place + 1
 
 
+def _folder(path: Path, what: str) -> str:
+    return f"The {what} {path} is a directory: name a text file in it."
+
+
 def _missing(path: Path, what: str) -> str:
     if what != "corpus":
         return f"There is no {what} at {path}: name a text file."
-    return (
-        f"There is no corpus at {path}: put a text there, one sentence a line, or name one with "
-        "--corpus FILE."
-    )
+    return f"There is no corpus at {path}: name a text file, one sentence a line, or put one there."
 
 
 def _remedy(foreign: Foreign, path: Path | None) -> str:

@@ -34,6 +34,7 @@ from llmattn.scoring.under_way import UnderWay
 from llmattn.scoring.unknown import known_pairs
 from llmattn.scoring.work import Work
 from llmattn.usage import Usage
+from llmattn.wording import counted
 
 __all__ = ["BATCH_DISCOUNT", "Batches", "Collected", "Handed"]
 
@@ -141,7 +142,7 @@ class Batches:
         with self.alone():
             for begun in [p for p in self._files.all() if not p.batch_id]:
                 batch_id = self._find(begun)
-                number = f"{len(begun.requests):,} requests"
+                number = counted(len(begun.requests), "request")
                 if batch_id:
                     self._files.change(begun, batch_id=batch_id)
                     notify(f"A hand-over of {number} broke off, but had arrived: batch {batch_id}.")

@@ -90,7 +90,7 @@ class Budget:
         if self.max_requests == 0:
             return "The limit allows no request at all."
         if self.max_requests is not None and self.spent.requests >= self.max_requests:
-            return f"All of the {self.max_requests} requests allowed have been sent."
+            return f"All requests allowed ({self.max_requests:,}) have been sent."
         return (
             f"The next request may cost ${cost:.4f}; ${self.spent.cost:.4f} of the "
             f"${self.max_cost:.4f} allowed is spent."

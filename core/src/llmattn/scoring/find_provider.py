@@ -17,6 +17,7 @@ from llmattn.settings import addresses, origin_of, resolve, stated
 __all__ = [
     "OFFLINE",
     "Built",
+    "Chosen",
     "assign_options",
     "build_provider",
     "choose_provider",
@@ -65,12 +66,20 @@ def assign_options(
     return assigned
 
 
-def choose_provider(plugins: Plugins, environ: Mapping[str, str]) -> tuple[str, bool]:
-    """The provider's name, and whether it is the offline one for want of anything better.
+@frozen
+class Chosen:
+    """A provider that no option names. ``why``: in words; empty where LLM_PROVIDER names it."""
 
-    LLM_PROVIDER decides; else the first of those that registered for it (``chosen_when``) whose
-    variables are set and whose settings are complete; else the offline provider. Raises
-    UnknownPlugin, which tells where the name stands, if nothing installed has it.
+    name: str
+    why: str = ""
+
+
+def choose_provider(plugins: Plugins, environ: Mapping[str, str]) -> Chosen:
+    """The provider where no option names one.
+
+    LLM_PROVIDER decides; else the first of those that registered for it (``chosen_when``) that is
+    set up and whose settings are complete; else the offline provider. Raises UnknownPlugin, which
+    tells where the name stands, if nothing installed has it.
     """
     if environ.get("LLM_PROVIDER"):
         named = environ["LLM_PROVIDER"].strip().lower()
@@ -78,9 +87,9 @@ def choose_provider(plugins: Plugins, environ: Mapping[str, str]) -> tuple[str, 
             plugins.provider(named)
         except UnknownPlugin as error:
             raise UnknownPlugin(f"{origin_of(environ, 'LLM_PROVIDER')}: {error}") from None
-        return named, False
+        return Chosen(named)
     for each in plugins.providers.automatic():
-        if all(environ.get(variable) for variable in each.chosen_when):
+        if why := each.why_chosen(environ):
             try:
                 resolve(each.settings, owner=each.name, options={}, environ=environ)
             except MissingSetting:
@@ -88,8 +97,8 @@ def choose_provider(plugins: Plugins, environ: Mapping[str, str]) -> tuple[str, 
             except PluginError as error:
                 warn(f"{error} Going on without it.")
                 continue
-            return each.name, False
-    return OFFLINE, True
+            return Chosen(each.name, why)
+    return Chosen(OFFLINE, "no other is set up by a key or a language model on this machine")
 
 
 @frozen
@@ -108,14 +117,16 @@ def build_provider(
     options: Mapping[str, str],
     model: str | None,
     environ: Mapping[str, str],
+    sends: bool = True,
 ) -> Built:
-    """The provider with its settings; ``options`` without owners. Nothing is sent.
+    """The provider with its settings; ``options`` without owners. Nothing is sent; ``sends``:
+    whether anything will be, for which a key is needed.
 
     Raises ConfigError or PluginError.
     """
     options = with_model(registered, options, model)
     kind: type[object] = registered.settings
-    settings = resolve(kind, owner=registered.name, options=options, environ=environ)
+    settings = resolve(kind, owner=registered.name, options=options, environ=environ, sends=sends)
     said = stated(kind, owner=registered.name, options=options, environ=environ)
     return Built(registered.build(settings), tuple(addresses(settings, said)))
 

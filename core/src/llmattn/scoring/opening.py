@@ -9,7 +9,7 @@ import attrs
 
 from llmattn.cache.open import cache_folder, open_cache
 from llmattn.errors import ConfigError
-from llmattn.notices import warn
+from llmattn.notices import warn_once
 from llmattn.options import options_of
 from llmattn.plugins import Plugins, load_plugins
 from llmattn.providers.protocol import NeedsText
@@ -69,13 +69,15 @@ def open_sources(
                 options=settings_of(each.name, settings),
                 model=choice.model,
                 environ=environ,
+                sends=choice.scoring.sends,
             )
             unused = if_broken.enter_context(ExitStack())
             unused.callback(give_back, each.name, built.provider)
             if isinstance(built.provider, NeedsText):
                 if text is None:
                     raise ConfigError(
-                        f"The provider {each.name!r} counts words in a text; give it one."
+                        f"The provider {each.name!r} counts words in a text: name the text, "
+                        "or another provider (--provider; `llmattn plugins` lists them)."
                     )
                 built.provider.read_text(text)
             store = open_cache(
@@ -114,16 +116,18 @@ def check_kinds(sources: Sequence[ScoreSource], choice: ScoreChoice) -> None:
 
 
 def _named_by(environ: Mapping[str, str], plugins: Plugins) -> str:
-    """The provider that the environment names; the user is told if it names none."""
-    name, fallback = choose_provider(plugins, environ)
-    if fallback:
+    """The provider that the environment names; the user is told if it names none, which is taken
+    and why.
+    """
+    chosen = choose_provider(plugins, environ)
+    if chosen.why:
         lacking = ", ".join(each.shown for each in plugins.lacking)
         failed = f" Did not load, see `llmattn plugins`: {lacking}." if lacking else ""
-        warn(
-            f"No LLM provider is set up (LLM_PROVIDER, or a key): using {name!r}, "
-            f"which works offline.{failed}"
+        warn_once(
+            f"No provider is named: using {chosen.name}, since {chosen.why}. --provider (or "
+            f"LLM_PROVIDER) names another.{failed}"
         )
-    return name
+    return chosen.name
 
 
 def _check_one_budget(sources: Sequence[ScoreSource]) -> None:

@@ -88,6 +88,12 @@ class ScoringOptions:
     """How many share a limit that nobody has set."""
 
     @property
+    def sends(self) -> bool:
+        """Whether a request may be sent at all."""
+        free = self.price_in == self.price_out == 0
+        return self.ask and self.max_requests != 0 and (self.max_cost != 0 or free)
+
+    @property
     def is_limited(self) -> bool:
         """Whether the user has set a limit in money or requests."""
         return (self.max_cost, self.max_requests) != (None, None)
@@ -134,7 +140,8 @@ class ScoreChoice:
         name="provider",
         short="-p",
         help="Who scores (see: llmattn plugins); given again, their channels stand side by side. "
-        "Default: LLM_PROVIDER, else one whose key is set, else cooccurrence, which works offline.",
+        "Default: LLM_PROVIDER, else one whose key is set, else a language model on this machine, "
+        "else cooccurrence, which needs neither.",
         panel=SCORES,
         converter=tuple,
         repeated=True,

@@ -16,6 +16,7 @@ from llmattn.scoring.options import ScoringOptions
 from llmattn.scoring.work import Work
 from llmattn.settings import origin_of
 from llmattn.usage import Usage
+from llmattn.wording import counted
 
 __all__ = ["DEFAULT_COST", "DEFAULT_REQUESTS", "MAX_COST", "MAX_REQUESTS", "Permission"]
 
@@ -118,7 +119,7 @@ class Permission:
             budget = self._budget
             limits = [] if budget.max_cost is None else [f"${budget.max_cost:,.2f} (--max-cost)"]
             if budget.max_requests is not None:
-                limits.append(f"{budget.max_requests:,} requests (--max-requests)")
+                limits.append(f"{counted(budget.max_requests, 'request')} (--max-requests)")
             notify(f"{self._what(work)}; at most {' and '.join(limits)}.")
             return
         self._set(self._default)
@@ -154,16 +155,16 @@ class Permission:
         if work is None:
             return f"{who}{self._model or 'it'} will be asked for scores as they are needed"
         usage = work.expected
-        parts = [f"{usage.requests:,} request{'s' * (usage.requests != 1)} to send"]
+        parts = [f"{counted(usage.requests, 'request')} to send"]
         if tokens := usage.prompt_tokens + usage.completion_tokens:
-            parts.append(f"about {tokens:,} tokens")
+            parts.append(f"about {counted(tokens, 'token')}")
         if not self.free:
             parts.append(f"${self._amount(usage):,.4f}" if self._in_dollars else "price not known")
         by = f" by {self._model}" if self._model else ""
-        return f"{who}{', '.join(parts)}, for {work.lacking:,} pairs{by}"
+        return f"{who}{', '.join(parts)}, for {counted(work.lacking, 'pair')}{by}"
 
     def _shown(self, amount: float) -> str:
-        return f"${amount:,.2f}" if self._in_dollars else f"{int(amount):,} requests"
+        return f"${amount:,.2f}" if self._in_dollars else counted(int(amount), "request")
 
 
 def _number(environ: Mapping[str, str], name: str) -> float:

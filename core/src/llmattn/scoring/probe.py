@@ -122,8 +122,8 @@ def probe(source: ScoreSource) -> list[Agreement]:
     if source.identity.scope is not Scope.PAIR:
         raise ConfigError(
             f"--probe asks for pairs of words, and {source.name} as it is set up scores words in "
-            "their context. Probe a chat model without --scope prefix; whether scores in context "
-            "help is for `llmattn compare` to say."
+            "their context. Name another provider with --provider, a chat model without --scope "
+            "prefix; whether scores in context help is for `llmattn compare` to say."
         )
     scores = source.scores(probe_rows())
     counts = []

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from llmattn.notices import notify
 from llmattn.scoring.report import FillReport
+from llmattn.wording import counted
 
 __all__ = ["Display", "describe", "following", "lines", "shown_by"]
 
@@ -30,7 +31,7 @@ def lines(name: str, priced: bool) -> Iterator[Callable[[FillReport], None]]:
             return
         next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
         total, counts = report.pairs - report.cached, describe(report, priced=priced)
-        notify(f"scoring with {name}: {report.scored:,} of {total:,} pairs, {counts}")
+        notify(f"scoring with {name}: {report.scored:,} of {counted(total, 'pair')}, {counts}")
 
     yield update
 
@@ -64,10 +65,14 @@ def following(
 def describe(report: FillReport, *, priced: bool) -> str:
     """Requests, tokens and dollars so far, in words."""
     usage = report.usage
-    planned = f" of {report.requests_planned:,}" if report.requests_planned else ""
-    parts = [f"{usage.requests:,}{planned} requests"]
+    planned = report.requests_planned
+    if planned >= max(1, usage.requests):
+        parts = [f"{usage.requests:,} of {counted(planned, 'request')}"]
+    else:
+        more = f" ({planned:,} planned)" if planned else ""  # replies that were no use, asked again
+        parts = [f"{counted(usage.requests, 'request')}{more}"]
     if usage.prompt_tokens or usage.completion_tokens:
-        parts.append(f"{usage.prompt_tokens + usage.completion_tokens:,} tokens")
+        parts.append(counted(usage.prompt_tokens + usage.completion_tokens, "token"))
     if priced:
         parts.append(f"${usage.cost:.4f}")
     if report.retries:

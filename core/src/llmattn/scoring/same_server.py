@@ -20,6 +20,7 @@ from llmattn.rows import Row, Scores
 from llmattn.secrets import redact
 from llmattn.untrusted import from_json
 from llmattn.whole_files import open_file
+from llmattn.wording import counted
 
 __all__ = ["SameServer", "tell_moved"]
 
@@ -87,8 +88,9 @@ def tell_moved(name: str, cache: ScoreCache, identity: Identity) -> None:
     address = str(dict(found.identity.details)["base_url"])
     shown = address if address.isprintable() and redact(address) == address else "another address"
     notify(
-        f"{name}: the cache holds {found.pairs:,} scores of the same model at {shown}, and none at "
-        f"this address. If it is the same server, say so with -o {name}.server_name={shown}"
+        f"{name}: the cache holds {counted(found.pairs, 'score')} of the same model at {shown}, "
+        f"and none at this address. If it is the same server, say so with "
+        f"-o {name}.server_name={shown}"
     )
 
 

@@ -32,7 +32,7 @@ def without_secrets(options: Sequence[str], providers: Sequence[str]) -> list[st
     for text in options:
         ((name, _),) = key_values([text]).items()
         owner, _, key = name.rpartition(".")
-        owners = [owner] if owner else providers or [choose_provider(plugins, environment())[0]]
+        owners = [owner] if owner else providers or [choose_provider(plugins, environment()).name]
         settings = [_registered(plugins, each).settings for each in owners]
         having = [each for each in settings if key in attrs.fields_dict(each)] or everybody
         if redact(text) == text and not any(key in secret_settings(each) for each in having):

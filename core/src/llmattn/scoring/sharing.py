@@ -21,6 +21,7 @@ from llmattn.providers.protocol import AttentionProvider, LocalProvider
 from llmattn.rows import Row, Scope, Scores
 from llmattn.scoring.limiter import sleep
 from llmattn.scoring.sizes import pairs_of
+from llmattn.wording import counted
 
 __all__ = ["Share", "Sharing"]
 
@@ -150,7 +151,7 @@ class Sharing:
             self._told.add(holders)
             verb = "is" if len(holders) == 1 else "are"
             self._notify(
-                f"{self._identity.provider}: waiting for {pairs_of(rows):,} pairs that "
+                f"{self._identity.provider}: waiting for {counted(pairs_of(rows), 'pair')} that "
                 f"{' and '.join(holders)} {verb} asking for."
             )
 

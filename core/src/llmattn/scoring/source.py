@@ -50,6 +50,7 @@ from llmattn.scoring.unknown import missing_rows
 from llmattn.scoring.work import Work, work_of
 from llmattn.settings import environment
 from llmattn.signals import leave_at_once
+from llmattn.wording import counted
 
 __all__ = ["NOT_ASKED", "ScoreSource"]
 
@@ -137,9 +138,10 @@ class ScoreSource:
             if pending.mark not in self._told and self.options.max_requests != 0:
                 self._told.add(pending.mark)
                 notify(
-                    f"{self.name}: {pending.pairs:,} pairs are with {handed_over(pending)}; they "
-                    "are not asked, and paid, a second time. `llmattn score --batch` collects its "
-                    "answers; --ask-batched asks for them all the same."
+                    f"{self.name}: {counted(pending.pairs, 'pair')} are with "
+                    f"{handed_over(pending)}; they are not asked, and paid, a second time. "
+                    "`llmattn score --batch` collects its answers; --ask-batched asks for them "
+                    "all the same."
                 )
         return free
 
@@ -305,7 +307,7 @@ class ScoreSource:
     def summary(self, report: FillReport) -> str:
         """One line on what a run did and cost; :meth:`close` tells what none has told."""
         self._untold = FillReport()
-        text = f"{self.name}: {report.pairs:,} pairs, {report.cached:,} cached, "
+        text = f"{self.name}: {counted(report.pairs, 'pair')}, {report.cached:,} cached, "
         text += f"{report.scored:,} scored now"
         if report.batched:
             text += f", {report.batched:,} with a batch under way"

@@ -12,6 +12,7 @@ from llmattn.errors import (
     ProviderUnavailable,
     TooLarge,
 )
+from llmattn.wording import counted
 
 __all__ = ["Tally"]
 
@@ -70,7 +71,11 @@ class Tally:
         smaller requests, where there were several.
         """
         error = self._most()
-        tried = f"{self.requests} requests" if rounds is None else f"{rounds} rounds of asking"
+        tried = (
+            counted(self.requests, "request")
+            if rounds is None
+            else f"{counted(rounds, 'round')} of asking"
+        )
         message = (
             f"{error} ({tried} brought no usable scores, so no more are sent; --debug shows the "
             "whole replies.)"

@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llmattn.plugins import forget_plugins, load_plugins
-    from llmattn.testing.caches import check_cache, check_file_cache
+    from llmattn.testing.cache_files import check_file_cache
+    from llmattn.testing.caches import check_cache
     from llmattn.testing.faults import FAULTS, FaultPlan
-    from llmattn.testing.providers import check_faults, check_provider
+    from llmattn.testing.findings import CheckFailed
+    from llmattn.testing.providers import check_provider
     from llmattn.testing.server import ScoreServer
+    from llmattn.testing.server_faults import check_faults
+    from llmattn.testing.shapes import ChatShape, RowShape
 
 __all__ = [
     "FAULTS",
+    "ChatShape",
+    "CheckFailed",
     "FaultPlan",
+    "RowShape",
     "ScoreServer",
     "check_cache",
     "check_faults",
@@ -27,12 +34,15 @@ __all__ = [
 ]
 
 _HOME = {
+    "ChatShape": "llmattn.testing.shapes",
+    "CheckFailed": "llmattn.testing.findings",
     "FAULTS": "llmattn.testing.faults",
     "FaultPlan": "llmattn.testing.faults",
+    "RowShape": "llmattn.testing.shapes",
     "ScoreServer": "llmattn.testing.server",
     "check_cache": "llmattn.testing.caches",
-    "check_faults": "llmattn.testing.providers",
-    "check_file_cache": "llmattn.testing.caches",
+    "check_faults": "llmattn.testing.server_faults",
+    "check_file_cache": "llmattn.testing.cache_files",
     "check_provider": "llmattn.testing.providers",
     "forget_plugins": "llmattn.plugins",
     "load_plugins": "llmattn.plugins",

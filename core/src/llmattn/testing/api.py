@@ -14,7 +14,8 @@ from attrs import Factory, define, field, frozen
 from llmattn.providers.prompt import read_rows
 from llmattn.providers.reply import last_object
 from llmattn.testing.faults import HTTP_FAULTS, FaultPlan, spoil
-from llmattn.testing.objects import chat_completion, rate_headers, response
+from llmattn.testing.objects import rate_headers
+from llmattn.testing.shapes import OPENAI, ChatShape, RowShape, message_texts
 
 __all__ = [
     "ANSWERS",
@@ -60,6 +61,9 @@ class ServerOptions:
     """How the server behaves. ``refuse`` names members of REFUSABLE."""
 
     models: tuple[str, ...] = ("test-model", "gpt-5.4-mini", "gpt-oss-120b")
+    """The names that a request may call the model; none: any."""
+    shape: ChatShape | RowShape | None = None
+    """An API beside OpenAI's."""
     api_key: str | None = None
     """The bearer key that is demanded, or None."""
     basic_auth: str | None = None
@@ -195,8 +199,14 @@ def answer(entry: Mapping[str, Any], options: ServerOptions, log: RequestLog) ->
         return error(429, "You exceeded your current quota.", "insufficient_quota")
     if fault in HTTP_FAULTS and (failed := http_fault(fault, options)):
         return failed
-    if body.get("model") not in options.models:
-        return error(404, f"The model {body.get('model')!r} does not exist.", "model_not_found")
+    if options.shape and path == options.shape.path:
+        shape: ChatShape | RowShape = options.shape
+    else:
+        shape = OPENAI[path]
+        if options.models and body.get("model") not in options.models:
+            return error(404, f"The model {body.get('model')!r} does not exist.", "model_not_found")
+    if isinstance(shape, RowShape):
+        return _answer_rows(shape, body, fault, options, log)
     if refused := next((part for part in options.refuse if _has(body, part)), None):
         return error(options.refuse_status, f"'{_WORDS[refused]}' is not supported.")
     effort = body.get("reasoning_effort") or (body.get("reasoning") or {}).get("effort")
@@ -204,7 +214,7 @@ def answer(entry: Mapping[str, Any], options: ServerOptions, log: RequestLog) ->
         offered = ", ".join(f"'{value}'" for value in options.efforts)
         refusal = f"Unsupported value: '{effort}' is not supported. Supported values are: {offered}"
         return error(400, refusal, "unsupported_value", "reasoning.effort")
-    system, user = _texts(body)
+    system, user = shape.texts(body)
     try:
         rows = read_rows(user)
     except (ValueError, KeyError, TypeError):
@@ -214,14 +224,30 @@ def answer(entry: Mapping[str, Any], options: ServerOptions, log: RequestLog) ->
     if fault in (None, "prose"):
         log.count(rows)
     usage = {"prompt": len(system + user) // 4 + 1, "completion": len(text) // 2 + 1}
-    make = response if path.endswith("/responses") else chat_completion
     headers = rate_headers(number + 1) if options.rate_headers else {}
-    return Answer(200, make(str(body["model"]), text, finish, usage), headers)
+    return Answer(200, shape.reply(str(body.get("model", "")), text, finish, usage), headers)
+
+
+def _answer_rows(
+    shape: RowShape,
+    body: Mapping[str, Any],
+    fault: str | None,
+    options: ServerOptions,
+    log: RequestLog,
+) -> Answer:
+    try:
+        rows = [(query, tuple(keys)) for query, keys in shape.rows(body)]
+    except (ValueError, KeyError, TypeError, IndexError):
+        return error(400, "The request holds no rows.")
+    scores = _reply(rows, {"scores": [[0]]}, options)["scores"]
+    if fault is None:
+        log.count(rows)
+    return Answer(200, shape.answer(fault, [[one / 9 for one in row] for row in scores]))
 
 
 def scores_text(body: Mapping[str, Any]) -> str:
     """The JSON that a model would reply to a request, whose JSON is ``body``."""
-    system, user = _texts(body)
+    system, user = message_texts(body)
     reply = _reply(read_rows(user), last_object(system) or {"relevance": [""]}, ServerOptions())
     return json.dumps(reply, separators=(",", ":"))
 
@@ -258,24 +284,7 @@ def _has(body: Mapping[str, Any], part: str) -> bool:
     if part in ("json_schema", "json_object"):
         return form.get("type") == part
     if part == "system":
-        return bool(_texts(body, fold=False)[0])
+        return bool(message_texts(body, fold=False)[0])
     if part == "reasoning":
         return bool(body.get("reasoning") or body.get("reasoning_effort"))
     return part in body
-
-
-def _texts(body: Mapping[str, Any], *, fold: bool = True) -> tuple[str, str]:
-    """The system and the user text of either API; ``fold``: also where both are one message."""
-    if "messages" in body:
-        messages = body["messages"]
-    else:
-        given = body.get("input", "")
-        messages = [{"role": "user", "content": given}] if isinstance(given, str) else given
-        messages = [{"role": "system", "content": body.get("instructions") or ""}, *messages]
-    texts = {"system": "", "user": ""}
-    for message in messages:
-        role = "user" if message["role"] == "user" else "system"
-        texts[role] += message["content"]
-    if fold and not texts["system"]:
-        texts["system"], _, texts["user"] = texts["user"].rpartition("\n\n")
-    return texts["system"], texts["user"]

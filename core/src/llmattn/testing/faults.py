@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import field, frozen
 
-__all__ = ["FAULTS", "HTTP_FAULTS", "FaultPlan", "spoil"]
+__all__ = [
+    "CONTENT_FAULTS",
+    "FAULTS",
+    "HTTP_FAULTS",
+    "LIST_FAULTS",
+    "FaultPlan",
+    "spoil",
+    "spoil_lists",
+]
 
 HTTP_FAULTS = {
     "rate_limit": "429 with Retry-After",
@@ -37,6 +45,16 @@ CONTENT_FAULTS = {
     "content_filter": "finish reason content_filter",
     "length": "finish reason length, the text cut",
 }
+LIST_FAULTS: dict[str, Callable[[list[Any]], list[Any]]] = {
+    "too_few": lambda rows: [rows[0][:-1], *rows[1:]],
+    "too_many": lambda rows: [rows[0] + rows[0][-1:], *rows[1:]],
+    "missing_row": lambda rows: rows[:-1],
+    "strings": lambda rows: [["high"] * len(rows[0]), *rows[1:]],
+    "nan": lambda rows: [[float("nan")] * len(rows[0]), *rows[1:]],
+    "negative": lambda rows: [[-1] * len(rows[0]), *rows[1:]],
+    "huge": lambda rows: [[10**400] * len(rows[0]), *rows[1:]],
+}
+"""The content faults of a list of rows, by what becomes of it."""
 FAULTS = HTTP_FAULTS | CONTENT_FAULTS
 """Every fault by name, with what it does."""
 
@@ -89,20 +107,8 @@ def spoil(fault: str | None, reply: dict[str, Any]) -> tuple[str, str]:
         text = text[: len(text) // 2]
     elif fault == "prose":
         text = f"Of course! Here are the scores {{0 to 9}}:\n```json\n{text}\n```\nAnything else?"
-    elif fault == "too_few":
-        text = _edited(reply, lambda row: row[:-1])
-    elif fault == "too_many":
-        text = _edited(reply, lambda row: row + row[-1:])
-    elif fault == "missing_row":
-        text = json.dumps({name: rows[:-1] for name, rows in reply.items()})
-    elif fault == "strings":
-        text = _edited(reply, lambda row: ["high"] * len(row))
-    elif fault == "nan":
-        text = _edited(reply, lambda row: [float("nan")] * len(row))
-    elif fault == "negative":
-        text = _edited(reply, lambda row: [-1] * len(row))
-    elif fault == "huge":
-        text = _edited(reply, lambda row: [10**400] * len(row))
+    elif fault in LIST_FAULTS:
+        text = json.dumps({name: spoil_lists(fault, rows) for name, rows in reply.items()})
     elif fault == "duplicate_keys":
         name = json.dumps(next(iter(reply)))
         text = f"{text[:-1]},{name}:[]}}"
@@ -117,6 +123,6 @@ def spoil(fault: str | None, reply: dict[str, Any]) -> tuple[str, str]:
     return text, finish
 
 
-def _edited(reply: dict[str, Any], edit: Any) -> str:
-    """The reply's JSON with ``edit`` applied to the first row of each criterion."""
-    return json.dumps({name: [edit(rows[0]), *rows[1:]] for name, rows in reply.items()})
+def spoil_lists(fault: str | None, rows: list[Any]) -> list[Any]:
+    """The scores of each row under a content fault; others than of lists leave them alone."""
+    return LIST_FAULTS[fault](rows) if fault in LIST_FAULTS else rows

@@ -25,10 +25,10 @@ from attrs import evolve, fields_dict
 from llmattn.testing.api import ANSWERS, REFUSABLE, Answer, RequestLog, ServerOptions, answer, error
 from llmattn.testing.batches import UNANSWERED, BatchStore
 from llmattn.testing.faults import FAULTS, FaultPlan
+from llmattn.testing.shapes import OPENAI
 
 __all__ = ["ScoreServer"]
 
-_SCORES = ("/v1/chat/completions", "/v1/responses")
 _LARGEST_HEAD = 64 * 1024
 
 
@@ -139,7 +139,7 @@ class ScoreServer:
         log.in_flight += 1
         log.most_in_flight = max(log.most_in_flight, log.in_flight)
         try:
-            if method == "POST" and path in _SCORES and self._allowed(headers):
+            if method == "POST" and self._gives_scores(path) and self._allowed(headers):
                 asked = json.loads(body)
                 fault = self.options.faults.draw(len(log.requests))
                 entry = log.add(path, asked, fault)
@@ -171,6 +171,10 @@ class ScoreServer:
         # A length that is not the body's is a lie of the answer; nothing can follow it.
         closes = headers.get("connection", "").lower() == "close"
         return not closes and "Content-Length" not in got.headers
+
+    def _gives_scores(self, path: str) -> bool:
+        shape = self.options.shape
+        return path in OPENAI or (shape is not None and path == shape.path)
 
     def _allowed(self, headers: Mapping[str, str]) -> bool:
         sent, options = headers.get("authorization", ""), self.options

@@ -54,7 +54,7 @@ class TrainConfig(TextConfig):
         50, help="Steps between evaluations.", panel=COURSE, at_least=1, at_most=_MOST
     )
     patience: int = option(
-        0,
+        10,
         help="Stop after so many evaluations without a new best; 0 never.",
         panel=COURSE,
         at_least=0,

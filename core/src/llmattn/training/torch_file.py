@@ -23,6 +23,7 @@ from torch import Tensor
 from llmattn.digests import EMPTY, fill_digest, has_digest
 from llmattn.errors import CheckpointError
 from llmattn.notices import notify_once
+from llmattn.training.recognise import check_checkpoint
 from llmattn.training.torch_index import NotPlain, Storage, read_index
 from llmattn.untrusted import check_plain
 from llmattn.whole_files import open_file
@@ -75,9 +76,9 @@ def read_torch_file(path: Path) -> Any:
     no more memory is taken than it is long. A file without a digest is taken, and named.
     Raises CheckpointError.
     """
+    check_checkpoint(path)
     try:
         with open_file(path) as file:
-            _check_kind(path, file.read(4096))
             digested = has_digest(path, _TAIL)
             if not digested:
                 _check_end(file)
@@ -87,11 +88,6 @@ def read_torch_file(path: Path) -> Any:
                 f"{path} has no digest: it is taken, but damage in it may not be seen.", WARNING
             )
         return found
-    except FileNotFoundError:
-        raise CheckpointError(
-            f"There is no checkpoint at {path}: make one with `python -m llmattn.train`, or "
-            "name one with --checkpoint FILE."
-        ) from None
     except NotPlain as error:
         raise CheckpointError(
             f"{path} holds more than tensors and plain values ({error}), so it is not loaded: with "
@@ -135,29 +131,6 @@ def _check_end(file: IO[bytes]) -> None:
         raise ValueError("the digest at its end is lost")
     if tail[-_COMMENT_LENGTH.size :] != _COMMENT_LENGTH.pack(0):
         raise ValueError("it was cut at its end")
-
-
-def _check_kind(path: Path, start: bytes) -> None:
-    """Raise CheckpointError for a file that is no archive, and say what it is."""
-    if start.startswith(b"PK\x03\x04"):
-        return
-    if start.startswith(b"\x80") and start[1:2] <= b"\x05":
-        raise NotPlain("it is a bare pickle")
-    if not start:
-        what = "is empty, or was truncated"
-    elif _is_text(start):
-        what = "is a text, and no checkpoint"
-    else:
-        what = "is no checkpoint, or was truncated at its beginning"
-    raise CheckpointError(
-        f"{path} {what}: name a checkpoint, which `python -m llmattn.train` writes (checkpoint.pt "
-        "if nothing else is said)."
-    )
-
-
-def _is_text(start: bytes) -> bool:
-    text = start.decode("utf-8", "ignore")
-    return len(text.encode()) > len(start) - 4 and "\0" not in text
 
 
 def _read(file: IO[bytes]) -> Any:

