@@ -388,7 +388,3 @@ def test_an_untrained_model_is_another_teacher_the_same_for_each_seed(llama: Pat
     np.testing.assert_array_equal(scores[1], scores[2])
     for a, b in ((0, 1), (1, 3)):
         assert np.abs(scores[a] - scores[b]).max() > 1e-3
-
-
-def test_an_untrained_model_passes_the_kit(llama: Path) -> None:
-    check_provider(lambda: provider_of(llama, untrained=0), text=PIECES, tolerance=1e-4, rows=50)
