@@ -19,6 +19,8 @@ import pytest
 from llmattn.cli.main import main
 
 LLMATTN = ("-m", "llmattn")
+FAILED = (1, 3, 4, 5, 6)
+"""Exit codes of errors; tests/settle/test_exit_codes.py tells which is for what."""
 
 Done = subprocess.CompletedProcess[str]
 Stream = int | IO[Any]

@@ -30,6 +30,6 @@ def built_up(home: Path, outer: Mapping[str, str] = OUTER) -> dict[str, str]:
 
 
 def shield(folder: Path) -> None:
-    """Ends llmattn's search for a ``.env`` from below ``folder`` here: this one says nothing."""
-    path = folder / ".env"
-    path.touch(mode=0o600)  # nobody else's, whatever the umask
+    """Ends llmattn's search for its files from below ``folder`` here: these say nothing."""
+    for name in (".env", "llmattn.toml"):
+        (folder / name).touch(mode=0o600)  # nobody else's, whatever the umask

@@ -25,7 +25,7 @@ from support_cli import run_cli
 def test_value_of_another_kind_names_the_option(tmp_path: Path, line: str) -> None:
     (tmp_path / "x.toml").write_text(line)
     done = run_cli(tmp_path, "train", "--config", "x.toml")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert f"x.toml: {line.split()[0].replace('-', '_')}" in done.stderr
     assert "is no value of that option" in done.stderr
 
@@ -40,5 +40,5 @@ def test_number_beyond_all_bounds_is_refused_before_anything_is_built(
     (tmp_path / "corpus.txt").write_text("a b\n" * 20)
     (tmp_path / "x.toml").write_text(f'{line}\nattention = "learned"\n')
     done = run_cli(tmp_path, "train", "--config", "x.toml", "--corpus", "corpus.txt")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert f"--{line.split()[0]} must be" in done.stderr

@@ -66,7 +66,7 @@ def test_a_wrong_value_is_told_alike_wherever_it_stands(tmp_path: Path, where: s
     (tmp_path / "wrong.toml").write_text("rpm = 0.0\n")
     wrong = ("--rpm", "0") if where == "command" else ("--config", "wrong.toml")
     done = run_cli(tmp_path, "train", "--corpus", "corpus.txt", *wrong)
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert done.stderr.startswith("error: --rpm must be above 0, not 0")
 
 
@@ -134,7 +134,7 @@ def test_a_setting_of_a_provider_that_a_checkpoint_does_not_know_is_refused(
     assert run_cli(tmp_path, "train", "corpus.txt", *small).returncode == 0
     for command in (("sample", "--prompt", "the"), ("eval", "checkpoint.pt", "corpus.txt")):
         done = run_cli(tmp_path, *command, "-o", "openai.timeout=5")
-        assert done.returncode == 1
+        assert done.returncode == 3
         assert "'openai.timeout' is for 'openai', which is not in use" in done.stderr
 
 
@@ -144,5 +144,5 @@ def test_what_is_for_scores_in_context_is_refused_for_those_of_pairs(
 ) -> None:
     write_corpus(tmp_path)
     done = run_cli(tmp_path, command, "corpus.txt", "-p", "random", "--context-words", "3")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "--context-words are for scores in context" in done.stderr

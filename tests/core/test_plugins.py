@@ -75,7 +75,7 @@ def test_asking_for_a_failed_plugin_says_why(tmp_path: Path) -> None:
     install(tmp_path, "bad-plugin", "bad", "raise RuntimeError('boom')")
     (tmp_path / "c.txt").write_text("a b\n" * 20)
     done = run(tmp_path, "score", "c.txt", "--provider", "bad")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "bad-plugin 1.2" in done.stderr
     assert "boom" in done.stderr
     assert "Traceback" not in done.stderr
@@ -87,7 +87,7 @@ def test_two_plugins_with_one_name_are_an_error_that_names_both(tmp_path: Path) 
     (tmp_path / "c.txt").write_text("a b\n" * 20)
     assert listed(tmp_path)["twice"]["state"] == "clash"
     done = run(tmp_path, "score", "c.txt", "--provider", "twice")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "one-plugin" in done.stderr
     assert "two-plugin" in done.stderr
 
@@ -95,7 +95,7 @@ def test_two_plugins_with_one_name_are_an_error_that_names_both(tmp_path: Path) 
 def test_an_unknown_provider_names_the_installed_ones(tmp_path: Path) -> None:
     (tmp_path / "c.txt").write_text("a b\n" * 20)
     done = run(tmp_path, "score", "c.txt", "--provider", "nowhere")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "'nowhere'" in done.stderr
     assert "cooccurrence" in done.stderr
 

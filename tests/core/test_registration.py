@@ -16,7 +16,7 @@ from llmattn.registry import CacheRegistry, ProviderRegistry
 from llmattn.scoring.find_provider import choose_provider
 from llmattn.secrets import Secret
 from llmattn.settings import setting, settings_help
-from support_cli import run_cli
+from support_cli import FAILED, run_cli
 from support_plugins import install
 
 CHEAP = Price(1.0, 2.0)
@@ -211,5 +211,5 @@ def test_a_strangers_prices_tell_the_cost_of_a_command_that_chose_it_by_itself(
     assert done.returncode == 0, done.stderr
     assert "$1.5000" in done.stdout + done.stderr
     unpriced = run_cli(tmp_path, "score", "c.txt", "--max-cost", "5", PAID_MODEL="small")
-    assert unpriced.returncode == 1
+    assert unpriced.returncode in FAILED
     assert "price of paid small is not known" in unpriced.stderr

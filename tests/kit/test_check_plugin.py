@@ -59,13 +59,13 @@ def test_a_fault_is_told_within_80_columns_and_ends_with_1(tmp_path: Path) -> No
 def test_a_provider_that_may_cost_money_is_not_asked_unbidden(tmp_path: Path) -> None:
     install(tmp_path / "site", "llmattn-short", "short", PLUGIN.replace("LOCAL", "False"))
     done = run(tmp_path / "site", "check-plugin", "short")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "may ask a server that costs money" in done.stderr
 
 
 def test_a_name_that_nothing_registers_is_told_in_one_line(tmp_path: Path) -> None:
     done = run_cli(tmp_path, "check-plugin", "nowhere")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "No provider is called 'nowhere'" in done.stderr
 
 

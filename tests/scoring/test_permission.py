@@ -12,7 +12,7 @@ from llmattn import get_attention_matrix
 from llmattn.errors import BudgetExceeded, ConfigError
 from llmattn.scoring.options import ScoringOptions
 from llmattn.testing.server import ScoreServer
-from support_cli import run_cli, run_on_terminal
+from support_cli import FAILED, run_cli, run_on_terminal
 from support_engine import SMALL, write_corpus
 from support_scoring import custom_source, some_rows
 
@@ -61,7 +61,8 @@ def test_on_a_terminal_anything_but_a_yes_sends_nothing(
 ) -> None:
     write_corpus(tmp_path)
     done = run_on_terminal(tmp_path, "score", "corpus.txt", answer=answer, **paid(server))
-    assert (done.returncode, len(server.log.requests)) == (1, 0)
+    assert done.returncode in FAILED
+    assert len(server.log.requests) == 0
     assert "at most $" in done.stderr
     assert "Ask? [y/N]" in done.stderr
     assert "Nothing was asked" in done.stderr
@@ -118,7 +119,7 @@ def test_without_a_terminal_a_run_stops_at_the_default_limit_with_a_message(
     }[command]
     limited = unpriced(server, LLMATTN_MAX_REQUESTS="2")
     done = run_cli(tmp_path, command, *options, **limited)
-    assert done.returncode == 1
+    assert done.returncode in FAILED
     assert "at most 2 requests" in done.stderr
     assert "--max-requests" in done.stderr.splitlines()[-1]
     assert len(server.log.requests) == 2
@@ -129,7 +130,8 @@ def test_a_provider_of_unknown_price_is_limited_in_requests(
     tmp_path: Path, server: ScoreServer
 ) -> None:
     done = score(tmp_path, unpriced(server, LLMATTN_MAX_REQUESTS="3"), *FEW)
-    assert (done.returncode, len(server.log.requests)) == (1, 3)
+    assert done.returncode in FAILED
+    assert len(server.log.requests) == 3
     assert "price not known, for 124 pairs by test-model; at most 3 requests" in done.stderr
     assert "LLMATTN_MAX_REQUESTS" in done.stderr.splitlines()[-1]
 
@@ -138,7 +140,8 @@ def test_a_hundred_requests_are_the_limit_where_nobody_has_set_one(
     tmp_path: Path, server: ScoreServer
 ) -> None:
     done = score(tmp_path, unpriced(server), "-o", "pairs_per_request=1")
-    assert (done.returncode, len(server.log.requests)) == (1, 100)
+    assert done.returncode in FAILED
+    assert len(server.log.requests) == 100
 
 
 @pytest.mark.parametrize(
@@ -149,7 +152,8 @@ def test_a_limit_of_the_environment_that_is_no_number_is_told_by_name(
 ) -> None:
     environ = (paid if name == "LLMATTN_MAX_COST" else unpriced)(server, **{name: value})
     done = score(tmp_path, environ)
-    assert (done.returncode, len(server.log.requests)) == (1, 0)
+    assert done.returncode in FAILED
+    assert len(server.log.requests) == 0
     assert f"{name} is '{value}'" in done.stderr
 
 
@@ -246,7 +250,8 @@ def test_a_batch_is_asked_about_before_its_first_pair(tmp_path: Path, server: Sc
     write_corpus(tmp_path)
     command = ("score", "corpus.txt", "--batch")
     done = run_on_terminal(tmp_path, *command, answer="n", **paid(server))
-    assert (done.returncode, len(server.log.requests)) == (1, 0)
+    assert done.returncode in FAILED
+    assert len(server.log.requests) == 0
     assert "for 124 pairs by gpt-5.4-mini; at most $" in done.stderr
 
 
@@ -259,7 +264,8 @@ def test_sampling_that_may_ask_says_so_once_and_keeps_the_limit(
     asked = len(server.log.requests)
     command = ("sample", "--ask", "--prompt", "sees sees likes likes")
     done = run_cli(tmp_path, *command, **unpriced(server, LLMATTN_MAX_REQUESTS="0"))
-    assert (done.returncode, len(server.log.requests)) == (1, asked)
+    assert done.returncode in FAILED
+    assert len(server.log.requests) == asked
     assert "asked for scores as they are needed; at most 0 requests" in done.stderr
     done = run_on_terminal(tmp_path, *command, answer="y", **unpriced(server))
     assert done.returncode == 0, done.stderr

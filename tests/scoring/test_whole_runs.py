@@ -21,7 +21,7 @@ from llmattn.scoring.options import ScoringOptions
 from llmattn.scoring.source import ScoreSource
 from llmattn.testing.server import ScoreServer
 from llmattn.training.checkpoint import load_checkpoint
-from support_cli import run_cli
+from support_cli import FAILED, run_cli
 from support_engine import SMALL, write_corpus
 from support_scoring import custom_source
 
@@ -158,7 +158,8 @@ def test_train_looks_at_what_it_needs_before_it_pays(
         custom = ("--provider", "custom", "--model", "test-model", "-o", f"base_url={server.url}")
         command = ("train", "--corpus", "corpus.txt", "--steps", "1", *SMALL, *custom)
         done = run_cli(tmp_path, *command, *options)
-        assert (done.returncode, len(server.log.requests)) == (1, 0)
+        assert done.returncode in FAILED
+        assert len(server.log.requests) == 0
     assert told in done.stderr
 
 
@@ -173,4 +174,5 @@ def test_compare_looks_at_what_it_needs_before_it_pays(
     with ScoreServer() as server:
         custom = ("--provider", "custom", "--model", "test-model", "-o", f"base_url={server.url}")
         done = run_cli(tmp_path, "compare", "corpus.txt", *custom, *options)
-        assert (done.returncode, len(server.log.requests)) == (1, 0), done.stderr
+        assert done.returncode in FAILED
+        assert len(server.log.requests) == 0, done.stderr

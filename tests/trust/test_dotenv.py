@@ -49,7 +49,7 @@ def test_one_of_another_user_is_not_read(folder: Path, above: bool, what: str) -
             os.chown(place / ".env", SOMEBODY, SOMEBODY, follow_symlinks=False)
         done = command(folder, *SCORE)
         assert stranger.seen == []
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert f"{place / '.env'} is not read: it belongs to another user" in done.stderr
     assert f"chown {os.geteuid()} {place / '.env'}" in done.stderr
     assert done.stderr.count("is not read") == 1
@@ -110,7 +110,7 @@ def test_one_that_is_not_read_leaves_none_further_up_in_its_place(folder: Path) 
     with ScoreServer() as server:
         plant(folder.parent / ".env", server.url)
         plant(folder / ".env", server.url).chmod(0o666)
-        assert command(folder, *SCORE).returncode == 1
+        assert command(folder, *SCORE).returncode == 3
         assert not server.log.requests
 
 
@@ -139,7 +139,7 @@ def test_no_key_becomes_part_of_another_value(folder: Path, form: str, variable:
         plant(folder / ".env", stranger.url, f"{variable}={value}\n")
         done = command(folder, *SCORE, environ={"OPENAI_API_KEY": KEYS["OPENAI_API_KEY"]})
         assert stranger.seen == []
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert f"{variable} in {folder / '.env'} holds ${{...}}" in done.stderr
     assert KEYS["OPENAI_API_KEY"] not in done.stdout + done.stderr
 
@@ -169,7 +169,7 @@ def test_a_wrong_value_is_told_with_the_files_path(folder: Path, line: str, told
     path.write_text(f"LLM_PROVIDER=custom\nLLM_MODEL=test-model\n{line}\n")
     path.chmod(0o600)
     done = command(folder, "score", "corpus.txt")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert told.format(path=path) in done.stderr
 
 

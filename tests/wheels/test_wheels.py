@@ -65,6 +65,6 @@ def test_core_alone_works_offline_and_then_plugins_join_it(
     assert states["custom"] == states["openai"] == "loaded"
     assert "cerebras" not in states
     missing = environment.run("llmattn", "score", "corpus.txt", "-p", "openai", cwd=tmp_path)
-    assert missing.returncode == 1
+    assert missing.returncode == 3
     assert "OPENAI_API_KEY" in missing.stderr
     assert "Traceback" not in missing.stderr

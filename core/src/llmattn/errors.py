@@ -8,6 +8,7 @@ LlmattnError
 │   └── IncompatiblePlugin  one that was made for another llmattn
 ├── CorpusError            a corpus or prompt that cannot be read or is too small
 ├── CheckpointError        a checkpoint that cannot be read, or does not fit
+│   └── CheckpointDamaged  it is not as it was written, or is no checkpoint
 ├── CacheError             the score cache cannot be opened, read or written
 │   └── CacheDamaged       its file is not as it was written; ``cache verify`` says more
 ├── BudgetExceeded         the next request would cost more than was allowed
@@ -21,9 +22,23 @@ LlmattnError
     └── DegenerateReplies  answers that are in shape but say nothing
 
 A message says what was wrong, where, and what to do next.
+
+What a command that raises one exits with is the ``exit_code`` of its class. With those that are no
+error of ours (docs/setup.md has the same table):
+
+0      done
+1      failed in another way: a text, a disk, a checkpoint that does not fit, a fault of llmattn
+2      wrongly called: an option or argument that there is not (typer)
+3      set up wrongly: a setting, a variable, a configuration file, a plugin
+4      a provider refused, could not be reached, or gave no usable scores
+5      the budget does not suffice
+6      a file is damaged, or is not what it is taken for
+128+n  stopped by the signal n: 130 for Ctrl-C
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from llmattn.causes import Cause
 from llmattn.usage import Usage
@@ -33,6 +48,7 @@ __all__ = [
     "BudgetExceeded",
     "CacheDamaged",
     "CacheError",
+    "CheckpointDamaged",
     "CheckpointError",
     "ConfigError",
     "CorpusError",
@@ -54,9 +70,13 @@ __all__ = [
 class LlmattnError(Exception):
     """Base of every error that llmattn raises on purpose."""
 
+    exit_code: ClassVar[int] = 1
+
 
 class ConfigError(LlmattnError):
     """A setting, option or environment variable is wrong."""
+
+    exit_code: ClassVar[int] = 3
 
 
 class MissingSetting(ConfigError):
@@ -69,6 +89,8 @@ class UnknownPlugin(ConfigError):
 
 class PluginError(LlmattnError):
     """A plugin that was asked for failed to load, or clashes with another."""
+
+    exit_code: ClassVar[int] = 3
 
 
 class IncompatiblePlugin(PluginError):
@@ -83,6 +105,12 @@ class CheckpointError(LlmattnError):
     """A checkpoint cannot be read or written, or does not fit the request."""
 
 
+class CheckpointDamaged(CheckpointError):
+    """A file is not the checkpoint that was written, or none at all."""
+
+    exit_code: ClassVar[int] = 6
+
+
 class CacheError(LlmattnError):
     """The score cache cannot be opened, read or written."""
 
@@ -90,9 +118,13 @@ class CacheError(LlmattnError):
 class CacheDamaged(CacheError):
     """A file of the score cache is not as it was written."""
 
+    exit_code: ClassVar[int] = 6
+
 
 class BudgetExceeded(LlmattnError):
     """The next request could cost more than the budget has left."""
+
+    exit_code: ClassVar[int] = 5
 
 
 class ProviderError(LlmattnError):
@@ -102,6 +134,8 @@ class ProviderError(LlmattnError):
     be read still costs its tokens. ``requests``: how many were sent to find out, where the
     provider tried several forms of one.
     """
+
+    exit_code: ClassVar[int] = 4
 
     def __init__(self, message: str, *, usage: Usage | None = None) -> None:
         super().__init__(message)

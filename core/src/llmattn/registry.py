@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from attrs import field, frozen
 
+from llmattn.environment import is_set, origin_of
 from llmattn.errors import LlmattnError, PluginError, UnknownPlugin
 from llmattn.isolation import is_interrupt, one_line, printing_apart
-from llmattn.settings import origin_of
 
 if TYPE_CHECKING:
     from llmattn.providers.prices import Price
@@ -94,9 +94,9 @@ class Registered:
     def why_chosen(self, environ: Mapping[str, str]) -> str:
         """Why it may be taken where nobody names a provider, in words; empty if it may not."""
         if not callable(self.chosen_when):
-            is_set = all(environ.get(variable) for variable in self.chosen_when)
+            are_set = all(is_set(environ, variable) for variable in self.chosen_when)
             names = " and ".join(origin_of(environ, variable) for variable in self.chosen_when)
-            return f"{names} {'are' if len(self.chosen_when) > 1 else 'is'} set" if is_set else ""
+            return f"{names} {'are' if len(self.chosen_when) > 1 else 'is'} set" if are_set else ""
         try:
             with printing_apart():
                 why = self.chosen_when(environ)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import attrs
-from attrs import frozen
 
-from llmattn.dotenv_file import find_dotenv, read_dotenv
+from llmattn.environment import (
+    Environment,
+    Stated,
+    environment,
+    origin_of,
+    said_by,
+    stored_key_of,
+)
 from llmattn.errors import ConfigError, LlmattnError, MissingSetting, PluginError
 from llmattn.paths import user_path
 from llmattn.secrets import Secret, redact, strip_credentials
@@ -36,36 +41,6 @@ T = TypeVar("T")
 _NO_KEY = "no-key-since-nothing-is-sent"
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
-
-
-class Environment(dict[str, str]):
-    """Variables by name; ``file`` is the ``.env`` that holds those of ``from_file``."""
-
-    def __init__(
-        self, values: Mapping[str, str], from_file: Iterable[str] = (), file: Path | None = None
-    ) -> None:
-        super().__init__(values)
-        self.from_file = frozenset(from_file)
-        self.file = file
-
-
-def environment() -> Environment:
-    """The process's environment over the nearest ``.env`` (searched from the working directory
-    upward), without empty values. ``os.environ`` is left as it is.
-
-    A ``.env`` that another user may have written is not read, with a line on stderr.
-    """
-    path = find_dotenv()
-    from_file = read_dotenv(path) if path else {}
-    merged = {name: value for name, value in {**from_file, **os.environ}.items() if value.strip()}
-    return Environment(merged, merged.keys() & from_file.keys() - os.environ.keys(), path)
-
-
-def origin_of(environ: Mapping[str, str], name: str) -> str:
-    """Where a variable's value comes from, in words: ``NAME``, or ``NAME in /path/.env``."""
-    if isinstance(environ, Environment) and name in environ.from_file:
-        return f"{name} in {environ.file}"
-    return name
 
 
 def is_on(environ: Mapping[str, str], name: str) -> bool:
@@ -105,16 +80,6 @@ def setting(
     )
 
 
-@frozen
-class Stated:
-    """A setting's value as somebody wrote it, and where: an option, a variable, a ``.env``."""
-
-    text: str
-    origin: str
-    folder: Path | None = None
-    """Where a relative path starts from, if not from the working directory."""
-
-
 def stated(
     cls: type, *, owner: str, options: Mapping[str, str], environ: Mapping[str, str]
 ) -> dict[str, Stated]:
@@ -122,18 +87,24 @@ def stated(
     their defaults. Options win over ``environ``.
     """
     found: dict[str, Stated] = {}
-    for f in attrs.fields(cast(Any, cls)):
-        env = f.metadata.get("env")
+    for f in attrs.fields(attrs.resolve_types(cast(Any, cls))):
+        env, secret = f.metadata.get("env"), Secret in _kinds(f.type)
         if f.name in options:
             found[f.name] = Stated(options[f.name].strip(), f"option {f.name}")
-        elif env and environ.get(env):
-            origin = origin_of(environ, env)
-            if origin != env and "${" in environ[env]:
+        elif said := said_by(environ, owner, f.name, env or ""):
+            if said.origin != env and "${" in said.text:
                 raise ConfigError(
-                    f"{owner}: {origin} holds ${{...}}, and nothing in a .env is expanded: write "
-                    "the value itself there, or set the variable in the environment."
+                    f"{owner}: {said.origin} holds ${{...}}, and nothing in a file is expanded: "
+                    "write the value itself there, or set the variable in the environment."
                 )
-            found[f.name] = Stated(environ[env].strip(), origin, _folder_of(environ, env))
+            if secret and env and said.origin not in (env, origin_of(environ, env)):
+                raise ConfigError(
+                    f"{said.origin} is a key, which does not belong there: take it out, and store "
+                    f"it with: llmattn keys set {env}"
+                )
+            found[f.name] = said
+        elif secret and env and (kept := stored_key_of(environ, env)):
+            found[f.name] = Stated(*kept)
     return found
 
 
@@ -151,10 +122,14 @@ def resolve(
     key which nobody has set may be missing. Raises MissingSetting or ConfigError.
     """
     fields = {f.name: f for f in attrs.fields(attrs.resolve_types(cast(Any, cls)))}
-    unknown = sorted(set(options) - set(fields))
-    if unknown:
-        known = ", ".join(fields) or "none"
+    known = ", ".join(fields) or "none"
+    if unknown := sorted(set(options) - set(fields)):
         raise ConfigError(f"{owner} has no option {unknown[0]!r}; its options are: {known}.")
+    for file in environ.files if isinstance(environ, Environment) else ():
+        if unknown := sorted(set(file.settings.get(owner, {})) - set(fields)):
+            raise ConfigError(
+                f"{file.path}: {owner} has no setting {unknown[0]!r}; its settings are: {known}."
+            )
     said = stated(cls, owner=owner, options=options, environ=environ)
     for name, f in fields.items():
         if name not in said and f.default is attrs.NOTHING:
@@ -163,6 +138,8 @@ def resolve(
                 continue
             env = f.metadata.get("env")
             how = f"set {env} in the environment or in a .env file" if env else ""
+            if env and Secret in _kinds(f.type):
+                how += f", store it (llmattn keys set {env})"
             how = f"{how}, or pass" if how else "pass"
             raise MissingSetting(
                 f"{owner} needs its {name.replace('_', ' ')} ({f.metadata['help']}): "
@@ -212,15 +189,6 @@ def addresses(settings: object, said: Mapping[str, Stated]) -> list[tuple[str, s
 
 _MOST_NUMBER = 2**63
 """What files keep: an identity with a larger number could not be read again."""
-
-
-def _folder_of(environ: Mapping[str, str], name: str) -> Path | None:
-    """The folder of the ``.env`` that holds a variable: what is relative in it means the same
-    wherever below it a command is run.
-    """
-    if isinstance(environ, Environment) and name in environ.from_file and environ.file:
-        return environ.file.parent
-    return None
 
 
 def _convert(kind: Any, said: Stated, owner: str) -> Any:

@@ -17,7 +17,16 @@ import attrs
 
 from llmattn.whole_files import open_file
 
-__all__ = ["build", "check_depth", "check_plain", "from_json", "from_toml", "lines_of", "read_json"]
+__all__ = [
+    "build",
+    "check_depth",
+    "check_plain",
+    "from_json",
+    "from_toml",
+    "lines_of",
+    "read_json",
+    "toml_of",
+]
 
 T = TypeVar("T")
 
@@ -70,8 +79,14 @@ def read_json(path: Path, *, finite: bool = True, most: int = MOST_BYTES) -> Any
 
 def from_toml(path: Path) -> dict[str, Any]:
     """What a TOML file says. Raises OSError, and ValueError as :func:`from_json` does."""
+    return toml_of(_read(path, MOST_TOML_BYTES).decode("utf-8"))
+
+
+def toml_of(text: str) -> dict[str, Any]:
+    """What TOML says. Raises ValueError as :func:`from_json` does, and for a larger text."""
     toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    text = _read(path, MOST_TOML_BYTES).decode("utf-8")
+    if len(text) > MOST_TOML_BYTES:
+        raise ValueError(f"it is larger than {MOST_TOML_BYTES:,} bytes")
     try:
         if _DOTTED.search(text):  # which takes the reader time that grows with its square
             raise RecursionError

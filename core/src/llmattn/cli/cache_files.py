@@ -15,7 +15,7 @@ from llmattn.cli.app import App
 from llmattn.cli.cache_options import CacheDir, CacheName, Json, find_namespace, opened
 from llmattn.cli.output import echo, echo_json
 from llmattn.cli.user_paths import user_paths
-from llmattn.errors import CacheError
+from llmattn.errors import CacheDamaged, CacheError
 from llmattn.wording import counted
 from llmattn.writing import STDOUT
 
@@ -109,7 +109,7 @@ def verify(
     cache_dir: CacheDir = None,
     as_json: Json = False,
 ) -> None:
-    """Read every record and tell which are damaged; exits with 1 if any is left."""
+    """Read every record and tell which are damaged; exits with 6 if any is left."""
     report = verify_cache(cache, cache_dir=cache_dir, drop=drop)
     if as_json:
         echo_json(attrs.asdict(report), indent=2)
@@ -125,7 +125,7 @@ def verify(
         elif report.problems:
             echo("Go on with the good records by: llmattn cache verify --drop")
     if report.problems and not report.kept_copy:
-        raise typer.Exit(1)
+        raise typer.Exit(CacheDamaged.exit_code)
 
 
 def _tell(report: TransferReport, as_json: bool) -> None:

@@ -18,9 +18,10 @@ from llmattn.scoring.secret_settings import without_secrets
 from llmattn.secrets import redact
 from llmattn.untrusted import from_toml
 
-__all__ = ["print_config", "reader", "tables_read"]
+__all__ = ["NOT_IN_FILES", "fits", "print_config", "reader", "tables_read"]
 
-_NOT_IN_FILES = {"config", "print_config", "help"}
+NOT_IN_FILES = {"config", "print_config", "help"}
+"""Options that no file sets."""
 _TABLES = "llmattn.tables"
 
 
@@ -41,14 +42,14 @@ def reader(tables: Collection[str]) -> Callable[[typer.Context, Path | None], Pa
             name: found.pop(name) for name in tables if isinstance(found.get(name), dict)
         }
         params = [p for p in ctx.command.params if not (p.name or "").endswith("_argument")]
-        known = {p.name: p for p in params if p.name and p.name not in _NOT_IN_FILES}
+        known = {p.name: p for p in params if p.name and p.name not in NOT_IN_FILES}
         for key, value in found.items():
             if key not in known:
                 names = ", ".join(sorted(name.replace("_", "-") for name in known))
                 raise ConfigError(
                     f"{path}: {key!r} is no option of this command; they are: {names}."
                 )
-            if not _fits(known[key], value):
+            if not fits(known[key], value):
                 raise ConfigError(
                     f"{path}: {key} = {str(value)[:60]!r} is no value of that option."
                 )
@@ -58,7 +59,7 @@ def reader(tables: Collection[str]) -> Callable[[typer.Context, Path | None], Pa
     return read
 
 
-def _fits(option: Any, value: object) -> bool:
+def fits(option: Any, value: object) -> bool:
     """Whether ``value`` is of a kind that typer can read: it expects what a command line holds."""
     if getattr(option, "is_flag", False):
         return isinstance(value, bool)
@@ -95,7 +96,7 @@ def print_config(ctx: typer.Context) -> None:
     if values.get("option"):
         values["option"] = without_secrets(values["option"], providers) or None
     for name, value in values.items():
-        if name not in _NOT_IN_FILES and value is not None:
+        if name not in NOT_IN_FILES and value is not None:
             plain = str(value) if isinstance(value, Path) else value
             echo(f"{name.replace('_', '-')} = {_toml(plain)}")
     for line in plugin_settings(ctx.params):

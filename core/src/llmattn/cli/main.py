@@ -18,8 +18,11 @@ from llmattn.cli import (
     cache,
     check_plugin,
     compare,
+    config,
+    doctor,
     evaluate,
     export,
+    keys,
     plan,
     plugins,
     sample,
@@ -28,6 +31,7 @@ from llmattn.cli import (
     train,
 )
 from llmattn.cli.app import App, Group
+from llmattn.cli.defaults import set_defaults
 from llmattn.cli.output import echo
 from llmattn.cli.speech import speaking
 from llmattn.cli.user_paths import user_paths
@@ -39,8 +43,20 @@ from llmattn.secrets import RedactingFilter
 __all__ = ["app", "main"]
 
 
+_ABOUT_SETTINGS = ("doctor", "config", "keys")
+"""Commands that go on where a file of settings is damaged, and say so."""
+
+
 class _Commands(Group):
-    """Those that a signal stops say so in one line, before typer makes of each the same code."""
+    """Those that a signal stops say so in one line, before typer makes of each the same code. What
+    files set is in their options.
+    """
+
+    def resolve_command(self, *given: Any, **more: Any) -> Any:
+        name, command, rest = super().resolve_command(*given, **more)
+        if name and command is not None and name not in _ABOUT_SETTINGS:
+            set_defaults(name, command, self.commands)
+        return name, command, rest
 
     def make_context(self, *given: Any, **more: Any) -> Any:
         with _stopping_in_one_line():
@@ -97,6 +113,9 @@ app.command("export")(user_paths(export.export))
 app.command("plugins")(user_paths(plugins.plugins))
 app.command("check-plugin")(check_plugin.check_plugin)
 app.add_typer(cache.app, name="cache")
+app.command("doctor")(user_paths(doctor.doctor))
+app.add_typer(config.app, name="config")
+app.add_typer(keys.app, name="keys")
 
 
 _NO_MEMORY = (
@@ -114,9 +133,7 @@ class _HarmlessFormatter(logging.Formatter):
 
 @speaking()
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 done, 1 failed, 2 wrongly called, 128 and the number of the
-    signal that stopped it (130: Ctrl-C).
-    """
+    """Run the command line and exit, with the code that ``llmattn.errors`` tells."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -213,4 +230,4 @@ def _fail(message: str, error: Exception, debug: bool) -> NoReturn:
         trace = "".join(traceback.format_exception(error))
         notify(trace)
     notify(message)
-    sys.exit(1)
+    sys.exit(error.exit_code if isinstance(error, LlmattnError) else LlmattnError.exit_code)

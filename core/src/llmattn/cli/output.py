@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from llmattn.notices import notify
 from llmattn.paths import user_path
 from llmattn.printable import printable
 
-__all__ = ["ask_for_place", "echo", "echo_json", "echo_sampled"]
+__all__ = ["ask_for_place", "echo", "echo_columns", "echo_json", "echo_sampled"]
 
 _JOINERS = "\u200c\u200d"
 """They belong to the spelling of some scripts, and to pictures made of several."""
@@ -22,6 +23,15 @@ _JOINERS = "\u200c\u200d"
 def echo(text: str = "", *, err: bool = False) -> None:
     """Print lines for people; what could act on a terminal is written out."""
     typer.echo(printable(text), err=err)  # noqa: TID251
+
+
+def echo_columns(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows below each other, no cell of them cut or broken, however narrow the terminal."""
+    shown = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        echo("  ".join(cells).rstrip())
 
 
 def echo_json(data: Any, *, indent: int | None = None, err: bool = False) -> None:

@@ -15,7 +15,7 @@ from llmattn.data.described import read_merges, read_words
 from llmattn.data.joining import EOL, PieceLine
 from llmattn.data.piece_words import PieceWords
 from llmattn.data.tokenizer import MARK, UNK, WORD, WordTokenizer
-from llmattn.errors import CheckpointError, ConfigError
+from llmattn.errors import CheckpointDamaged, ConfigError
 
 __all__ = ["BPE", "BpeTokenizer"]
 
@@ -188,12 +188,12 @@ class BpeTokenizer:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> BpeTokenizer:
-        """What :meth:`to_dict` described. Raises CheckpointError for anything else."""
+        """What :meth:`to_dict` described. Raises CheckpointDamaged for anything else."""
         merges = read_merges(data)
         known = {*_ALPHABET}
         for one, other in merges:
             if one not in known or other not in known or one.endswith(_END):
-                raise CheckpointError(
+                raise CheckpointDamaged(
                     f"The tokenizer's merges join {one!r} and {other!r}, which are no pieces yet."
                 )
             known.add(one + other)

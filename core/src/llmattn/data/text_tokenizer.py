@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from llmattn.data.bpe import BPE, BpeTokenizer
 from llmattn.data.joining import GrowingLine
 from llmattn.data.tokenizer import PRESETS, WordTokenizer
-from llmattn.errors import CheckpointError, ConfigError
+from llmattn.errors import CheckpointDamaged, ConfigError
 
 __all__ = ["TOKENIZERS", "TextTokenizer", "read_tokenizer", "train_tokenizer"]
 
@@ -104,7 +104,7 @@ def train_tokenizer(
 
 
 def read_tokenizer(data: object) -> TextTokenizer:
-    """The tokenizer that its ``to_dict`` described. Raises CheckpointError for anything else."""
+    """The tokenizer that its ``to_dict`` described. Raises CheckpointDamaged for anything else."""
     if not isinstance(data, dict):
-        raise CheckpointError("The tokenizer is not described by a preset and its words.")
+        raise CheckpointDamaged("The tokenizer is not described by a preset and its words.")
     return (BpeTokenizer if data.get("preset") == BPE else WordTokenizer).from_dict(data)

@@ -12,7 +12,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, tr
 
 from llmattn.data.described import read_words
 from llmattn.data.joining import EOL, WordLine, join_tokens
-from llmattn.errors import CheckpointError, ConfigError, CorpusError
+from llmattn.errors import CheckpointDamaged, ConfigError, CorpusError
 from llmattn.reading.plain import plain_text
 
 __all__ = [
@@ -177,10 +177,10 @@ class WordTokenizer:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> WordTokenizer:
-        """What :meth:`to_dict` described. Raises CheckpointError for anything else."""
+        """What :meth:`to_dict` described. Raises CheckpointDamaged for anything else."""
         preset = data.get("preset")
         if not isinstance(preset, str) or preset not in PRESETS:
-            raise CheckpointError(f"No tokenizer is called {preset!r}.")
+            raise CheckpointDamaged(f"No tokenizer is called {preset!r}.")
         return cls.of(read_words(data, "vocabulary", (UNK, EOL)), preset=preset)
 
     @classmethod

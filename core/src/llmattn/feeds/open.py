@@ -13,7 +13,7 @@ from attrs import frozen
 
 from llmattn.cache.bulk import load_pairs
 from llmattn.data.corpus import Corpus
-from llmattn.errors import ConfigError, LlmattnError, ProviderError
+from llmattn.errors import BudgetExceeded, ConfigError, LlmattnError, ProviderError
 from llmattn.feeds.channels import Reading, channel_names, in_order, reading_of
 from llmattn.feeds.feed import Feeds, NoScores, PackedFeed, ScoreFeed, TableFeed, joined
 from llmattn.feeds.fill import fill_pairs
@@ -130,7 +130,7 @@ def _table(
         stored = KnownPairs.of(*load_pairs(source.cache, source.identity, vocabulary))
         known_pairs = stored.among(wanted.query_ids, wanted.key_ids, len(vocabulary))
         if not len(known_pairs.query_ids) and len(wanted):
-            raise _nothing(source, "pair")
+            raise _nothing(source, "pair", report)
         parts.append(known_pairs)
         absent.extend([source.absent_score] * len(source.identity.channels))
     table = ScoreTable(
@@ -158,7 +158,7 @@ def _packed(
     )
     _check_batched(source, report)
     if not packed[0].coverage:
-        raise _nothing(source, "window")
+        raise _nothing(source, "window", report)
     notify(source.summary(report))
     train, val, *test = (PackedFeed(scores, names) for scores in packed)
     return _Part(train, val, test[0] if test else None, packed[0].coverage)
@@ -174,13 +174,14 @@ def _check_batched(source: ScoreSource, report: FillReport) -> None:
         )
 
 
-def _nothing(source: ScoreSource, what: str) -> LlmattnError:
+def _nothing(source: ScoreSource, what: str, report: FillReport) -> LlmattnError:
     if not source.options.ask:
         return ConfigError(
             f"The cache holds no score of {source.name} for this text, and {NOT_ASKED} it score "
             "the text, which may cost money."
         )
-    return ProviderError(
+    kind = BudgetExceeded if report.stopped else ProviderError
+    return kind(
         f"The provider {source.name!r} gave no score for any {what} of this corpus, so "
         "there is nothing to train with."
     )

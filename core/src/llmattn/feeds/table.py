@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from llmattn.errors import CacheError, CheckpointError
+from llmattn.errors import CacheError, CheckpointDamaged
 from llmattn.feeds.known_pairs import CodedPairs, KnownPairs, join_channels
 from llmattn.untrusted import WRONG_DATA
 
@@ -257,7 +257,7 @@ class ScoreTable:
     ) -> ScoreTable:
         """The table that :meth:`state` described, of so many words and channels.
 
-        Raises CheckpointError for any other.
+        Raises CheckpointDamaged for any other.
         """
         try:
             known = _checked_pairs(state, vocab_size, channels)
@@ -268,7 +268,7 @@ class ScoreTable:
                 raise ValueError("what absent pairs are worth is no score")
             return cls(known, vocab_size=vocab_size, channels=names, absent=absent, device=device)
         except WRONG_DATA as error:
-            raise CheckpointError(f"The checkpoint's score table is damaged: {error}.") from None
+            raise CheckpointDamaged(f"The checkpoint's score table is damaged: {error}.") from None
 
 
 def _checked_pairs(state: Mapping[str, Any], vocab_size: int, channels: int) -> KnownPairs:

@@ -28,6 +28,7 @@ __all__ = [
     "OwnServer",
     "PartProvider",
     "RateHint",
+    "Reachable",
     "Reply",
     "StandIn",
 ]
@@ -148,6 +149,17 @@ class OwnServer(Protocol):
 
     @property
     def on_this_machine(self) -> bool: ...
+
+
+@runtime_checkable
+class Reachable(Protocol):
+    """A provider whose server can be asked for something that costs nothing."""
+
+    async def reach(self) -> str:
+        """Send one such request; what the answer tells, in words: ``the server answers, and ...``.
+        Raises ProviderError if there is none, or it says that scores could not be asked for.
+        """
+        ...
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from llmattn.errors import CacheError
+from llmattn.errors import CacheDamaged, CacheError
 from llmattn.locks import OwnedLock
 from llmattn.notices import notify
 from llmattn.rows import Row
@@ -178,6 +178,6 @@ def _read(path: Path) -> Pending | None:
     except FileNotFoundError:
         return None
     except (OSError, *WRONG_DATA) as error:
-        raise CacheError(
+        raise CacheDamaged(
             f"{path} does not describe a batch ({error}); move it away to go on."
         ) from None

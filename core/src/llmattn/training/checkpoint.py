@@ -11,7 +11,7 @@ import torch
 from attrs import frozen
 
 from llmattn.data.text_tokenizer import TextTokenizer, read_tokenizer
-from llmattn.errors import CheckpointError, LlmattnError
+from llmattn.errors import CheckpointDamaged, CheckpointError, LlmattnError
 from llmattn.feeds.channels import Scored
 from llmattn.feeds.table import ScoreTable
 from llmattn.model.attn_gpt import AttnGPT
@@ -92,7 +92,9 @@ def load_weights(model: AttnGPT, weights: Mapping[str, torch.Tensor]) -> None:
         model.load_state_dict(dict(weights))
     except (RuntimeError, AttributeError, TypeError) as error:
         reason = str(error).splitlines()[-1].strip()
-        raise CheckpointError(f"The checkpoint's weights do not fit its model: {reason}") from None
+        raise CheckpointDamaged(
+            f"The checkpoint's weights do not fit its model: {reason}"
+        ) from None
 
 
 def check_writable(path: Path) -> None:
@@ -126,12 +128,12 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkp
     """
     data = read_folder(path) if path.is_dir() else read_torch_file(path)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise CheckpointError(
+        raise CheckpointDamaged(
             f"{path} is no checkpoint of llmattn; make one with: python -m llmattn.train"
         )
     version = data.get("version")
     if type(version) is not int:
-        raise CheckpointError(f"{path} is damaged: its version is no number; train again.")
+        raise CheckpointDamaged(f"{path} is damaged: its version is no number; train again.")
     if version != VERSION:
         raise CheckpointError(
             f"{path} has checkpoint format {version}, and this llmattn reads "
@@ -140,9 +142,9 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkp
     try:
         return _checked(data, device)
     except LlmattnError as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from None
+        raise CheckpointDamaged(f"{path} is damaged: {error}") from None
     except WRONG_DATA as error:
-        raise CheckpointError(
+        raise CheckpointDamaged(
             f"{path} is damaged or incomplete ({type(error).__name__}: {error}); train again."
         ) from None
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llmattn.errors import CheckpointError
+from llmattn.errors import CheckpointDamaged
 from llmattn.model.config import ModelConfig
 from llmattn.model.shapes import parameter_shapes
 from llmattn.training.optimizer import parameter_groups
@@ -22,11 +22,11 @@ _MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
 
 
 def check_weights(config: ModelConfig, weights: object) -> None:
-    """Raise CheckpointError unless ``weights`` are those of a model of this shape, all finite."""
+    """Raise CheckpointDamaged unless ``weights`` are those of a model of this shape, all finite."""
     if not isinstance(weights, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
     ):
-        raise CheckpointError("its weights are no named tensors")
+        raise CheckpointDamaged("its weights are no named tensors")
     if config.n_layer > len(weights):
         raise _no_fit(f"{config.n_layer:,} layers, and {len(weights)} tensors")
     wanted = parameter_shapes(config)
@@ -41,7 +41,7 @@ def check_weights(config: ModelConfig, weights: object) -> None:
 
 
 def check_state(config: ModelConfig, last: Mapping[str, Any]) -> None:
-    """Raise CheckpointError unless ``last`` is the state of a training of such a model."""
+    """Raise CheckpointDamaged unless ``last`` is the state of a training of such a model."""
     plain = {name: value for name, value in last.items() if name not in ("model", "optimizer")}
     try:
         check_plain(plain)
@@ -79,8 +79,8 @@ def _check_moments(config: ModelConfig, moments: object) -> None:
 
 
 def _check_own(tensors: Iterable[Tensor]) -> None:
-    """Raise CheckpointError unless each of these has numbers of its own: as views of the same ones
-    a small file would describe a large model.
+    """Raise CheckpointDamaged unless each of these has numbers of its own: as views of the same
+    ones a small file would describe a large model.
     """
     tensors = list(tensors)
     held = {value.untyped_storage().data_ptr(): value.untyped_storage() for value in tensors}
@@ -92,12 +92,12 @@ def _check_numbers(name: str, value: Tensor) -> None:
     if value.dtype not in _FLOATS:
         raise _no_fit(f"{name} is made of {value.dtype}")
     if not torch.isfinite(value).all():
-        raise CheckpointError(f"its weights {name} hold numbers that are not finite")
+        raise CheckpointDamaged(f"its weights {name} hold numbers that are not finite")
 
 
-def _no_fit(why: str) -> CheckpointError:
-    return CheckpointError(f"its weights do not fit its model: {why}")
+def _no_fit(why: str) -> CheckpointDamaged:
+    return CheckpointDamaged(f"its weights do not fit its model: {why}")
 
 
-def _no_state(why: str) -> CheckpointError:
-    return CheckpointError(f"it holds no whole state of training: {why}")
+def _no_state(why: str) -> CheckpointDamaged:
+    return CheckpointDamaged(f"it holds no whole state of training: {why}")

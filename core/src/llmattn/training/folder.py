@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from llmattn.digests import EMPTY, digest_of, fill_digest, has_digest
-from llmattn.errors import CheckpointError
+from llmattn.errors import CheckpointDamaged, CheckpointError
 from llmattn.notices import notify_once
 from llmattn.untrusted import WRONG_DATA, read_json
 from llmattn.whole_files import check_file
@@ -130,7 +130,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
             "`llmattn export` wrote."
         ) from None
     except (OSError, SafetensorError, *WRONG_DATA) as error:
-        raise CheckpointError(
+        raise CheckpointDamaged(
             f"The exported model in {folder} is damaged ({error}): export it again."
         ) from None
     return {**data, "last": {}, "corpus": ""}

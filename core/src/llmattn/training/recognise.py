@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llmattn.errors import CheckpointError
+from llmattn.errors import CheckpointDamaged, CheckpointError
 from llmattn.reading.kinds import recognise
 from llmattn.whole_files import open_file
 
@@ -33,7 +33,7 @@ def check_checkpoint(path: Path) -> None:
     if start.startswith(b"PK\x03\x04"):
         return
     if start.startswith(b"\x80") and start[1:2] <= b"\x05":
-        raise CheckpointError(
+        raise CheckpointDamaged(
             f"{path} is a bare pickle, so it is not loaded: such a file can run any program. "
             "llmattn's own checkpoints never are."
         )
@@ -45,7 +45,7 @@ def check_checkpoint(path: Path) -> None:
         what = f"is {foreign.name}, and no checkpoint"
     else:
         what = "is no checkpoint, or was truncated at its beginning"
-    raise CheckpointError(f"{path} {what}: {_WANTED}")
+    raise CheckpointDamaged(f"{path} {what}: {_WANTED}")
 
 
 def _is_text(start: bytes) -> bool:

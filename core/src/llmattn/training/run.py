@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.devices import choose_device
-from llmattn.errors import CheckpointError, CorpusError
+from llmattn.errors import CheckpointDamaged, CheckpointError, CorpusError
 from llmattn.feeds.channels import Scored, channel_names, in_order, reading_of, reads_texts
 from llmattn.feeds.feed import Feeds, NoScores
 from llmattn.feeds.open import open_feeds
@@ -290,7 +290,7 @@ def _check_state(out: Path, checkpoint: Checkpoint) -> None:
     try:
         check_state(checkpoint.model_config, checkpoint.last)
     except CheckpointError as error:
-        raise CheckpointError(f"{out}: {error}; train anew without --resume.") from None
+        raise CheckpointDamaged(f"{out}: {error}; train anew without --resume.") from None
 
 
 def _from_first(

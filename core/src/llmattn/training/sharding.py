@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llmattn.errors import CheckpointError
+from llmattn.errors import CheckpointDamaged
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.training.checkpoint import load_weights
 from llmattn.training.distributed import Team
@@ -55,7 +55,7 @@ def whole_weights(model: AttnGPT, team: Team) -> dict[str, Tensor]:
 def load_whole_weights(model: AttnGPT, weights: Mapping[str, Tensor], team: Team) -> None:
     """Put weights into a model; into a split one those that the first process has.
 
-    Raises CheckpointError if they do not fit it.
+    Raises CheckpointDamaged if they do not fit it.
     """
     if not team.sharded:
         load_weights(model, weights)
@@ -63,7 +63,7 @@ def load_whole_weights(model: AttnGPT, weights: Mapping[str, Tensor], team: Team
     own = model.state_dict()
     if team.is_first and weights.keys() != own.keys():
         wrong = ", ".join(sorted(weights.keys() ^ own.keys()))
-        raise CheckpointError(f"The checkpoint's weights do not fit its model: {wrong}.")
+        raise CheckpointDamaged(f"The checkpoint's weights do not fit its model: {wrong}.")
     for name, value in own.items():
         value.copy_(_part(weights.get(name), value, team))
 
@@ -83,7 +83,7 @@ def load_optimizer_state(
 ) -> None:
     """Undo :func:`optimizer_state`; of a split model with what the first process has.
 
-    Raises CheckpointError, KeyError or ValueError if it does not fit.
+    Raises CheckpointDamaged, KeyError or ValueError if it does not fit.
     """
     if not team.sharded:
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state["state"]})
@@ -125,5 +125,5 @@ def _part(whole: Tensor | None, like: Any, team: Team) -> Tensor:
     if not team.is_first:
         whole = torch.empty(like.shape, dtype=like.dtype, device=like.device)
     elif whole is None or whole.shape != like.shape:
-        raise CheckpointError("The checkpoint's weights do not fit its model.")
+        raise CheckpointDamaged("The checkpoint's weights do not fit its model.")
     return distribute_tensor(whole.to(like.device, like.dtype), like.device_mesh, like.placements)

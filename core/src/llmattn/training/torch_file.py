@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from llmattn.digests import EMPTY, fill_digest, has_digest
-from llmattn.errors import CheckpointError
+from llmattn.errors import CheckpointDamaged, CheckpointError
 from llmattn.notices import notify_once
 from llmattn.training.recognise import check_checkpoint
 from llmattn.training.torch_index import NotPlain, Storage, read_index
@@ -89,7 +89,7 @@ def read_torch_file(path: Path) -> Any:
             )
         return found
     except NotPlain as error:
-        raise CheckpointError(
+        raise CheckpointDamaged(
             f"{path} holds more than tensors and plain values ({error}), so it is not loaded: with "
             "more, a file can run any program. llmattn's own checkpoints never hold more."
         ) from None
@@ -97,7 +97,7 @@ def read_torch_file(path: Path) -> Any:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from None
     except _DAMAGE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
+        raise CheckpointDamaged(
             f"{path} is truncated, damaged or no checkpoint ({reason.rstrip('.')}): take a whole "
             "copy, or train again."
         ) from None

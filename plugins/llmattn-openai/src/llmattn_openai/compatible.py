@@ -58,6 +58,9 @@ class ChatCompletionsProvider(ChatProvider):
     def keep_form(self) -> None:
         self.endpoint.useful()
 
+    async def reach(self) -> str:
+        return await self.endpoint.reach()
+
     def _body(self, prompt: Prompt, form: Form) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self.settings.model,

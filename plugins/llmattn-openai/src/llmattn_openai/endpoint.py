@@ -182,6 +182,21 @@ class Endpoint:
         except openai.OpenAIError as error:
             raise BadReply(f"{self.name}: {excerpt(str(error))}") from None
 
+    async def reach(self) -> str:
+        """GET /models, which costs nothing; see ``Reachable``."""
+        try:
+            names = await self._listed()
+        except Refused as refused:
+            if refused.status in (404, 405, 501):
+                return f"{self.shown_url} answers, and does not tell its models"
+            raise await self._refusal(refused, "") from None
+        except (ValueError, LookupError, TypeError):
+            raise bad_reply(self.name, Cause.NOT_JSON) from None
+        if unknown := self._meaning.unknown_model(self.model, names):
+            raise unknown
+        has = f"has the model {self.model}" if names else "does not tell its models"
+        return f"{self.shown_url} answers, and {has}"
+
     async def aclose(self) -> None:
         """Close the connections."""
         client, self._client = self._client, None
@@ -277,13 +292,15 @@ class Endpoint:
                 self._fruitless += 1
                 try:
                     one_more()
-                    listed = from_json((await self._send("GET", "/models")).body)
-                    self._models = sorted(
-                        model["id"] for model in listed["data"] if isinstance(model["id"], str)
-                    )
+                    self._models = await self._listed()
                 except (ProviderError, BudgetExceeded, Refused, ValueError, LookupError, TypeError):
                     return None
         return self._meaning.unknown_model(self.model, self._models)
+
+    async def _listed(self) -> list[str]:
+        """The server's models. Raises ProviderError, Refused, or what other JSON raises."""
+        listed = from_json((await self._send("GET", "/models")).body)
+        return sorted(model["id"] for model in listed["data"] if isinstance(model["id"], str))
 
 
 class _Redacted:

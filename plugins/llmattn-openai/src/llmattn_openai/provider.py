@@ -61,6 +61,9 @@ class OpenAIProvider(ChatProvider):
     def keep_form(self) -> None:
         self.endpoint.useful()
 
+    async def reach(self) -> str:
+        return await self.endpoint.reach()
+
     def body(self, prompt: Prompt, form: Form) -> dict[str, Any]:
         """The request's JSON."""
         body: dict[str, Any] = {

@@ -20,7 +20,7 @@ from llmattn.cache.exchange.portions import (
     read_description,
 )
 from llmattn.digests import EMPTY, has_digest, with_digest
-from llmattn.errors import CacheError
+from llmattn.errors import CacheDamaged
 from llmattn.rows import Row, Scores
 from llmattn.untrusted import WRONG_DATA, from_json, lines_of
 
@@ -83,16 +83,16 @@ class _Lines:
         if self.next is not None and not isinstance(self.next, dict):
             raise self.wrong("it is not a JSON object")
 
-    def wrong(self, why: object) -> CacheError:
-        return CacheError(f"{self._path}, line {self.number}: {why}.")
+    def wrong(self, why: object) -> CacheDamaged:
+        return CacheDamaged(f"{self._path}, line {self.number}: {why}.")
 
 
 def read(path: Path) -> Iterator[Portion]:
-    """What ``path`` holds; raises CacheError if it is no score file, or damaged."""
+    """What ``path`` holds; raises CacheDamaged if it is no score file, or damaged."""
     try:
         digested = has_digest(path, _TAIL)
     except ValueError as error:
-        raise CacheError(f"{path} cannot be imported: {error}. Export it again.") from None
+        raise CacheDamaged(f"{path} cannot be imported: {error}. Export it again.") from None
     with open(path, encoding="utf-8") as file:
         lines = _Lines(path, lines_of(file))
         try:

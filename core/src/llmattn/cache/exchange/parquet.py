@@ -22,7 +22,7 @@ from llmattn.cache.exchange.portions import (
     read_description,
 )
 from llmattn.digests import EMPTY, fill_digest, has_digest
-from llmattn.errors import CacheError
+from llmattn.errors import CacheDamaged
 from llmattn.identity import Identity
 from llmattn.rows import Row, Scores
 from llmattn.untrusted import WRONG_DATA, from_json
@@ -97,7 +97,7 @@ def _table(namespace: str, batch: list[tuple[Row, Scores]], schema: pa.Schema) -
 
 
 def read(path: Path) -> Iterator[Portion]:
-    """What ``path`` holds; raises CacheError if it is no score file."""
+    """What ``path`` holds; raises CacheDamaged if it is no score file."""
     try:
         digested = has_digest(path, _footer(path))
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
@@ -161,5 +161,5 @@ def _row(record: dict[str, Any]) -> tuple[Row, Scores]:
     return make_row(record["query"], record["keys"], record["context"], scores)
 
 
-def _wrong(path: Path, error: Exception) -> CacheError:
-    return CacheError(f"{path} cannot be imported: {str(error).rstrip('.')}.")
+def _wrong(path: Path, error: Exception) -> CacheDamaged:
+    return CacheDamaged(f"{path} cannot be imported: {str(error).rstrip('.')}.")
