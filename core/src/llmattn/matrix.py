@@ -36,7 +36,7 @@ class AttentionMatrix(Tensor):
 
     tokens: tuple[str, ...]
     # What is computed with it has other rows and columns.
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
     def of(cls, weights: Tensor, tokens: Sequence[str]) -> AttentionMatrix:
@@ -44,6 +44,9 @@ class AttentionMatrix(Tensor):
         made: AttentionMatrix = weights.as_subclass(cls)
         made.tokens = tuple(tokens)
         return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> AttentionMatrix:
+        return AttentionMatrix.of(self.detach().clone(), self.tokens)
 
     def to_pandas(self) -> DataFrame:
         """A row for each query, a column for each key. Raises ConfigError without pandas."""
@@ -121,7 +124,7 @@ def checked_tokens(tokens: Sequence[str]) -> list[str]:
 
 
 def without_unknown(scores: NDArray[Any]) -> NDArray[Any]:
-    """Scores ``(..., T)`` whose NaN are the mean of what is known of their row, 0 where nothing is."""
+    """Scores ``(..., T)`` whose NaN are the mean of what is known of their row, or 0."""
     known = ~np.isnan(scores)
     total = np.where(known, scores, 0).sum(axis=-1, keepdims=True)
     mean = total / np.maximum(known.sum(axis=-1, keepdims=True), 1)

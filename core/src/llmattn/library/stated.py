@@ -34,8 +34,8 @@ _KINDS = {
 
 @frozen
 class Stated:
-    """The options that a program states, by the names of the command's, but for ``options`` in place
-    of ``--option``; None leaves one alone.
+    """The options that a program states, by the names of the command's, but for ``options`` in
+    place of ``--option``; None leaves one alone.
 
     ``function``: who takes them. ``classes``: whose options they are. ``defaults``: other ones
     than the classes'. ``without``: options of theirs that the function does not take. Raises

@@ -69,9 +69,9 @@ class ScoredText(Sheet):
 
 @frozen(eq=False)
 class TokenScores:
-    """``scores`` of a batch of token lists, float32 ``(B, C, T, T)``: entry ``[b, c, i, j]`` says how
-    strongly token i of text b should attend to its token j <= i, in [0, 1]. What is padding or lies
-    in the future is 0; an unknown score is the mean of its row. ``channels``: names of the C.
+    """``scores`` of a batch of token lists, float32 ``(B, C, T, T)``: entry ``[b, c, i, j]`` says
+    how strongly token i of text b should attend to its token j <= i, in [0, 1]. What is padding or
+    lies in the future is 0; an unknown score is the mean of its row. ``channels``: names of the C.
     """
 
     scores: Tensor

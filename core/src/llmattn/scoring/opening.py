@@ -55,9 +55,9 @@ def open_sources(
     """Open the providers of ``choice``, each with the cache.
 
     Their channels stand side by side in the model. A setting without an owner is for those of
-    several that have it. ``text``: the training lines, see ``lines_of_words``, for providers that count
-    in them. Raises ConfigError, also for a setting that none of them would read, PluginError or
-    CacheError.
+    several that have it. ``text``: the training lines, see ``lines_of_words``, for providers that
+    count in them. Raises ConfigError, also for a setting that none of them would read, PluginError
+    or CacheError.
     """
     plugins, environ = load_plugins(), environment()
     names = choice.providers or (_named_by(environ, plugins),)
