@@ -197,7 +197,8 @@ def test_all_of_it_works_in_a_running_event_loop_and_prints_nothing(
 
 
 def test_the_module_of_its_name_gives_way_to_the_function() -> None:
-    assert importlib.import_module("llmattn.train") is llmattn.train
+    module: object = importlib.import_module("llmattn.train")
+    assert module is llmattn.train
     with pytest.raises(CorpusError, match=r"gone\.txt"):
         llmattn.train("gone.txt")
 
