@@ -11,7 +11,7 @@ from llmattn.plugins import forget_plugins
 from support_cli import run_cli, run_process
 
 QUICK = {"provider": "", "chat": "finds", "cache": "finds"}
-"""The tests of each that take a few seconds; all run in tests/wheels/test_new_plugin.py."""
+"""The tests of each that take a few seconds; all run in tests/wheels/test_guides.py."""
 STYLE = ("--isolated", "--no-cache", "--line-length=100", "--target-version=py310")
 
 
