@@ -19,7 +19,7 @@ PARALLEL := $(if $(strip $(ARGS)),,--numprocesses 2 --dist loadfile)
 LONG := $(if $(strip $(ARGS)),,--numprocesses 2 --dist worksteal)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long faults check format benchmarks reference screenshots wheels clean
+.PHONY: help demo test test-long faults evidence check format benchmarks reference screenshots wheels clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,22 @@ test: $(VENV)/.developers ## run the tests (ARGS="tests/x.py -k name": some of t
 
 faults: $(VENV)/.developers ## meet every fault and print the table of docs/misbehaving.md (some minutes)
 	PYTHONPATH=tests $(BIN)/python -m faults $(ARGS)
+
+# Each table of docs/evidence.md: its settings are examples/evidence/NAME.toml, its text is one of
+# these; ARGS goes to the command. What it leaves, evidence/NAME/result.json, states versions, seeds,
+# and hashes of text and scores.
+SHAKESPEARE ?= tinyshakespeare.txt
+KJV ?= kjv.txt
+EVIDENCE := $(basename $(notdir $(wildcard examples/evidence/*.toml)))
+evidence: ## list the tables of docs/evidence.md; make evidence-NAME makes one again
+	@printf 'make evidence-%s\n' $(EVIDENCE) prototype
+
+evidence-prototype: $(VENV)/.developers
+	$(BIN)/llmattn compare "$(SHAKESPEARE)" --config examples/prototype.toml --out evidence/prototype $(ARGS)
+
+evidence-%: examples/evidence/%.toml $(VENV)/.developers
+	$(BIN)/llmattn compare "$(or $(if $(findstring island,$*),examples/data/island.txt),$(if $(findstring kjv,$*),$(KJV)),$(SHAKESPEARE))" \
+		--config $< --out evidence/$* $(ARGS)
 
 test-long: $(VENV)/.developers ## run the tests that take more than half a minute each
 	$(BIN)/python -m pytest -m long $(LONG) $(ARGS)

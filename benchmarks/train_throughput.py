@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def sides_of(length: int, split: Split, options: argparse.Namespace, folder: Path) -> list[Side]:
-    found = []
+    found: list[Side] = []
     pair_scores = options.channels == [1]
     for channels in options.channels:
         feed = TableFeed(random_table()) if pair_scores else random_maps(length, channels, folder)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 from llmattn.comparing.arms import parse_arms
 from llmattn.comparing.config import Course
-from llmattn.comparing.report import markdown, table
+from llmattn.comparing.references import Reference
+from llmattn.comparing.report import legend, markdown, table
 from llmattn.comparing.results import ArmResult, Results
 from llmattn.comparing.statistics import Estimate
 from llmattn.comparing.store import FinishedRun
+from llmattn.training.text_size import TextSize
 
 AROUND = (-0.01, 0.0, 0.01)
 NO_TABLES: Mapping[str, Any] = {}
@@ -104,7 +107,7 @@ def test_controls_are_held_against_the_first_baseline_alone() -> None:
 def test_best_arm_stands_first_in_the_table() -> None:
     rows = table(results({"position": 4.9, "external": 4.7, "learned+b": 5.0}))
     assert [row[0] for row in rows] == ["arm", "external", "position", "learned+b"]
-    assert rows[1][4:7] == ["4.700 ± 0.025", "+0.2000 ± 0.0000 *", "+0.3000 ± 0.0000 *"]
+    assert rows[1][4:8] == ["4.700 ± 0.025", "–", "+0.2000 ± 0.0000 *", "+0.3000 ± 0.0000 *"]
 
 
 def test_a_rate_at_the_edge_of_the_grid_is_warned_of() -> None:
@@ -121,7 +124,7 @@ def test_an_arm_that_was_still_improving_is_warned_of() -> None:
     runs = {seed: finished(5.0, falling=seed > 0) for seed in range(3)}
     late = ArmResult(arm.arm, course=arm.course, tried=arm.tried, runs=runs)
     (warning,) = Results((late,), (), {}).warnings()
-    assert "still getting better" in warning
+    assert "Best at the last step" in warning
 
 
 def test_models_of_different_size_are_warned_of() -> None:
@@ -148,6 +151,62 @@ def test_report_is_a_table_of_its_own() -> None:
     (start,) = [n for n, line in enumerate(lines) if line.startswith("| arm |")]
     cells = [line.count("|") for line in lines[start : start + 4]]
     assert len(set(cells)) == 1
+
+
+def with_references(losses: dict[str, float]) -> Results:
+    """Arms beside an n-gram model of 4.8 nats a token, and a teacher of 1.2 bits a byte."""
+    n_gram = Reference("4-gram", "of four", 4.8, 2.6, 5000, 0.1, same_tokens=True)
+    teacher = Reference("big", "the teacher", 3.4, 1.2, 10**8, 5.0, False, seconds_a_token=0.002)
+    size = TextSize(tokens=1000, size=4000, unknown=10, unknown_size=50, left_out_bits=400)
+    return attrs.evolve(results(losses), references=(n_gram, teacher), size=size)
+
+
+def test_what_is_no_arm_stands_below_the_arms_with_its_gains() -> None:
+    found = with_references({"position": 4.9, "external": 4.7})
+    heads, *rows = table(found)
+    assert [row[0] for row in rows] == ["external", "position", "(4-gram)", "(big)"]
+    of = {row[0]: dict(zip(heads, row, strict=True)) for row in rows}
+    assert of["(4-gram)"]["gain over position"] == "+0.100 ± 0.025 *"
+    assert of["(4-gram)"]["parameters"] == "5,000"
+    assert of["(big)"]["gain over position"] == "–"  # it foretells other tokens
+    assert of["(big)"]["bits a byte"] == "1.20"
+    assert of["external"]["bits a byte"] == "1.90"  # 4.7 / ln 2 / 4, and 400 + 400 of 4,000 bytes
+    assert "2.0 ms a token" in legend(found)
+
+
+def test_each_arm_but_controls_is_held_against_the_n_gram_model() -> None:
+    found = with_references({"position": 4.9, "external": 4.7, "random": 4.9})
+    about = [s for s in found.sentences() if "4-gram" in s]
+    assert about == [
+        "position is worse than 4-gram by 0.100 ± 0.025 nats a token.",
+        "external is better than 4-gram by 0.100 ± 0.025 nats a token.",
+    ]
+
+
+def test_a_teacher_that_does_better_is_called_the_better_choice() -> None:
+    (told,) = [s for s in with_references({"position": 4.9}).sentences() if s.startswith("big")]
+    assert "1.20 bits a byte, position at 1.97" in told
+    assert told.endswith("where it can be used itself, it is the better choice.")
+
+
+def test_warnings_come_before_anything_is_called_better() -> None:
+    found = results({"position": 4.9, "external": 4.7})
+    late = attrs.evolve(found.arms[1], runs={s: finished(4.7, falling=True) for s in range(3)})
+    text = markdown(attrs.evolve(found, arms=(found.arms[0], late)))
+    assert text.index("Best at the last step") < text.index("external is better than position")
+
+
+def test_the_result_file_tells_what_each_arm_took() -> None:
+    found = with_references({"position": 4.9, "external": 4.7})
+    late = attrs.evolve(
+        found.arms[1], seconds=30.0, runs={s: finished(4.7, falling=True) for s in range(3)}
+    )
+    arms = attrs.evolve(found, arms=(found.arms[0], late)).to_dict()["arms"]
+    assert [arm["undertrained"] for arm in arms] == [False, True]
+    assert arms[1]["seconds"] == 30.0
+    assert arms[1]["steps_of_runs"]["0"] == {"made": 20, "best": 20}
+    assert set(arms[1]["validation_loss_by_lr"]) == {"0.001", "0.003", "0.006"}
+    assert arms[1]["parameters"] == 1000
 
 
 def test_a_report_shows_only_the_pictures_that_were_drawn() -> None:

@@ -67,6 +67,7 @@ def test_without_a_compiler_compile_says_what_to_install(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns of itself
 def test_compiled_model_has_the_losses_of_the_plain_one(tmp_path: Path) -> None:
     write_corpus(tmp_path)

@@ -20,6 +20,8 @@ from llmattn.scoring.options import ScoringOptions
 from llmattn.scoring.source import ScoreSource
 from llmattn.testing.providers import check_provider
 from llmattn_transformers.provider import TransformersProvider
+from llmattn_transformers.teacher import load_teacher
+from llmattn_transformers.weights import find_weights
 from support_transformers import PIECES, provider_of, save_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -96,6 +98,68 @@ def test_a_list_of_channels_picks_from_all_heads(llama: Path) -> None:
         ask(picked, rows), ask(provider_of(llama, channels="heads"), rows), strict=True
     ):
         np.testing.assert_allclose(some, every[[2, 1]], atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["attention", "attention+copy"])
+def test_a_list_of_channels_is_served_from_what_layers_and_heads_have(
+    llama: Path, method: str
+) -> None:
+    rows, cache = prefix_rows(PIECES), MemoryCache(MemorySettings())
+    expected = ask(provider_of(llama, channels="1.1,0", method=method), rows)
+    for channels in ("layers", "heads"):
+        stored = provider_of(llama, channels=channels, method=method)
+        ScoreSource("transformers", stored, cache).fill(rows)
+    picked = provider_of(llama, channels="1.1,0", method=method)
+    source = ScoreSource("transformers", picked, cache, ScoringOptions(ask=False))
+    assert source.missing(rows) == []
+    for found, wanted in zip(source.scores(rows), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-3)
+    assert len(cache.namespaces()) == 2
+
+
+def test_what_only_one_of_layers_and_heads_has_is_not_served_by_halves(llama: Path) -> None:
+    rows, cache = prefix_rows(PIECES), MemoryCache(MemorySettings())
+    ScoreSource("transformers", provider_of(llama), cache).fill(rows)
+    both = ScoreSource("transformers", provider_of(llama, channels="1.1,0"), cache)
+    assert len(both.missing(rows)) == len(rows)
+    assert all(np.isnan(scores).all() for scores in both.stored(rows))
+    one = ScoreSource("transformers", provider_of(llama, channels="1"), cache)
+    assert one.missing(rows) == []
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_a_reading_stops_at_the_last_layer_that_it_needs(
+    kind: str, llama: Path, gpt2: Path
+) -> None:
+    model, rows = {"llama": llama, "gpt2": gpt2}[kind], prefix_rows(PIECES)
+    whole, first = provider_of(model), provider_of(model, channels="0")
+    both = provider_of(model, channels="0", method="attention+copy")
+    together = ask(whole, rows)  # all three share one teacher
+    ask(first, rows[:1])
+    teacher = load_teacher(find_weights(str(model)), "cpu")
+    seen: list[int] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda m, _: seen.append(m.layer_idx))
+        for module in teacher.model.modules()
+        if type(module).__name__.endswith("Attention") and hasattr(module, "layer_idx")
+    ]
+    many = [row for text in texts(6) for row in prefix_rows(text)]
+    alone, batch = ask(first, rows), ask(first, many)
+    assert {*seen} == {0}
+    for hook in hooks:
+        hook.remove()
+    for found, expected in zip(alone, together, strict=True):
+        np.testing.assert_allclose(found, expected[:1], atol=1e-5)
+    for found, expected in zip(batch, ask(whole, many), strict=True):
+        np.testing.assert_allclose(found, expected[:1], atol=1e-5)
+    # What was read in part is gone on with, and read anew where all layers are needed.
+    longer = (*PIECES, " two", " mice")
+    copied = ask(provider_of(model, method="copy"), prefix_rows(longer))
+    for part, copy in zip(ask(both, prefix_rows(longer)), copied, strict=True):
+        np.testing.assert_allclose(part[1:], copy, atol=1e-5)
+    (last,) = ask(first, prefix_rows((*longer, "."))[-1:])
+    (every,) = ask(whole, prefix_rows((*longer, "."))[-1:])
+    np.testing.assert_allclose(last, every[:1], atol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["attention", "copy", "ablation", "gradient"])
@@ -279,3 +343,48 @@ def test_channels_that_are_not_there_are_an_error(
 def test_an_unknown_start_token_is_an_error_that_names_some(llama: Path) -> None:
     with pytest.raises(ConfigError, match=r"no token '<nothing>'.*<s>"):
         ask(provider_of(llama, start_token="<nothing>"), prefix_rows(("a",)))
+
+
+def test_what_the_model_foretells_of_a_text_is_the_librarys_own_loss(llama: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(llama)
+    kind: Any = AutoModelForCausalLM
+    text = "The cat saw a dog -- the dog ran"
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    whole = torch.tensor([[tokenizer.bos_token_id, *ids]])
+    with torch.inference_mode():
+        mean = kind.from_pretrained(llama)(whole, labels=whole).loss.item()
+    found = asyncio.run(provider_of(llama).forecast(text))
+    assert found.tokens == len(ids)
+    assert found.nats == pytest.approx(mean * len(ids), rel=1e-5)
+    assert found.parameters > 1000
+
+
+def test_a_long_text_is_foretold_in_overlapping_windows(llama: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(llama)
+    kind: Any = AutoModelForCausalLM
+    model, text = kind.from_pretrained(llama), "abcdefgh" * 12
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert len(ids) == 96
+    nats = 0.0
+    for first, new, end in ((0, 0, 63), (31, 63, 94), (62, 94, 96)):
+        read = torch.tensor([[tokenizer.bos_token_id, *ids[first:end]]])
+        with torch.inference_mode():
+            logits = torch.log_softmax(model(read).logits[0], -1)
+        nats -= sum(float(logits[place - first, ids[place]]) for place in range(new, end))
+    found = asyncio.run(provider_of(llama).forecast(text))
+    assert found.tokens == 96
+    assert found.nats == pytest.approx(nats, rel=1e-5)
+
+
+def test_an_untrained_model_is_another_teacher_the_same_for_each_seed(llama: Path) -> None:
+    rows = prefix_rows(PIECES)
+    trained, one, again, other = (provider_of(llama, untrained=seed) for seed in (None, 1, 1, 2))
+    assert one.channels == trained.channels
+    assert "untrained" not in dict(trained.identity().details)
+    assert one.identity() == again.identity()
+    assert len({p.identity().namespace for p in (trained, one, other)}) == 3
+    assert len({p.forecaster for p in (trained, one, other)}) == 3
+    scores = [ask(p, rows)[-1] for p in (trained, one, again, other)]
+    np.testing.assert_array_equal(scores[1], scores[2])
+    for a, b in ((0, 1), (1, 3)):
+        assert np.abs(scores[a] - scores[b]).max() > 1e-3

@@ -21,6 +21,9 @@ from llmattn.writing import make_folder
 
 __all__ = ["run_and_show"]
 
+_LEFT_OUT = ("parameters", "bits a byte", "seconds")
+"""Columns that a narrow terminal has no room for."""
+
 
 def run_and_show(config: CompareConfig, *, command: str, json: bool) -> Results:
     """Compare, telling on stderr how far it is; the result goes to stdout and to files."""
@@ -32,7 +35,9 @@ def run_and_show(config: CompareConfig, *, command: str, json: bool) -> Results:
     shown = _Shown()
     arms = compare(config, bench, on_progress=shown.run)
     shown.kept()
-    results = Results(arms, config.against, bench.about(command))
+    size = bench.test_size()
+    about = bench.about(command)
+    results = Results(arms, config.against, about, bench.references(size), size)
     pictures = _draw(results, config)
     write_report(results, config.experiment.out, pictures)
     if json:
@@ -123,7 +128,7 @@ def _show_table(results: Results) -> None:
     """The columns that fit a narrow terminal; report.md has all."""
     heads, *rows = table(results)
     shown = Table(box=box.SIMPLE_HEAD)
-    chosen = [place for place, head in enumerate(heads) if head not in ("parameters", "seconds")]
+    chosen = [place for place, head in enumerate(heads) if head not in _LEFT_OUT]
     for place in chosen:
         head = heads[place].replace("over ", "over\n")
         if place:
@@ -135,10 +140,10 @@ def _show_table(results: Results) -> None:
     console = make_console()
     console.print(shown)
     console.print(legend(results))
+    for warning in results.warnings():  # before anything is called better
+        console.print(f"Beware: {warning}")
     for sentence in results.sentences():
         console.print(f"• {sentence}")
-    for warning in results.warnings():
-        console.print(f"Beware: {warning}")
 
 
 def _draw(results: Results, config: CompareConfig) -> list[str]:

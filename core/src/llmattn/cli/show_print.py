@@ -10,6 +10,7 @@ import numpy as np
 from rich import box
 
 from llmattn.cli.output import echo, echo_json
+from llmattn.cli.show_ranking import print_ranking, ranking_data
 from llmattn.console import Table, make_console
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.errors import CheckpointError, CorpusError
@@ -118,6 +119,8 @@ def _print_heads(heads: Heads) -> None:
             f"Means over {counted(measured.tokens, 'token')} of validation text. Entropy in nats; "
             f"looking everywhere alike has {measured.uniform_entropy:.2f}. Looks back: tokens."
         )
+        if measured.ranking is not None:
+            print_ranking(measured.ranking)
 
 
 def _strongest_channels(heads: Heads, layer: int, head: int) -> str:
@@ -157,6 +160,7 @@ def _heads_data(heads: Heads) -> dict[str, Any]:
         "measured_tokens": measured.tokens if measured else 0,
         "uniform_entropy": _rounded(np.float32(measured.uniform_entropy)) if measured else None,
         "heads": listed,
+        "ranking": ranking_data(measured.ranking) if measured and measured.ranking else None,
     }
 
 

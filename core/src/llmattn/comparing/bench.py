@@ -6,6 +6,7 @@ import json
 import math
 import platform
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from attrs import evolve
 from llmattn import __version__
 from llmattn.comparing.arms import Arm
 from llmattn.comparing.config import SHARED, CompareConfig, Course
+from llmattn.comparing.references import Reference, n_gram
 from llmattn.comparing.score_sets import ScoreSet, score_sets
 from llmattn.comparing.shelf import OTHER_WINDOWS, Scores, ScoreShelf, StartShelf
 from llmattn.comparing.store import FinishedRun, settings_key
@@ -35,6 +37,7 @@ from llmattn.training.loop import Trainer
 from llmattn.training.output import Output
 from llmattn.training.ready import check_precision
 from llmattn.training.run import Run, new_model
+from llmattn.training.text_size import TextSize, text_size
 from llmattn.training.word_vectors import WordStart
 from llmattn.untrusted import from_json
 from llmattn.writing import make_folder
@@ -256,6 +259,16 @@ class Bench:
         width = self.config.model_of(arm).n_embd
         return self._starts.start(arm, self._set(arm), width) if arm.vectors else None
 
+    def test_size(self) -> TextSize:
+        """What the test part takes to write."""
+        return text_size(self.test)
+
+    def references(self, size: TextSize) -> tuple[Reference, ...]:
+        """What stands beside the arms: an n-gram model of the same tokens, and the teachers."""
+        folder = self.config.experiment.out / "runs"
+        teachers = self._shelf.teachers(self._sets, size, folder)
+        return (n_gram(self.corpus, size), *teachers)
+
     def summary(self) -> str:
         """The text, in one line."""
         splits = (self.corpus.train, self.corpus.val, self.test)
@@ -276,6 +289,7 @@ class Bench:
             scores[name] = {
                 "identities": [{**i.to_dict(), "namespace": i.namespace} for i in identities],
                 "coverage": found.coverage,
+                "crc32": found.checksum,
             }
         config, unknown = self.config, self.test.unknown_share
         return _plain(
@@ -292,6 +306,8 @@ class Bench:
                 "imitate_weight": config.imitation.imitate_weight,
                 "match_params": config.experiment.match_params,
                 "scores": scores,
+                "seeds": list(range(config.experiment.seeds)),
+                "versions": _versions(),
                 "place": self._place(),
             }
         )
@@ -329,6 +345,17 @@ class Bench:
             "threads": torch.get_num_threads(),
             "jobs": self.config.jobs,
         }
+
+
+def _versions() -> dict[str, str]:
+    """Of every installed distribution that a score or a loss can depend on."""
+    named = ("numpy", "torch", "tokenizers", "transformers")
+    found = {}
+    for each in metadata.distributions():
+        name = (each.metadata["Name"] or "").lower()
+        if name in named or name.startswith(("llmattn", "llm-")):
+            found[name] = each.version
+    return dict(sorted(found.items()))
 
 
 def _nothing() -> None:

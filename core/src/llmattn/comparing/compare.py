@@ -98,10 +98,11 @@ def compare(
     for arm in config.arms:
         course = best[arm.name].course
         losses = {task.course: run.val_loss for task, run in tried.items() if task.arm is arm}
-        made = {**tried, **others}.items()
-        runs = {task.seed: run for task, run in made if (task.arm, task.course) == (arm, course)}
+        made = {t: run for t, run in {**tried, **others}.items() if t.arm is arm}
+        runs = {task.seed: run for task, run in made.items() if task.course == course}
         _check(arm, course.lr, runs)
-        results.append(ArmResult(arm, course, losses, runs))
+        spent = sum(run.seconds for run in made.values())
+        results.append(ArmResult(arm, course, losses, runs, spent))
     return tuple(results)
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from llmattn.comparing.references import Reference
 from llmattn.comparing.results import ArmResult, Results
 from llmattn.comparing.statistics import TRUSTED, Estimate, estimate
 from llmattn.printable import printable
@@ -40,11 +41,31 @@ def check_report(folder: Path) -> None:
 
 
 def table(results: Results) -> list[list[str]]:
-    """The table as text, its headings first; losses in nats a token, best arm first."""
+    """The table as text, its headings first; losses in nats a token, best arm first, then what
+    stands beside the arms.
+    """
     gains = [f"gain over {name}" for name in results.against]
-    heads = ["arm", "parameters", "rate", "steps", "test loss", *gains, "seconds"]
+    heads = ["arm", "parameters", "rate", "steps", "test loss", "bits a byte", *gains, "seconds"]
     order = sorted(results.arms, key=lambda r: estimate(list(r.losses.values())).mean)
-    return [heads, *(_row(results, result) for result in order)]
+    beside = (_reference_row(results, reference) for reference in results.references)
+    return [heads, *(_row(results, result) for result in order), *beside]
+
+
+def _reference_row(results: Results, reference: Reference) -> list[str]:
+    gains = [
+        _marked(results.gain_of(reference, name)) if reference.same_tokens else "–"
+        for name in results.against
+    ]
+    return [
+        f"({reference.name})",
+        f"{reference.parameters:,}",
+        "–",
+        "–",
+        f"{reference.test_loss:.3f}",
+        f"{reference.bits_per_byte:.2f}",
+        *gains,
+        f"{reference.seconds:.0f}",
+    ]
 
 
 def _row(results: Results, result: ArmResult) -> list[str]:
@@ -60,6 +81,7 @@ def _row(results: Results, result: ArmResult) -> list[str]:
         f"{result.lr:g}",
         f"{result.steps:,}",
         str(loss),
+        "–" if (bits := results.bits(result)) is None else f"{bits:.2f}",
         *gains,
         f"{seconds:.0f}",
     ]
@@ -81,8 +103,8 @@ def markdown(results: Results, pictures: Sequence[str] = ()) -> str:
     lines += [f"|{'---|' * len(rows[0])}"]
     lines += [f"| {' | '.join(row)} |" for row in rows[1:]]
     lines += ["", legend(results), ""]
-    lines += [f"- {sentence}" for sentence in results.sentences()]
     lines += [f"- Beware: {warning}" for warning in results.warnings()]
+    lines += [f"- {sentence}" for sentence in results.sentences()]
     for name in pictures:
         lines += ["", f"![{Path(name).stem}]({name})"]
     lines += ["", "| scores | namespace | scored |", "|---|---|---|"]
@@ -109,7 +131,18 @@ def legend(results: Results) -> str:
         text += "; ± is half a 95% interval, * marks those clear of zero"
     if unknown := dict(results.about.get("unknown_share", {})).get("test"):
         text += f". {unknown:.1%} of the test tokens are <unk>"
-    return f"{text}."
+    text += "."
+    if results.references:
+        names = "; ".join(f"({each.name}): {_beside(each)}" for each in results.references)
+        text += f" In brackets what is no arm: {names}."
+    return text
+
+
+def _beside(reference: Reference) -> str:
+    text = reference.about
+    if reference.seconds_a_token is not None:
+        text += f", {1000 * reference.seconds_a_token:.1f} ms a token of the text"
+    return text
 
 
 def write_report(results: Results, folder: Path, pictures: Sequence[str] = ()) -> None:

@@ -11,8 +11,10 @@ from attrs import frozen
 
 from llmattn.comparing.arms import Arm
 from llmattn.comparing.config import Course
+from llmattn.comparing.references import Reference
 from llmattn.comparing.statistics import TRUSTED, Estimate, conclude, estimate, gain
 from llmattn.comparing.store import FinishedRun
+from llmattn.training.text_size import TextSize
 
 __all__ = ["ArmResult", "Results"]
 
@@ -27,6 +29,8 @@ class ArmResult:
     course: Course
     tried: Mapping[Course, float]
     runs: Mapping[int, FinishedRun]
+    seconds: float = 0.0
+    """Of all of its runs, those at other rates included."""
 
     @property
     def name(self) -> str:
@@ -64,11 +68,16 @@ class ArmResult:
 
 @frozen
 class Results:
-    """A whole comparison. ``against``: the baselines; ``about``: text, settings and versions."""
+    """A whole comparison. ``against``: the baselines; ``about``: text, settings and versions.
+
+    ``references``: what stands beside the arms. ``size``: what the test part takes to write.
+    """
 
     arms: tuple[ArmResult, ...]
     against: tuple[str, ...]
     about: Mapping[str, Any]
+    references: tuple[Reference, ...] = ()
+    size: TextSize | None = None
 
     @property
     def seeds(self) -> int:
@@ -82,6 +91,17 @@ class Results:
     def gain(self, name: str, baseline: str) -> Estimate:
         """How much lower the test loss of an arm is than a baseline's, paired by seed."""
         return gain(self.arm(name).losses, self.arm(baseline).losses)
+
+    def gain_of(self, reference: Reference, baseline: str) -> Estimate:
+        """The same of a reference, which has one loss for all seeds."""
+        losses = self.arm(baseline).losses
+        return gain(dict.fromkeys(losses, reference.test_loss), losses)
+
+    def bits(self, result: ArmResult) -> float | None:
+        """Mean bits a byte that write the test text to the byte, see ``TextSize.bits``."""
+        if self.size is None:
+            return None
+        return self.size.bits(estimate(list(result.losses.values())).mean)
 
     def controls(self, result: ArmResult) -> list[str]:
         """Arms of this comparison that are as ``result`` but for the meaning of its scores; plain
@@ -117,6 +137,31 @@ class Results:
                 for baseline in dict.fromkeys([*against, *self.controls(result)])
                 if baseline != result.name
             ]
+        return [*said, *self._beside_references()]
+
+    def _beside_references(self) -> list[str]:
+        """What an n-gram model would reach in the place of an arm, and the teacher by itself."""
+        own = [r for r in self.arms if not r.arm.is_control]
+        said = [
+            conclude(r.name, reference.name, gain(r.losses, dict.fromkeys(r.losses, loss)))
+            for reference in self.references
+            if reference.same_tokens and math.isfinite(loss := reference.test_loss)
+            for r in own
+        ]
+        best = min(own or self.arms, key=lambda r: estimate(list(r.losses.values())).mean)
+        bits = self.bits(best)
+        for teacher in self.references:
+            if not teacher.same_tokens and bits is not None:
+                verdict = (
+                    "where it can be used itself, it is the better choice"
+                    if teacher.bits_per_byte < bits
+                    else "the student is better than it"
+                )
+                said.append(
+                    f"{teacher.name} itself writes the test text at {teacher.bits_per_byte:.2f} "
+                    f"bits a byte, {best.name} at {bits:.2f}, with {teacher.parameters:,} "
+                    f"parameters beside {best.parameters:,}: {verdict}."
+                )
         return said
 
     def warnings(self) -> list[str]:
@@ -138,11 +183,11 @@ class Results:
                 "The best number of steps is the largest that was tried, and more may be better "
                 f"(--try-steps), for: {', '.join(longest)}."
             )
-        late = [r.name for r in self.arms if _still_falling(list(r.runs.values()))]
+        late = [r.name for r in self.arms if _at_the_end(list(r.runs.values()))]
         if late:
             told.append(
-                "Was still getting better at the last step, so more --steps may change the "
-                f"order: {', '.join(late)}."
+                "Best at the last step, so more --steps may make it better, and change the order: "
+                f"{', '.join(late)}."
             )
         mixed = [
             r.name
@@ -169,9 +214,15 @@ class Results:
             "about": dict(self.about),
             "seeds": self.seeds,
             "arms": [self._arm_dict(result) for result in self.arms],
+            "references": [self._reference_dict(reference) for reference in self.references],
+            "test_size": self.size and attrs.asdict(self.size),
             "conclusions": self.sentences(),
             "warnings": self.warnings(),
         }
+
+    def _reference_dict(self, reference: Reference) -> dict[str, Any]:
+        gains = {name: _estimate_dict(self.gain_of(reference, name)) for name in self.against}
+        return {**attrs.asdict(reference), "gain_over": gains if reference.same_tokens else {}}
 
     def _arm_dict(self, result: ArmResult) -> dict[str, Any]:
         others = [name for name in (*self.against, *self.controls(result)) if name != result.name]
@@ -197,6 +248,14 @@ class Results:
             "gain_over": {
                 name: _estimate_dict(self.gain(result.name, name)) for name in dict.fromkeys(others)
             },
+            "bits_per_byte": self.bits(result),
+            "seconds": result.seconds,
+            "steps_of_runs": {
+                str(seed): {"made": run.curve[-1][0] if run.curve else 0, "best": run.best_step}
+                for seed, run in sorted(result.runs.items())
+            },
+            "undertrained": _at_the_end(list(result.runs.values())),
+            "rate_at_the_edge": result.at_the_edge,
             "seconds_a_run": sum(r.seconds for r in result.runs.values()) / len(result.runs),
             "runs": {
                 str(seed): {"key": run.key, **attrs.asdict(run)}
@@ -219,16 +278,10 @@ def _meant(control: Arm, arm: Arm) -> Arm:
     )
 
 
-def _still_falling(runs: Sequence[FinishedRun]) -> bool:
-    """Whether most runs had their best at the very end of their budget, and by a margin."""
-
-    def falling(run: FinishedRun) -> bool:
-        if run.outcome != "finished" or len(run.curve) < 3:
-            return False
-        (_, _, before), (last, _, loss) = run.curve[-2:]
-        return run.best_step == last and before - loss > 0.01
-
-    return 2 * sum(map(falling, runs)) > len(runs)
+def _at_the_end(runs: Sequence[FinishedRun]) -> bool:
+    """Whether most runs had their best at the very end of their budget."""
+    late = [r.outcome == "finished" and r.best_step == r.curve[-1][0] for r in runs if r.curve]
+    return 2 * sum(late) > len(runs)
 
 
 def _finite(loss: float) -> float | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 import torch
 from attrs import evolve, frozen
 
 from llmattn.comparing.arms import PLAIN, Arm
 from llmattn.comparing.config import CompareConfig
+from llmattn.comparing.references import Reference, teacher
 from llmattn.comparing.score_sets import ScoreSet, vector_choice
 from llmattn.data.corpus import Corpus
 from llmattn.errors import ConfigError
@@ -18,10 +20,12 @@ from llmattn.feeds.derived import check_control
 from llmattn.feeds.feed import Feeds
 from llmattn.feeds.open import open_feeds
 from llmattn.notices import silence
+from llmattn.providers.protocol import ChannelChooser, Forecaster
 from llmattn.scoring.opening import check_kinds, open_sources
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.source import ScoreSource
 from llmattn.scoring.vectors import VectorSource
+from llmattn.training.text_size import TextSize
 from llmattn.training.word_vectors import TokenVectors, WordStart, read_token_vectors
 
 __all__ = ["OTHER_WINDOWS", "ScoreShelf", "Scores", "StartShelf"]
@@ -43,6 +47,8 @@ class Scores:
     scored: tuple[Scored, ...]
     channels: tuple[str, ...]
     coverage: float
+    checksum: str
+    """As ``Feeds.checksum``."""
 
 
 class ScoreShelf:
@@ -89,6 +95,7 @@ class ScoreShelf:
             arm = next(arm for arm, its in sets.items() if its == chosen)
             with ExitStack() as stack:
                 own = self._sources(stack, chosen)
+                _check_decided(arm, own)
                 check_control(arm, chosen.control, own, self._corpus, self._block_size)
                 self._channels[chosen] = channel_names(own)
                 sources += own
@@ -100,6 +107,23 @@ class ScoreShelf:
                 f"{len(paid)} ({', '.join(sorted(paid.values()))}). Score with each of them first "
                 "(llmattn score), then compare without a limit."
             )
+
+    def teachers(
+        self, sets: Mapping[str, ScoreSet], size: TextSize, folder: Path
+    ) -> list[Reference]:
+        """What the models of the sets' providers make of the test part by themselves, each model
+        once; see ``references.teacher``.
+        """
+        found: dict[str, Reference] = {}
+        for chosen in dict.fromkeys(sets.values()):
+            with ExitStack() as stack:
+                for source in self._sources(stack, chosen):
+                    known = isinstance(source.provider, Forecaster) and (
+                        source.provider.forecaster in found
+                    )
+                    if not known and (own := teacher(source, self._corpus, size, folder)):
+                        found[own.name] = own
+        return list(found.values())
 
     def _may_ask(self, chosen: ScoreSet) -> bool:
         """A set is asked for once; a limit then holds for the whole comparison."""
@@ -130,7 +154,7 @@ class ScoreShelf:
                 feeds = feeds.shuffled(OTHER_WINDOWS)
             if chosen.averaged:
                 feeds = feeds.averaged(self._corpus, block_size=self._block_size)
-        self._scores[chosen] = Scores(scored, feeds.channels, feeds.coverage)
+        self._scores[chosen] = Scores(scored, feeds.channels, feeds.coverage, feeds.checksum)
         while len(self._feeds) >= _KEPT and choice.cache != "memory":
             del self._feeds[next(iter(self._feeds))]
         self._feeds[chosen] = feeds
@@ -164,6 +188,16 @@ class StartShelf:
             source = stack.enter_context(VectorSource(choice))
             self._vectors.append((choice, read_token_vectors(source, self._corpus.tokenizer)))
         return self._vectors[-1][1]
+
+
+def _check_decided(arm: str, sources: Sequence[ScoreSource]) -> None:
+    """Raise ConfigError for channels that are left open: arms must not choose on the way."""
+    for source in sources:
+        if isinstance(source.provider, ChannelChooser) and source.provider.undecided:
+            raise ConfigError(
+                f"The arm {arm!r} leaves its channels to be chosen (auto), which training alone "
+                "does: find them with llmattn train --channels auto, and name them here."
+            )
 
 
 def _scored(source: ScoreSource, choice: ScoreChoice) -> Scored:

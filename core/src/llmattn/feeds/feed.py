@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -125,6 +126,22 @@ class Feeds:
     channels: tuple[str, ...] = ()
     table: ScoreTable | None = None
     coverage: float = 1.0
+
+    @property
+    def checksum(self) -> str:
+        """The CRC-32 of all scores of the splits, 8 hexadecimal digits: whether two runs have read
+        the same ones.
+        """
+        feeds = [feed for feed in (self.train, self.val, self.test) if feed is not None]
+        own = [part for feed in feeds for part in _parts(feed) if isinstance(part, PackedFeed)]
+        found = 0
+        for packed in own:
+            found = zlib.crc32(packed.packed.checksum.to_bytes(4, "big"), found)
+        if self.table is not None:
+            known = self.table.known
+            for array in (known.query_ids, known.key_ids, known.scores):
+                found = zlib.crc32(np.ascontiguousarray(array).tobytes(), found)
+        return f"{found:08x}"
 
     def shuffled(self, seed: int) -> Feeds:
         """The control for PREFIX scores: each window gets those of another window of its split.

@@ -231,7 +231,7 @@ class TextRows:
     def _found(self, rows: Sequence[Row]) -> list[Scores]:
         """One array ``(C, len(row.keys))`` a row, as stored; NaN where unknown."""
         source = self.source
-        return source.scores_given(rows) if self.ask else source.cache.get(source.identity, rows)
+        return source.scores_given(rows) if self.ask else source.stored(rows)
 
     def _own(self, scores: Scores, position: int) -> Scores:
         """The row at ``position`` of the window as the model reads it, ``(C, position + 1)``."""

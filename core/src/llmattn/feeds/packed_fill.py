@@ -127,7 +127,7 @@ class _Packing:
             channels=len(source.identity.channels),
         )
         for portion, rows in portions:
-            found = iter(source.cache.get(source.identity, rows) if rows else [])
+            found = iter(source.stored(rows) if rows else [])
             for piece in portion:
                 yield self._triangle(lengths[piece], found)
 

@@ -21,6 +21,7 @@ from llmattn.feeds.open import join_feeds
 from llmattn.feeds.table import ScoreTable
 from llmattn.model.config import ModelConfig
 from llmattn.plugins import load_plugins
+from llmattn.providers.protocol import ChannelChooser
 from llmattn.rows import Scope
 from llmattn.scoring.find_provider import (
     assign_options,
@@ -186,6 +187,12 @@ def reopen_source(scored: Scored, choice: ScoreChoice) -> ScoreSource:
         if not remedy:
             raise
         raise type(error)(f"{error} {remedy}") from None
+    if isinstance(source.provider, ChannelChooser) and source.provider.undecided:
+        # The user leaves the channels open, so those that training chose are meant.
+        source.close()
+        names = ",".join(wanted.channels)
+        choice = choice.with_settings({**own, f"{wanted.provider}.channels": names})
+        source = open_source(wanted.provider, choice)
     if source.identity != wanted:
         told = setup.differences(wanted, source.identity)
         source.close()

@@ -123,7 +123,7 @@ class _LayerWeights(torch.autograd.Function):
         each_tau, each_bias = tau.flatten(0, 1), by_distance.flatten(0, 1)
         for texts in _portions(scores, layers * heads):
             found = attention_weights(each_tau, each_bias, scores[texts])
-            for layer, own in zip(weights, found.split(heads, dim=1), strict=True):
+            for layer, own in zip(weights, torch.split(found, heads, dim=1), strict=True):
                 layer[texts] = own
         ctx.save_for_backward(tau, scores, *weights)
         return tuple(weights)
@@ -277,8 +277,8 @@ class LLMAttention(nn.Module):
         if scores is None or not self.config.uses_scores or torch.compiler.is_compiling():
             layers = range(self.config.n_layer if own else 1)
             return [self.weights(scores, rows, length, like, layer).to(dtype) for layer in layers]
-        tau, bias = self.tau, self._bias(like, length)
-        by_distance = distance_logits(bias, rows, length)
+        tau: Tensor = self.tau
+        by_distance = distance_logits(self._bias(like, length), rows, length)
         if not own:
             tau, by_distance = tau[None], by_distance[None]
         found: tuple[Tensor, ...] = _LayerWeights.apply(tau, by_distance, scores, dtype)  # type: ignore[no-untyped-call]

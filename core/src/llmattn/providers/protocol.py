@@ -18,13 +18,17 @@ __all__ = [
     "AttentionProvider",
     "BatchProvider",
     "BatchStatus",
+    "ChannelChooser",
     "Estimator",
+    "Forecast",
+    "Forecaster",
     "Limits",
     "LocalProvider",
     "MapProvider",
     "NamedServer",
     "NeedsText",
     "OwnServer",
+    "PartProvider",
     "RateHint",
     "Reachable",
     "Reply",
@@ -174,6 +178,67 @@ class MapProvider(Protocol):
 
     transform: Literal["identity", "log"] | tuple[Literal["identity", "log"], ...]
     normalised: bool | tuple[bool, ...]
+
+
+@runtime_checkable
+class PartProvider(Protocol):
+    """A provider some of whose channels others of its kind may have stored already."""
+
+    @property
+    def wholes(self) -> tuple[Identity, ...]:
+        """Identities under which channels of the same names have the very same scores; nothing is
+        asked that the cache holds under these.
+        """
+        ...
+
+
+@runtime_checkable
+class ChannelChooser(Protocol):
+    """A provider with a setting ``channels`` that takes a list of its channels' names, separated by
+    commas, or ``auto``: training then chooses among ``choosable``, and names what it has chosen.
+    """
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the setting is ``auto``; until it is decided all channels are there."""
+        ...
+
+    @property
+    def choosable(self) -> tuple[str, ...]:
+        """Those of ``channels`` that may be left out."""
+        ...
+
+
+@frozen
+class Forecast:
+    """What a provider's own model makes of a text, as the next token of what it has read.
+
+    ``nats``: of the whole text, which is so many ``tokens`` of the model's. ``seconds``: what
+    reading it took.
+    """
+
+    nats: float
+    tokens: int
+    parameters: int
+    seconds: float
+
+
+@runtime_checkable
+class Forecaster(Protocol):
+    """A provider whose model foretells texts by itself, so that tables can show what it would
+    reach in the place of the model that learns from it.
+    """
+
+    @property
+    def forecaster(self) -> str:
+        """The model's name for tables; one name stands for one model."""
+        ...
+
+    async def forecast(self, text: str) -> Forecast:
+        """Let the model read ``text``, which begins behind a line end. Raises as
+        :meth:`AttentionProvider.score` does.
+        """
+        ...
 
 
 @frozen

@@ -196,8 +196,9 @@ class ScoreChoice:
     )
     channels: str | None = option(
         None,
-        help="Which attention maps of a local model are channels: layers, heads, or a list such as "
-        "3,5,9.1 (9.1 is layer 9, head 1). Default: layers.",
+        help="Which attention maps of a local model are channels: layers, heads, a list such as "
+        "3,5,9.1 (9.1 is layer 9, head 1), or auto (train: the few layers that validation finds to "
+        "be needed). Default: layers.",
         panel=SCORES,
         metavar="NAMES",
         remembered=True,

@@ -44,6 +44,7 @@ from llmattn.scoring.same_server import SameServer
 from llmattn.scoring.scorer import Scorer
 from llmattn.scoring.sound import checked_identity
 from llmattn.scoring.stopping import finish
+from llmattn.scoring.stored import stored_scores
 from llmattn.scoring.under_way import UnderWay, handed_over
 from llmattn.scoring.unknown import missing_rows
 from llmattn.scoring.work import Work, work_of
@@ -268,11 +269,15 @@ class ScoreSource:
             notify(self.summary(whole))
             notify("What was answered and kept is not lost; the same command goes on from here.")
 
+    def stored(self, rows: Sequence[Row]) -> list[Scores]:
+        """What the cache has, ``(C, len(row.keys))`` a row, NaN where unknown; asks nothing."""
+        return stored_scores(self.cache, self.provider, rows)
+
     def scores(self, rows: Sequence[Row]) -> list[Scores]:
         """Fill, then read: ``(C, len(row.keys))`` a row, NaN where still unknown."""
         if self.missing(rows):
             self.fill(rows)
-        return self.cache.get(self.identity, rows)
+        return self.stored(rows)
 
     def scores_given(self, rows: Sequence[Row]) -> list[Scores]:
         """As :meth:`scores`, but what comes back unusable stays unknown. A provider that has
@@ -286,7 +291,7 @@ class ScoreSource:
             except BadReply as error:
                 self._given_up = True
                 warn(f"{error} Going on without what it would say.")
-        return self.cache.get(self.identity, rows)
+        return self.stored(rows)
 
     def call(self, function: Callable[..., Awaitable[T]], *arguments: object) -> T:
         """Await ``function(*arguments)`` on the provider's event loop.

@@ -10,6 +10,7 @@ from llmattn.cache.protocol import ScoreCache
 from llmattn.providers.protocol import AttentionProvider
 from llmattn.rows import Row, Scope, Scores
 from llmattn.scoring.planner import merge_rows
+from llmattn.scoring.stored import stored_scores
 
 __all__ = ["known_pairs", "missing_rows", "unknown_part"]
 
@@ -37,7 +38,7 @@ def unknown_part(row: Row, scores: Scores, scope: Scope) -> Row | None:
 def missing_rows(cache: ScoreCache, provider: AttentionProvider, rows: Iterable[Row]) -> list[Row]:
     """What ``cache`` lacks of ``rows``: PAIR rows with their unknown keys, PREFIX rows whole."""
     wanted = merge_rows(rows)
-    known = cache.get(provider.identity(), wanted)
+    known = stored_scores(cache, provider, wanted)
     parts = (
         unknown_part(row, scores, provider.scope) for row, scores in zip(wanted, known, strict=True)
     )

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import numpy as np
 import torch
 from attrs import frozen
 
@@ -20,32 +19,22 @@ from llmattn.model.attn_gpt import check_finite
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.checkpoint import Checkpoint
 from llmattn.training.evaluate import split_loss
-from llmattn.training.left_out import left_out_bits
+from llmattn.training.text_size import TextSize, text_size
 
 __all__ = ["PARTS", "Measure", "measure"]
 
 PARTS = ("all", "val", "test")
-_BITS_TO_SPELL = 8
-"""What a byte of a word outside the vocabulary costs: any text can be written at that price."""
 
 
 @frozen
-class Measure:
+class Measure(TextSize):
     """What was found. ``loss``: nats a token, over ``tokens`` of them.
 
-    ``size``: the bytes (UTF-8) of the text that the tokens stand for. ``unknown``: how many
-    tokens are <unk>, for words of ``unknown_size`` bytes. ``left_out_bits``: what the tokenizer
-    leaves out, such as case and spaces (``llmattn.training.left_out``). ``coverage``: the share of
-    the attention whose score a provider gave; None for a model that reads no scores.
-    ``trained``: whether the text is the one that the model was trained on most of.
+    ``coverage``: the share of the attention whose score a provider gave; None for a model that
+    reads no scores. ``trained``: whether the text is the one that the model was trained on most of.
     """
 
-    tokens: int
     loss: float
-    size: int
-    unknown: int
-    unknown_size: int
-    left_out_bits: float
     coverage: float | None
     trained: bool
 
@@ -56,21 +45,13 @@ class Measure:
 
     @property
     def model_bits_per_byte(self) -> float:
-        """What the model's predictions take: of tokens, which stand for words at no further cost,
-        also <unk>, whatever the tokenizer leaves out.
-        """
-        return self.loss * self.tokens / math.log(2) / self.size
+        """See ``TextSize.model_bits``."""
+        return self.model_bits(self.loss)
 
     @property
     def bits_per_byte(self) -> float:
-        """What writes the text to the byte: the same with each unknown word spelt out at 8 bits a
-        byte, and with what the tokenizer leaves out.
-
-        So neither a smaller vocabulary nor one without case has an advantage of its own: this
-        figure, unlike the loss, compares tokenizers.
-        """
-        more = _BITS_TO_SPELL * self.unknown_size + self.left_out_bits
-        return self.model_bits_per_byte + more / self.size
+        """See ``TextSize.bits``."""
+        return self.bits(self.loss)
 
     def to_dict(self) -> dict[str, Any]:
         """All figures as plain values."""
@@ -110,23 +91,9 @@ def measure(
     model = checkpoint.model(device)
     loss = split_loss(model, feeds.train, split, pad_id=corpus.tokenizer.eol_id)
     check_finite(torch.tensor(loss))
-
-    pieces = split.pieces(config.block_size)
-    places = np.concatenate(
-        [
-            np.arange(start + 1, start + 1 + length)
-            for start, length in zip(pieces.starts, pieces.lengths, strict=True)
-        ]
-    )
-    written = split.written
-    unknown = places[split.ids[places] == corpus.tokenizer.unk_id]
     return Measure(
-        tokens=len(places),
+        **attrs.asdict(text_size(split)),
         loss=loss,
-        size=sum(len(written[place].encode("utf-8", "surrogatepass")) for place in places),
-        unknown=len(unknown),
-        unknown_size=sum(len(written[p].strip().encode("utf-8", "surrogatepass")) for p in unknown),
-        left_out_bits=left_out_bits(split),
         coverage=coverage,
         trained=corpus.digest == checkpoint.corpus_digest,
     )

@@ -21,6 +21,7 @@ from llmattn.feeds.trained import reopen_feeds, settings_in_context, with_users_
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
+from llmattn.providers.protocol import ChannelChooser
 from llmattn.scoring.opening import open_sources
 from llmattn.scoring.options import SETTINGS, ScoreChoice
 from llmattn.scoring.vectors import VectorSource, for_vectors_alone
@@ -32,6 +33,7 @@ from llmattn.training.checkpoint import (
 from llmattn.training.config import RunOptions, TrainConfig
 from llmattn.training.distributed import ALONE, Launch, Team
 from llmattn.training.evaluate import split_loss
+from llmattn.training.few_channels import choose_few, undecided, with_channels
 from llmattn.training.fitting import check_state
 from llmattn.training.imitation import Imitation, load_imitated
 from llmattn.training.loop import Trainer
@@ -212,9 +214,32 @@ def _prepare(
     output: Output,
     chosen: torch.device,
 ) -> _Material:
-    """Read the corpus, decide the model's shape, and get its scores."""
+    """Read the corpus, and get all that a model of it needs; where the channels are left open, they
+    are chosen first.
+    """
     corpus = load_corpus(corpus_path, config)
+    material, source = _gather(corpus, shape, scores, options, output, chosen)
+    if source is None:
+        return material
+    name, choosable = source
+    few = choose_few(corpus, config, material.model_config, material.feeds, choosable, chosen)
+    scores = with_channels(scores, name, few)
+    return _gather(corpus, shape, scores, options, output, chosen)[0]
+
+
+def _gather(
+    corpus: Corpus,
+    shape: ModelConfig,
+    scores: ScoreChoice,
+    options: RunOptions,
+    output: Output,
+    chosen: torch.device,
+) -> tuple[_Material, tuple[str, tuple[str, ...]] | None]:
+    """Decide the model's shape, and get its scores; also the provider whose channels are left
+    open, if any, with those that may be left out.
+    """
     size = len(corpus.tokenizer)
+    open_choice: tuple[str, tuple[str, ...]] | None = None
     feeds = Feeds(NoScores(), NoScores(), NoScores())
     scored: tuple[Scored, ...] = ()
     channels: tuple[str, ...] = ()
@@ -234,6 +259,8 @@ def _prepare(
                 for s, reading in zip(sources, readings, strict=True)
             )
             channels = channel_names(sources)
+            if (source := undecided(sources)) and isinstance(source.provider, ChannelChooser):
+                open_choice = source.name, source.provider.choosable
         model_config = shape.fitted(size, channels)
         if options.match_params:
             model_config = matched(model_config)
@@ -245,8 +272,10 @@ def _prepare(
         if shape.uses_scores:
             feeds = open_feeds(sources, corpus, scores, block_size=shape.block_size, device=chosen)
         check_space(output.path, model_config, feeds.table)
-        start = read_word_vectors(vectors, corpus, shape.n_embd) if vectors else None
-    return _Material(corpus, model_config, feeds, scored, output, start)
+        start = None
+        if vectors and open_choice is None:  # else all is gathered anew
+            start = read_word_vectors(vectors, corpus, shape.n_embd)
+    return _Material(corpus, model_config, feeds, scored, output, start), open_choice
 
 
 def matched(config: ModelConfig) -> ModelConfig:

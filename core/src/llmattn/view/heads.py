@@ -20,6 +20,7 @@ from llmattn.model.attn_gpt import AttnGPT, check_finite
 from llmattn.reading.plain import plain_line
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.checkpoint import Checkpoint
+from llmattn.training.ranking import Ranking, rank_channels
 from llmattn.view.weights import layer_weights, shown_layers
 
 __all__ = ["Heads", "Measured", "TextWeights", "heads_of", "measure", "text_weights"]
@@ -45,6 +46,8 @@ class Measured:
     distance: Floats
     uniform_entropy: float
     spread: Floats
+    ranking: Ranking | None = None
+    """Which channels the model needs; None for one that reads none."""
 
 
 @frozen(eq=False)
@@ -138,7 +141,10 @@ def measure(
         keep[:, 0] = False
         if keep.any():
             sums.add(batch.ids, feed.scores(batch), keep)
-    return sums.means()
+    means = sums.means()
+    if model.config.uses_scores:
+        means = evolve(means, ranking=rank_channels(model, feed, split))
+    return means
 
 
 class _Sums:

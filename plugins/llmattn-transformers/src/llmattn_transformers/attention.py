@@ -41,6 +41,7 @@ class AttentionMaps:
         for place, channel in enumerate(channels):
             self._places.setdefault(channel.layer, []).append((place, channel.head))
         self._channels = len(channels)
+        self._last = max(self._places)
 
     @torch.inference_mode()
     def maps(self, texts: Sequence[Text]) -> Iterator[tuple[Text, Scores]]:
@@ -96,7 +97,7 @@ class AttentionMaps:
             own_keys[row, :known] = keys[row, :known]
             own_keys[row, before : before + count] = keys[row, known : known + count]
         fold = self._folding(own_queries, own_keys)
-        with self._teacher.attending(fold.take):
+        with self._teacher.attending(fold.take, self._last):
             self._teacher.go_on_together([one.ids for one in ones], pasts)
         found = self._finished(fold, first)
         for text, maps in zip(texts, found, strict=True):
@@ -105,7 +106,8 @@ class AttentionMaps:
 
     def _past(self, one: Encoded, first: int) -> Past | None:
         """What has been read of a text whose rows from ``first`` on are wanted."""
-        return self._teacher.remembered(one.ids, one.ends[first - 1] if first else 1)
+        known = one.ends[first - 1] if first else 1
+        return self._teacher.remembered(one.ids, known, self._last + 1)
 
     def _batches(self, encoded: list[tuple[Text, Encoded]]) -> Iterator[list[tuple[Text, Encoded]]]:
         """Texts of like length, as many as make up ``batch_tokens``."""
@@ -124,7 +126,7 @@ class AttentionMaps:
         for row, one in zip(ids, batch, strict=True):
             row[: len(one.ids)] = torch.tensor(one.ids)
         fold = self._fold([one.ends for one in batch], 0, 0, size)
-        with self._teacher.attending(fold.take):
+        with self._teacher.attending(fold.take, self._last):
             self._teacher.read(ids)
         return self._finished(fold, 0)
 
@@ -133,7 +135,7 @@ class AttentionMaps:
         past = self._past(one, first)
         start = len(past.ids) if past else 0
         fold = self._fold([one.ends], first, start, len(one.ids))
-        with self._teacher.attending(fold.take):
+        with self._teacher.attending(fold.take, self._last):
             self._teacher.go_on(one.ids, past)
         maps: Scores = self._finished(fold, first)[0]
         return maps

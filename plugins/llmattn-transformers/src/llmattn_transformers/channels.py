@@ -8,9 +8,15 @@ from collections.abc import Sequence
 from attrs import frozen
 from llmattn.plugin import ConfigError
 
-__all__ = ["Channel", "channel_text", "read_channels"]
+__all__ = ["ALL", "AUTO", "Channel", "channel_text", "read_channels"]
 
-_ITEM = re.compile(r"(\d+)(?:\.(\d+))?")
+ALL = ("layers", "heads")
+"""What names every map of one kind."""
+
+AUTO = "auto"
+"""What leaves the choice among all layers to the training."""
+
+_ITEM = re.compile(r"L?(\d+)(?:[.H](\d+))?")
 
 
 @frozen
@@ -30,11 +36,12 @@ class Channel:
 
 
 def read_channels(text: str, n_layer: int, n_head: int) -> tuple[Channel, ...]:
-    """The channels that ``layers``, ``heads`` or a list such as ``3,5,9.1`` name, in order.
+    """The channels that ``layers``, ``heads`` or a list such as ``3,5,9.1`` name, in order; also by
+    the channels' own names, ``L03,L05,L09H1``.
 
     Raises ConfigError for what cannot be read, is not there, or is named twice.
     """
-    if text == "layers":
+    if text in ("layers", AUTO):
         return tuple(Channel(layer) for layer in range(n_layer))
     if text == "heads":
         return tuple(Channel(layer, head) for layer in range(n_layer) for head in range(n_head))
@@ -44,7 +51,7 @@ def read_channels(text: str, n_layer: int, n_head: int) -> tuple[Channel, ...]:
         if not match:
             raise ConfigError(
                 f"transformers: channels cannot be read at {item.strip()!r}: write layers, heads, "
-                "or a list such as 3,5,9.1 (9.1 is layer 9, head 1)."
+                "auto, or a list such as 3,5,9.1 (9.1 is layer 9, head 1)."
             )
         channel = Channel(int(match[1]), None if match[2] is None else int(match[2]))
         if channel.layer >= n_layer or (channel.head or 0) >= n_head:
@@ -60,6 +67,8 @@ def read_channels(text: str, n_layer: int, n_head: int) -> tuple[Channel, ...]:
 
 def channel_text(channels: Sequence[Channel], text: str) -> str | None:
     """``text``, which named ``channels``, as everybody would write it; None for no channels."""
-    if text in ("layers", "heads") or not channels:
+    if text == AUTO:
+        return "layers"
+    if text in ALL or not channels:
         return text if channels else None
     return ",".join(map(str, channels))

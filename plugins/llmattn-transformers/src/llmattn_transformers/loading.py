@@ -21,10 +21,13 @@ from llmattn_transformers.weights import Weights
 
 __all__ = ["load_model"]
 
+_READABLE: dict[str, Any] = {"attn_implementation": "eager", "dtype": torch.float32}
+"""What lets attention maps be read."""
+
 
 def load_model(weights: Weights) -> tuple[Any, Any]:
     """Tokenizer and model, in float32 with attention maps to read. Raises ConfigError."""
-    from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
     if weights.gguf:
         _check_gguf()
@@ -34,13 +37,17 @@ def load_model(weights: Weights) -> tuple[Any, Any]:
         given["gguf_file"] = weights.gguf
     if weights.revision:
         given["revision"] = weights.revision
-    kind = AutoModelForCausalLM if weights.causal else AutoModel
+    kind: Any = AutoModelForCausalLM if weights.causal else AutoModel
     with offline(not weights.download), _quiet(gguf=weights.gguf is not None):
         try:
             tokenizer = AutoTokenizer.from_pretrained(weights.source, **given)
-            model = kind.from_pretrained(
-                weights.source, attn_implementation="eager", dtype=torch.float32, **given
-            )
+            if weights.seed is None:
+                model = kind.from_pretrained(weights.source, **_READABLE, **given)
+            else:
+                config = AutoConfig.from_pretrained(weights.source, **given)
+                with torch.random.fork_rng():
+                    torch.manual_seed(weights.seed)
+                    model = kind.from_config(config, trust_remote_code=False, **_READABLE)
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
             reason = first_line(error)
             raise ConfigError(

@@ -54,6 +54,10 @@ class PieceEncoder:
             ends.append(len(ids))
         return Encoded(tuple(ids), tuple(ends))
 
+    def whole(self, text: str) -> list[int]:
+        """The sub-words of a text as the tokenizer itself cuts it, without the start token."""
+        return self._plain(text)
+
     def _ids(self, piece: str) -> tuple[int, ...]:
         known = self._known.get(piece)
         if known is None:

@@ -37,8 +37,14 @@ class TransformersSettings:
     )
     channels: str = setting(
         "layers",
-        help="attention only: layers (the mean of each), heads (all), or a list such as 3,5,9.1 "
-        "(9.1 is layer 9, head 1; counted from 0)",
+        help="attention only: layers (the mean of each), heads (all), a list such as 3,5,9.1 "
+        "(9.1 is layer 9, head 1; counted from 0), or auto (the few layers that training finds to "
+        "be needed)",
+    )
+    untrained: int | None = setting(
+        None,
+        help="a seed: the same model with weights drawn at random, a control that has learned "
+        "nothing",
     )
     embedding_model: str = setting(
         "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -30,7 +30,9 @@ _ROUNDING = 1e-3
 
 @frozen(eq=False)
 class Past:
-    """Keys and values of a text that the model has read: two tensors a layer."""
+    """Keys and values of a text that the model has read: two tensors a layer, up to the last one
+    that was needed.
+    """
 
     ids: tuple[int, ...]
     layers: tuple[tuple[Tensor, Tensor], ...] = field(repr=False)
@@ -50,8 +52,15 @@ class Gap:
     keep: tuple[int, ...]
 
 
+class _Enough(Exception):
+    """The last layer that is needed has been read; it ends the model's own forward."""
+
+
 class Teacher:
-    """A causal language model in float32 with its tokenizer. Not for several threads at once."""
+    """A causal language model in float32 with its tokenizer. Not for several threads at once.
+
+    ``most``: how many tokens it reads.
+    """
 
     def __init__(self, weights: Weights, device: torch.device) -> None:
         """Raises ConfigError if the model cannot be loaded."""
@@ -60,7 +69,7 @@ class Teacher:
         self.tokenizer, self.model = load_model(weights)
         self.model.to(device).eval().requires_grad_(False)
         config = self.model.config.get_text_config()
-        self._most = int(getattr(config, "max_position_embeddings", None) or 1 << 30)
+        self.most = int(getattr(config, "max_position_embeddings", None) or 1 << 30)
         # Others make positions, or who sees whom, out of masks that have one row a text.
         rotary = any(name.endswith("rotary_emb") for name, _ in self.model.named_modules())
         self.grows_together = rotary and not getattr(config, "sliding_window", None)
@@ -69,10 +78,10 @@ class Teacher:
 
     def check(self, encoded: Encoded) -> None:
         """Raise ProviderRejected if a text is too long for the model."""
-        if len(encoded.ids) > self._most:
+        if len(encoded.ids) > self.most:
             raise ProviderRejected(
                 f"transformers: a text of {len(encoded.ends)} words is {len(encoded.ids)} "
-                f"tokens, and {self.weights.name} reads {self._most} at most: use shorter "
+                f"tokens, and {self.weights.name} reads {self.most} at most: use shorter "
                 "windows."
             )
 
@@ -95,8 +104,9 @@ class Teacher:
             )
 
     @contextmanager
-    def attending(self, take: Callable[[int, Tensor], None]) -> Iterator[None]:
-        """While open, each layer's weights ``(B, H, S, keys)`` go to ``take(layer, weights)``.
+    def attending(self, take: Callable[[int, Tensor], None], last: int) -> Iterator[None]:
+        """While open, each layer's weights ``(B, H, S, keys)`` go to ``take(layer, weights)``, and
+        :meth:`read`, :meth:`go_on` and :meth:`go_on_together` end with the layer ``last``.
 
         Layer by layer, so that never more than one is in memory.
         """
@@ -118,7 +128,10 @@ class Teacher:
                     f"transformers: {self.weights.name} hides its attention maps "
                     f"({type(module).__name__}): choose another model."
                 )
-            take(int(module.layer_idx), maps)
+            layer = int(module.layer_idx)
+            take(layer, maps)
+            if layer == last < self.weights.n_layer - 1:
+                raise _Enough
 
         handles = [module.register_forward_hook(hook) for module in modules]
         try:
@@ -129,12 +142,24 @@ class Teacher:
 
     def read(self, ids: Tensor) -> None:
         """Let the model read B texts, ``(B, S)``, for their maps."""
-        self.model.base_model(input_ids=ids.to(self.device), use_cache=False)
+        with suppress(_Enough):
+            self.model.base_model(input_ids=ids.to(self.device), use_cache=False)
 
-    def remembered(self, ids: Sequence[int], most: int) -> Past | None:
-        """What is kept of the longest beginning of ``ids``, cut to ``most`` tokens, if anything."""
+    def logits(self, ids: Tensor, last: int) -> Tensor:
+        """``(last, V)``: of the token after each of the last tokens of a text ``(S,)``."""
+        read = ids[None].to(self.device)
+        found: Tensor = self.model(input_ids=read, use_cache=False, logits_to_keep=last).logits[0]
+        return found
+
+    def remembered(self, ids: Sequence[int], most: int, layers: int = 0) -> Past | None:
+        """What is kept of the longest beginning of ``ids``, cut to ``most`` tokens, if anything.
+
+        ``layers``: how many of them it must have; 0 for all.
+        """
         best, length = None, 0
         for past in self._kept:
+            if len(past.layers) < (layers or self.weights.n_layer):
+                continue
             same = min(_common(past.ids, ids), most)
             if same > length:
                 best, length = past, same
@@ -143,9 +168,9 @@ class Teacher:
     def go_on(self, ids: Sequence[int], past: Past | None, **options: Any) -> tuple[Any, Past]:
         """Read the text ``ids``, of which ``past`` has been read, and remember the whole.
 
-        Gives the model's output for the new tokens, and the whole. With options of the model's
-        ``forward``, such as ``logits_to_keep``, the output has ``logits``, else the last hidden
-        states only.
+        Gives the model's output for the new tokens (None if :meth:`attending` has ended it before),
+        and the whole. With options of the model's ``forward``, such as ``logits_to_keep``, the
+        output has ``logits``, else the last hidden states only.
         """
         output, layers = self._run(ids, len(past.ids) if past else 0, past, options)
         whole = Past(tuple(ids), layers)
@@ -172,16 +197,18 @@ class Teacher:
             mask[row, ..., :size] = 0
         positions = torch.tensor(sizes)[:, None] + torch.arange(new)
         read = self._cache(_side_by_side(pasts, before))
-        self.model.base_model(
-            input_ids=ids.to(self.device),
-            attention_mask=mask.to(self.device),
-            position_ids=positions.clamp(max=self._most - 1).to(self.device),
-            past_key_values=read,
-            use_cache=True,
-        )
+        with suppress(_Enough):
+            self.model.base_model(
+                input_ids=ids.to(self.device),
+                attention_mask=mask.to(self.device),
+                position_ids=positions.clamp(max=self.most - 1).to(self.device),
+                past_key_values=read,
+                use_cache=True,
+            )
+        done = _layers(read, before + new)
         for row, (text, size) in enumerate(zip(texts, sizes, strict=True)):
             ends = size, before, before + len(text) - size
-            layers = [(_own(k, row, *ends), _own(v, row, *ends)) for k, v in _layers(read)]
+            layers = [(_own(k, row, *ends), _own(v, row, *ends)) for k, v in done]
             self._remember(Past(tuple(text), tuple(layers)))
         return before, new
 
@@ -223,8 +250,10 @@ class Teacher:
         new = torch.tensor([ids[start:]], device=self.device)
         read = self._cache(past.layers if past else ())
         run = self.model if options else self.model.base_model
-        output = run(input_ids=new, past_key_values=read, use_cache=True, **options)
-        return output, _layers(read)
+        output: Any = None
+        with suppress(_Enough):
+            output = run(input_ids=new, past_key_values=read, use_cache=True, **options)
+        return output, _layers(read, len(ids))
 
     def _cache(self, layers: Sequence[tuple[Tensor, Tensor]]) -> Any:
         from transformers import DynamicCache
@@ -233,7 +262,11 @@ class Teacher:
 
     def _remember(self, past: Past) -> None:
         """Keep the newest texts; one that was gone on with makes place for the longer one."""
-        kept = [p for p in self._kept if p.ids != past.ids[: len(p.ids)]]
+        kept = [
+            p
+            for p in self._kept
+            if p.ids != past.ids[: len(p.ids)] or len(p.layers) > len(past.layers)
+        ]
         self._kept = [*kept, past][-_KEPT:]
         while len(self._kept) > 1 and sum(len(p.ids) for p in self._kept) > _KEPT_TOKENS:
             del self._kept[0]
@@ -249,14 +282,18 @@ def load_teacher(weights: Weights, device: str) -> Teacher:
     return teacher
 
 
-def _layers(read: Any) -> tuple[tuple[Tensor, Tensor], ...]:
-    """The keys and values that the library has kept."""
-    return tuple((layer.keys, layer.values) for layer in read.layers)
+def _layers(read: Any, size: int) -> tuple[tuple[Tensor, Tensor], ...]:
+    """The keys and values that the library has kept of the layers that were read: those behind
+    the last one that was needed may still have what was there before, not of ``size`` tokens.
+    """
+    return tuple((e.keys, e.values) for e in read.layers if e.keys.shape[2] == size)
 
 
 def _side_by_side(pasts: Sequence[Past | None], size: int) -> list[tuple[Tensor, Tensor]]:
-    """Each layer's keys and values of several texts, filled up to ``size`` tokens."""
-    known = next((past for past in pasts if past), None)
+    """The keys and values of several texts in each layer that all have, filled up to ``size``
+    tokens.
+    """
+    known = min((past for past in pasts if past), key=lambda p: len(p.layers), default=None)
     if known is None:
         return []
     found = []

@@ -49,6 +49,8 @@ class Weights:
     revision: str | None = None
     causal: bool = True
     download: bool = False
+    seed: int | None = None
+    """Of weights that are drawn at random in the place of the model's own."""
 
 
 def find_weights(model: str, revision: str = "", *, download: bool = True) -> Weights:
