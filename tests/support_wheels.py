@@ -38,7 +38,7 @@ class Environment:
             [self.bin / command[0], *command[1:]],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=280,
             cwd=cwd,
             env={**os.environ, "PATH": str(self.bin), "HOME": str(cwd)},
         )

@@ -53,7 +53,7 @@ def test_a_batch_is_found_again_from_another_folder(tmp_path: Path, home: Path, 
             done = command(folder, server, "score", "corpus.txt", "--batch", *flags, **variables)
             assert done.returncode == 0, done.stderr
             assert not (folder / "~").exists()
-        assert "requests done" in done.stdout
+        assert "request done" in done.stdout
         assert server.batches.begun == 1
     assert list((home / "kept" / "batches").rglob("*.json"))
 

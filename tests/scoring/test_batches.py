@@ -44,7 +44,7 @@ def test_a_later_process_collects_and_nothing_is_left_to_ask(tmp_path: Path) -> 
         ]
         assert "sk-planted-batch" not in "".join(texts)
         second = score(tmp_path, server, "--batch", run=run_process)
-        assert "requests done" in second.stdout, second.stderr
+        assert "request done" in second.stdout, second.stderr
         for _ in range(3):
             last = score(tmp_path, server, "--batch")
         assert "Everything is scored." in last.stdout, last.stderr

@@ -23,6 +23,7 @@ from llmattn.cli import (
     evaluate,
     export,
     keys,
+    new_plugin,
     plan,
     plugins,
     sample,
@@ -111,6 +112,7 @@ app.command("show")(user_paths(show.show))
 app.command("eval")(user_paths(evaluate.evaluate))
 app.command("export")(user_paths(export.export))
 app.command("plugins")(user_paths(plugins.plugins))
+app.command("new-plugin")(new_plugin.new_plugin)
 app.command("check-plugin")(check_plugin.check_plugin)
 app.add_typer(cache.app, name="cache")
 app.command("doctor")(user_paths(doctor.doctor))
