@@ -132,7 +132,7 @@ def test_configuration(tmp_path: Path, line: str) -> None:
         ("train", "--corpus", f"{EVIL}.txt"),
         ("score", "--probe", "--provider", EVIL),
         ("compare", EVIL, "--arms", EVIL),
-        ("sample", EVIL),
+        ("show", f"{EVIL}.pt"),
         ("sample", f"--{EVIL}"),
         (EVIL,),
     ],

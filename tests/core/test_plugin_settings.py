@@ -14,7 +14,7 @@ CONFIG = ("train", "--corpus", "c.txt", "--cache-dir", "cache", "--print-config"
 
 def test_a_printed_configuration_tells_the_settings_of_the_plugins_in_use(tmp_path: Path) -> None:
     (tmp_path / "c.txt").write_text("a b\n" * 20)
-    done = run_cli(tmp_path, *CONFIG, "--option", "window=3")
+    done = run_cli(tmp_path, *CONFIG, "--provider", "cooccurrence", "--option", "window=3")
     assert done.returncode == 0, done.stderr
     assert "# cooccurrence.window = 3  (option window: how many tokens" in done.stdout
     assert "# lmdb.dir = cache  (option dir: folder" in done.stdout

@@ -48,7 +48,8 @@ def test_the_first_line_tells_what_is_asked_and_what_it_costs_at_most(
     (found,) = json.loads(plan.stdout)
     done = score(tmp_path, paid(server))
     assert done.returncode == 0, done.stderr
-    first = done.stderr.splitlines()[0]
+    chosen, first = done.stderr.splitlines()[:2]
+    assert "using openai, since OPENAI_API_KEY is set" in chosen
     assert first.startswith("openai: 1 request to send, about ")
     assert f", for {found['pairs']:,} pairs by gpt-5.4-mini; at most $1.00" in first
     assert "LLMATTN_MAX_COST" in first

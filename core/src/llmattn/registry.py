@@ -88,8 +88,8 @@ class Registered:
         """
         if self.vectors is None:
             raise ConfigError(
-                f"The provider {self.name!r} has no word vectors: name one that has (`llmattn "
-                "plugins` tells them), such as transformers or openai."
+                f"The provider {self.name!r} has no word vectors: name another with "
+                "--word-vectors; docs/transfer.md says which of ours have them."
             )
         return self._built(self.imported(self.vectors), settings)
 

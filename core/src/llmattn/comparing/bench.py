@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 import torch
 from attrs import evolve
+from packaging.requirements import Requirement
 
 from llmattn import __version__
 from llmattn.comparing.arms import Arm
@@ -349,13 +350,10 @@ class Bench:
 
 def _versions() -> dict[str, str]:
     """Of every installed distribution that a score or a loss can depend on."""
-    named = ("numpy", "torch", "tokenizers", "transformers")
-    found = {}
-    for each in metadata.distributions():
-        name = (each.metadata["Name"] or "").lower()
-        if name in named or name.startswith(("llmattn", "llm-")):
-            found[name] = each.version
-    return dict(sorted(found.items()))
+    installed = {(d.metadata["Name"] or "").lower(): d for d in metadata.distributions()}
+    ours = {name: d for name, d in installed.items() if name.startswith(("llmattn", "llm-"))}
+    required = {Requirement(text).name.lower() for d in ours.values() for text in d.requires or ()}
+    return {name: installed[name].version for name in sorted({*ours, *required} & set(installed))}
 
 
 def _nothing() -> None:

@@ -162,8 +162,8 @@ def vector_choice(arm: Arm, chosen: ScoreSet | None, scores: ScoreChoice) -> Sco
     """Where the word vectors of an arm come from: ``chosen`` are its scores, if it reads any."""
     if scores.word_vectors is None:
         raise ConfigError(
-            f"The arm {arm.name!r} starts from word vectors: say whose with --word-vectors, such "
-            "as --word-vectors transformers."
+            f"The arm {arm.name!r} starts from word vectors: say whose with --word-vectors "
+            "PROVIDER."
         )
     settings = {**scores.settings, **arm.options}
     providers = chosen.choice.providers if chosen else scores.providers
