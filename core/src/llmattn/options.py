@@ -7,9 +7,9 @@ Imports nothing heavy.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 from attrs import frozen
@@ -27,10 +27,12 @@ __all__ = [
     "SCORES",
     "TEXT",
     "Option",
+    "Refuses",
     "all_options",
     "comma_separated",
     "option",
     "options_of",
+    "settled",
 ]
 
 EXPERIMENT = "The experiment"
@@ -83,6 +85,26 @@ class Option:
     def flag(self) -> str:
         """As a person types it."""
         return _flag(self.name)
+
+
+class Refuses(Protocol):
+    """Knows which options a user has set."""
+
+    def refuse(
+        self,
+        of: type[attrs.AttrsInstance],
+        why_unread: Callable[[Option], str],
+        *,
+        chooser: str = "",
+        files: bool = True,
+    ) -> None:
+        """Raise ConfigError for an option of the class ``of`` that the user set and nothing reads.
+
+        ``why_unread``: why nothing reads one, and what to do; empty if something does. ``chooser``:
+        the option that decides it, and ``files``: whether those of a configuration file count,
+        where there is one.
+        """
+        ...
 
 
 def option(
@@ -143,6 +165,22 @@ def all_options(cls: type[attrs.AttrsInstance]) -> Iterator[Option]:
     for field in attrs.fields(cls):
         if isinstance(field.type, type) and attrs.has(field.type):
             yield from all_options(field.type)
+
+
+def settled(cls: type[attrs.AttrsInstance], values: Mapping[str, Any]) -> Any:
+    """An object of a settings class from the values of its options, and of those of the classes
+    that it holds, by their names; None leaves one to its default. Raises ConfigError.
+    """
+    make = getattr(cls, "from_options", cls)
+    given = {
+        each.name: values[said.name]
+        for each, said in options_of(cls)
+        if values.get(said.name) is not None
+    }
+    for each in attrs.fields(cls):
+        if isinstance(each.type, type) and attrs.has(each.type):
+            given[each.name] = settled(each.type, values)
+    return make(**given)
 
 
 def comma_separated(value: Any) -> tuple[str, ...]:

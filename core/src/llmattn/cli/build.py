@@ -19,7 +19,7 @@ from llmattn.cli.apart import check_apart
 from llmattn.cli.config_file import print_config, reader
 from llmattn.cli.given import Given
 from llmattn.errors import ConfigError
-from llmattn.options import PANELS, RUN, Option, options_of
+from llmattn.options import PANELS, RUN, Option, options_of, settled
 
 __all__ = ["AlsoArgument", "AlsoOption", "Uses", "Written", "command"]
 
@@ -85,13 +85,8 @@ class _Part:
 
     def fill(self, values: Mapping[str, Any]) -> Any:
         """An object of the values of options. Raises ConfigError."""
-        make = getattr(self.cls, "from_options", self.cls)
-        given = {
-            each.name: values[said.name]
-            for each, said in options_of(self.cls)
-            if self.uses.has(said.name) and values.get(said.name) is not None
-        }
-        return make(**given, **{name: part.fill(values) for name, part in self.inner()})
+        own = {name: value for name, value in values.items() if self.uses.has(name)}
+        return settled(self.cls, own)
 
     def parameters(
         self, panels: Mapping[str, str | None]

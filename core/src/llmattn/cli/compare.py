@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from attrs import evolve
 
 from llmattn.cli.build import Uses, command
 from llmattn.cli.common import Corpus, Json
 from llmattn.cli.given import Given
-from llmattn.comparing.config import SHARED, Experiment
-from llmattn.comparing.score_sets import why_unread
-from llmattn.held import hold
+from llmattn.comparing.config import (
+    COURSE_DEFAULTS,
+    LINES,
+    MODEL_DEFAULTS,
+    OWN_COURSE,
+    SHARED,
+    WINDOWS,
+    Experiment,
+    with_batches,
+)
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
 from llmattn.options import COURSE, MODEL
@@ -20,11 +26,8 @@ from llmattn.reading.files import check_there
 from llmattn.scoring.options import ScoreChoice
 from llmattn.signals import exit_code
 from llmattn.training.config import ImitationOptions, TrainConfig
-from llmattn.writing import make_folder
 
 __all__ = ["compare"]
-
-_LINES, _WINDOWS = 128, 16  # about as many tokens, where a line has ten
 
 
 @command(
@@ -43,21 +46,16 @@ def compare(
     course: Annotated[
         TrainConfig,
         Uses(
-            without=("grad_accum", "lr", "seed"),
-            defaults={
-                "steps": 800,
-                "batch_size": None,
-                "patience": 5,
-                "test_fraction": 0.1,
-            },
+            without=OWN_COURSE,
+            defaults={**COURSE_DEFAULTS, "batch_size": None},
             help={
-                "batch_size": f"Lines or windows in a batch. Default: {_LINES} lines, or with "
-                f"--stream {_WINDOWS} windows.",
+                "batch_size": f"Lines or windows in a batch. Default: {LINES} lines, or with "
+                f"--stream {WINDOWS} windows.",
                 "test_fraction": "Share of the lines, the last, whose loss is reported.",
             },
         ),
     ],
-    model: Annotated[ModelConfig, Uses(only=SHARED, defaults={"n_embd": 64})],
+    model: Annotated[ModelConfig, Uses(only=SHARED, defaults=MODEL_DEFAULTS)],
     scores: ScoreChoice,
     imitation: Annotated[
         ImitationOptions,
@@ -80,28 +78,19 @@ def compare(
     """
     check_there(corpus)
 
-    from llmattn.comparing.settle import settle
+    from llmattn.comparing.settle import refuse_unread, settle
 
     experiment.use_threads()
     if "batch_size" not in given.names():
-        course = evolve(course, batch_size=_WINDOWS if course.stream else _LINES)
+        course = with_batches(course)
     config = settle(corpus, experiment, course, model, scores, given.tables("arms"), imitation)
-    if not any(arm.imitates for arm in config.arms):
-        given.refuse(
-            ImitationOptions,
-            lambda _: "is for arms that imitate, such as transfer, and there is none.",
-            chooser="arms",
-        )
-    given.refuse(
-        ScoreChoice, lambda said: why_unread(said.name, config.arms, scores), chooser="arms"
-    )
+    refuse_unread(config, given)
 
-    from llmattn.cli.compare_show import run_and_show
+    from llmattn.cli.compare_show import show
+    from llmattn.comparing.whole import carry_out
 
     try:
-        make_folder(experiment.out)
-        with hold(experiment.out, "--out"):
-            run_and_show(config, command=given.command(without=["as_json"]), json=as_json)
+        show(carry_out(config, command=given.command(without=["as_json"])), json=as_json)
     except KeyboardInterrupt:
         notify(
             f"Interrupted: finished runs are kept in {experiment.out}. The same command makes the "

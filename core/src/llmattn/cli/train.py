@@ -15,13 +15,18 @@ from llmattn.cli.again import Again
 from llmattn.cli.build import AlsoArgument, command
 from llmattn.cli.given import Given
 from llmattn.held import hold
-from llmattn.model.config import ModelConfig, variants_with
+from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
-from llmattn.options import TEXT, Option, all_options
+from llmattn.options import TEXT
 from llmattn.reading.files import check_there
-from llmattn.scoring.options import VECTOR_OPTIONS, ScoreChoice
+from llmattn.scoring.options import ScoreChoice
 from llmattn.signals import exit_code
 from llmattn.training.config import ImitationOptions, RunOptions, TrainConfig
+from llmattn.training.unread import (
+    held_against_checkpoints,
+    refuse_unread,
+    refuse_unread_again,
+)
 
 if TYPE_CHECKING:
     from llmattn.training.distributed import Team
@@ -53,7 +58,7 @@ def train(
     model, which learns the attention of the first and needs no provider afterwards.
     With several processes: torchrun --nproc-per-node N -m llmattn.train
     """
-    _check(model, scores, imitate, options, given)
+    refuse_unread(model, scores, imitate, options, given)
     if not options.resume or "corpus" in given.names():
         check_there(corpus)
     options.use_threads()
@@ -139,69 +144,14 @@ class _Runs:
             run = runs.resume(
                 own,
                 corpus_path=self.corpus if "corpus" in given.names() else None,
-                given=given.values(_held_against_checkpoints()),
+                given=given.values(held_against_checkpoints()),
                 scores=self.scores,
                 team=team,
             )
-            if own.resume and not (run.reads_texts or self.imitate.imitate):
-                given.refuse(ScoreChoice, _unread_again, files=False)
+            if own.resume and not self.imitate.imitate:
+                refuse_unread_again(run.reads_texts, given)
             return run
         asked = attrs.asdict(self.imitate) if self.imitate.imitate else {}
         return runs.begin(
             self.corpus, self.course, self.model, self.scores, own, team=team, asked=asked
         )
-
-
-def _check(
-    model: ModelConfig,
-    scores: ScoreChoice,
-    imitate: ImitationOptions,
-    options: RunOptions,
-    given: Given,
-) -> None:
-    """Raise ConfigError for what does not go together."""
-    if not imitate.imitate:
-        given.refuse(
-            ImitationOptions,
-            lambda said: (
-                "is for --imitate: add that, or leave it out."
-                if said.name == "imitate_weight" and not options.resume
-                else ""
-            ),
-        )
-    if options.resume:
-        return
-    imitate.check(model)
-    if not model.uses_scores:
-        read = VECTOR_OPTIONS if scores.word_vectors else ()
-        given.refuse(
-            ScoreChoice,
-            lambda said: (
-                ""
-                if said.name in read
-                else f"is for external scores, and --attention {model.attention} reads none: "
-                f"leave it out, or choose {variants_with('scores')}."
-            ),
-            chooser="attention",
-        )
-
-
-def _held_against_checkpoints() -> set[str]:
-    """The options that a checkpoint tells: a resumed run can differ in none but the steps."""
-    configs = (*all_options(TrainConfig), *all_options(ModelConfig))
-    others = (
-        *all_options(ScoreChoice),
-        *all_options(RunOptions),
-        *all_options(ImitationOptions),
-    )
-    return {said.name for said in configs} | {said.name for said in others if said.remembered}
-
-
-def _unread_again(said: Option) -> str:
-    """A resumed run needs what its checkpoint does not remember only to ask again."""
-    if said.remembered:
-        return ""
-    return (
-        "cannot be used with --resume: the checkpoint holds the model and its scores. Leave it "
-        "out, or train anew."
-    )

@@ -8,11 +8,10 @@ from llmattn.cli.again import Again
 from llmattn.cli.output import ask_for_place, echo
 from llmattn.data.corpus import Split
 from llmattn.notices import notify
-from llmattn.training.board import Board
 from llmattn.training.config import RunOptions
 from llmattn.training.interrupt import StopWish
-from llmattn.training.log import TrainingLog
 from llmattn.training.loop import Report, Trainer
+from llmattn.training.records import open_records
 from llmattn.training.run import Run
 from llmattn.training.taken import taken_words
 from llmattn.wording import counted
@@ -38,11 +37,7 @@ def run_and_show(run: Run, again: Again, options: RunOptions = RunOptions()) -> 
         if outcome != "interrupted":
             run.test_loss()
         return outcome
-    records: list[TrainingLog | Board] = []
-    if options.log is not None:
-        records.append(TrainingLog(options.log, after=trainer.step))
-    if options.tensorboard is not None:
-        records.append(Board(options.tensorboard, after=trainer.step))
+    records = open_records(options, after=trainer.step)
     _show_start(run)
     if run.output.other:
         notify(f"{run.out} holds the checkpoint of another run; that will be kept beside it.")

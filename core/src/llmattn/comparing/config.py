@@ -16,7 +16,19 @@ from llmattn.options import EXPERIMENT, RUN, TEXT, comma_separated, option
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.config import ImitationOptions, Machine, TrainConfig
 
-__all__ = ["BASELINES", "SHARED", "CompareConfig", "Course", "Experiment"]
+__all__ = [
+    "BASELINES",
+    "COURSE_DEFAULTS",
+    "LINES",
+    "MODEL_DEFAULTS",
+    "OWN_COURSE",
+    "SHARED",
+    "WINDOWS",
+    "CompareConfig",
+    "Course",
+    "Experiment",
+    "with_batches",
+]
 
 BASELINES = ("position", "position/per-layer", "learned+b")
 """What arms are held against, if it is compared: the distance alone, also in each layer by itself,
@@ -25,6 +37,19 @@ and attention that is learned with it.
 
 SHARED = ("block_size", "n_layer", "n_head", "n_embd", "dropout")
 """Options of the model that all arms share, but for those that say otherwise."""
+
+OWN_COURSE = ("grad_accum", "lr", "seed")
+"""Options of training that a comparison settles for each run."""
+
+COURSE_DEFAULTS: Mapping[str, Any] = {"steps": 800, "patience": 5, "test_fraction": 0.1}
+MODEL_DEFAULTS: Mapping[str, Any] = {"n_embd": 64}
+LINES, WINDOWS = 128, 16
+"""In a batch, unless the user says otherwise: about as many tokens, where a line has ten."""
+
+
+def with_batches(course: TrainConfig) -> TrainConfig:
+    """``course`` with the size of batches that nobody has stated."""
+    return evolve(course, batch_size=WINDOWS if course.stream else LINES)
 
 
 def _rates(given: Any) -> tuple[float, ...]:

@@ -11,11 +11,13 @@ from attrs import evolve
 from llmattn.comparing.arms import Arm
 from llmattn.comparing.choose_arms import choose_arms
 from llmattn.comparing.config import BASELINES, CompareConfig, Experiment
+from llmattn.comparing.score_sets import why_unread
 from llmattn.model.config import ModelConfig
+from llmattn.options import Refuses
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.config import ImitationOptions, TrainConfig
 
-__all__ = ["settle"]
+__all__ = ["refuse_unread", "settle"]
 
 
 def settle(
@@ -45,6 +47,21 @@ def settle(
         imitation=imitation,
         against=against,
         jobs=experiment.jobs or _jobs(experiment, arms, model, scores),
+    )
+
+
+def refuse_unread(config: CompareConfig, given: Refuses) -> None:
+    """Raise ConfigError for what the user said and no arm reads."""
+    if not any(arm.imitates for arm in config.arms):
+        given.refuse(
+            ImitationOptions,
+            lambda _: "is for arms that imitate, such as transfer, and there is none.",
+            chooser="arms",
+        )
+    given.refuse(
+        ScoreChoice,
+        lambda said: why_unread(said.name, config.arms, config.scores),
+        chooser="arms",
     )
 
 

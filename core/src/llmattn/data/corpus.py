@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain, pairwise
@@ -220,7 +221,7 @@ def encode_lines(lines: Sequence[str], tokenizer: TextTokenizer, *, stream: bool
 
 
 def load_corpus(
-    path: Path,
+    path: str | os.PathLike[str],
     config: TextConfig = TextConfig(),
     *,
     tokenizer: TextTokenizer | None = None,
@@ -231,7 +232,9 @@ def load_corpus(
     With ``tokenizer`` (from a checkpoint) none is made of ``config``. ``hint``: tell on stderr
     where another tokenizer would find better words. Raises CorpusError or ConfigError.
     """
-    lines = read_lines(path, keep_blank=config.stream)
+    if not isinstance(path, str | os.PathLike):
+        raise CorpusError(f"A corpus is named by a path, not a {type(path).__name__}.")
+    lines = read_lines(Path(path), keep_blank=config.stream)
     parts = split_lines(lines, config, name=f"The corpus {path}")
     if tokenizer is None:
         tokenizer = train_tokenizer(

@@ -201,6 +201,18 @@ def text_words(text: str) -> list[str]:
     return _of_no_words().words(plain_text(text))
 
 
+def lines_of_words(
+    text: str | Sequence[str] | Sequence[Sequence[str]],
+) -> Sequence[Sequence[str]]:
+    """The lines of a text as lists of words. A string is a text, and a string among its lines is a
+    line: :func:`text_words` takes both apart. Raises ConfigError for anything else.
+    """
+    lines = plain_text(text).split("\n") if isinstance(text, str) else text
+    if not isinstance(lines, Sequence) or not all(isinstance(line, Sequence) for line in lines):
+        raise ConfigError("A text is a string, or its lines as strings or as lists of words.")
+    return [text_words(line) if isinstance(line, str) else line for line in lines]
+
+
 def text_pieces(text: str) -> list[str]:
     """A text in pieces as it was written, which together are the text (as ``plain_text`` gives
     it): as in training, a word or a mark with what stands before it, or a line end with the blank

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
+from llmattn.errors import ConfigError
 from llmattn.model.config import ModelConfig
 
 __all__ = [
@@ -224,7 +225,8 @@ class LLMAttention(nn.Module):
     layers (a first dimension more), and ``layer`` chooses among them.
 
     In all methods ``scores`` is ``(B, C, rows, length)``, or None if the variant needs none, and
-    ``like`` gives type and device. They are about the last ``rows`` of ``length`` tokens.
+    ``like`` gives type and device. They are about the last ``rows`` of ``length`` tokens. Another
+    shape raises ConfigError.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -245,8 +247,7 @@ class LLMAttention(nn.Module):
     ) -> Iterator[Given]:
         """What :func:`mix_values` takes, of one layer after the other."""
         config = self.config
-        if config.uses_scores and scores is None:
-            raise ValueError(f"{config.attention} attention needs scores")
+        self._check(scores, rows, length)
         if config.uses_query_key:
             more = config.uses_scores or config.uses_distance or 1 < rows < length
             given: Given = []
@@ -288,13 +289,36 @@ class LLMAttention(nn.Module):
         self, scores: Tensor | None, rows: int, length: int, like: Tensor, layer: int = 0
     ) -> Tensor:
         """A of a layer, ``(B or 1, H or 1, rows, length)``."""
+        self._check(scores, rows, length)
         return attention_weights(*self._learned(rows, length, like, layer), scores)
 
     def logits(
         self, scores: Tensor | None, rows: int, length: int, like: Tensor, layer: int = 0
     ) -> Tensor:
         """Z of a layer, ``(B or 1, H or 1, rows, length)``."""
+        self._check(scores, rows, length)
         return attention_logits(*self._learned(rows, length, like, layer), scores)
+
+    def _check(self, scores: Tensor | None, rows: int, length: int) -> None:
+        """Raise ConfigError for scores of another shape than the model and its tokens have."""
+        config = self.config
+        if torch.compiler.is_compiling():
+            return
+        if not 1 <= rows <= length <= config.block_size:
+            raise ConfigError(
+                f"Attention of {rows} rows over {length} tokens does not fit: there are as many "
+                f"rows as tokens or fewer, and a block size of {config.block_size}."
+            )
+        if not config.uses_scores:
+            return
+        channels = len(config.channels)
+        wanted = f"(batch, channels, rows, tokens), here (B, {channels}, {rows}, {length})"
+        if scores is None:
+            raise ConfigError(f"{config.attention} attention needs scores of the shape {wanted}.")
+        if scores.shape[1:] != (channels, rows, length):
+            raise ConfigError(f"Scores must have the shape {wanted}, not {tuple(scores.shape)}.")
+        if not (scores.is_floating_point() or scores.dtype == torch.uint8):
+            raise ConfigError(f"Scores must be floats in [0, 1], or uint8, not {scores.dtype}.")
 
     def _learned(
         self, rows: int, length: int, like: Tensor, layer: int

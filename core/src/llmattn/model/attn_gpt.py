@@ -138,6 +138,7 @@ class AttnGPT(nn.Module):
         None if the variant needs none. ``aims``: weights that query-key attention is to resemble,
         one for each layer or one for all; ``apart`` takes how far each layer is from them.
         """
+        _check_ids(ids, scores)
         rows = ids.shape[1]
         before = 0 if cache is None else cache.length
         length = before + rows
@@ -177,11 +178,30 @@ class AttnGPT(nn.Module):
         x = self.hidden(ids, scores, None, aims, apart)
         if targets is None:
             return self.logits(x), None
+        if targets.shape != ids.shape:
+            raise ConfigError(
+                f"Targets must have the shape of ids, {tuple(ids.shape)}, not "
+                f"{tuple(targets.shape)}."
+            )
         keep = targets != IGNORED
         loss = head_loss(x[keep], self.token_embedding.weight, targets[keep])
         if not apart:
             return None, loss
         return torch.stack([found.mean(1)[keep].mean() for found in apart]).mean(), loss
+
+
+def _check_ids(ids: Tensor, scores: Tensor | None) -> None:
+    """Raise ConfigError for what is no batch of texts, or scores of another batch."""
+    if ids.dim() != 2 or ids.dtype not in (torch.int32, torch.int64):
+        raise ConfigError(
+            f"Token ids must be int64 of the shape (batch, tokens), not {ids.dtype} of "
+            f"{tuple(ids.shape)}."
+        )
+    if scores is not None and scores.dim() == 4 and scores.shape[0] not in (1, ids.shape[0]):
+        raise ConfigError(
+            f"Scores of {scores.shape[0]} texts do not fit token ids of {ids.shape[0]}: both must "
+            "have the same first dimension."
+        )
 
 
 def check_finite(numbers: Tensor) -> None:

@@ -76,8 +76,11 @@ def plain_text(text: str) -> str:
 def plain_line(text: str, name: str) -> str:
     """A prompt, or another text that is one line, as :func:`plain_text`; line ends become spaces.
 
-    Raises CorpusError, with ``name`` for the text, for a word that is too long.
+    Raises CorpusError, with ``name`` for the text, for a word that is too long, or for what is no
+    string.
     """
+    if not isinstance(text, str):
+        raise CorpusError(f"{name} must be a string, not a {type(text).__name__}.")
     line = plain_text(text).replace("\n", " ")
     check_runs(line, name)
     return line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from types import TracebackType
 
@@ -22,13 +23,14 @@ from llmattn.sampling.generate import Decoder, generate
 from llmattn.sampling.lines import GrowingLines
 from llmattn.sampling.options import SampleOptions
 from llmattn.scoring.options import ScoreChoice
-from llmattn.training.checkpoint import Checkpoint
+from llmattn.training.checkpoint import Checkpoint, load_checkpoint
 
 __all__ = ["Sampler"]
 
 
 class Sampler:
-    """Continues prompts with a checkpoint's best model. A context manager.
+    """Continues prompts with the best model of a checkpoint or of the file of one. A context
+    manager.
 
     ``ask``: let the checkpoint's provider score what it has not scored yet; ``choice`` holds
     what its settings need besides. ``block_size``: a smaller window than the model's.
@@ -37,7 +39,7 @@ class Sampler:
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
+        checkpoint: Checkpoint | str | os.PathLike[str],
         *,
         device: torch.device | str = "cpu",
         block_size: int | None = None,
@@ -45,6 +47,8 @@ class Sampler:
         ask: bool = False,
         choice: ScoreChoice | None = None,
     ) -> None:
+        if not isinstance(checkpoint, Checkpoint):
+            checkpoint = load_checkpoint(checkpoint, device=device)
         checkpoint.check_scores()
         most = checkpoint.model_config.block_size
         if block_size is not None and not 1 <= block_size <= most:
@@ -77,7 +81,7 @@ class Sampler:
         """The words of ``prompt`` that the model reads as ``<unk>``, each once."""
         return self.tokenizer.unknown_words(_plain(prompt))
 
-    def tokens(self, prompt: str, options: SampleOptions) -> Iterator[list[int]]:
+    def tokens(self, prompt: str, options: SampleOptions = SampleOptions()) -> Iterator[list[int]]:
         """The next token of each of ``options.num`` samples; see ``generate``.
 
         Providers that score words in their context are shown ``prompt`` as it is written.
@@ -102,7 +106,7 @@ class Sampler:
             eol_id=self.tokenizer.eol_id,
         )
 
-    def stream(self, prompt: str, options: SampleOptions) -> Iterator[str]:
+    def stream(self, prompt: str, options: SampleOptions = SampleOptions()) -> Iterator[str]:
         """One sample, prompt included, in pieces of text as they come."""
         steps = self.tokens(prompt, options)
         lines = GrowingLines(self.tokenizer, _plain(prompt), options.lines)
@@ -111,7 +115,7 @@ class Sampler:
             yield lines.add(token)
         yield lines.rest()
 
-    def sample(self, prompt: str, options: SampleOptions) -> list[str]:
+    def sample(self, prompt: str, options: SampleOptions = SampleOptions()) -> list[str]:
         """``options.num`` continuations, prompt included, of ``options.lines`` lines at most."""
         start = _plain(prompt)
         grown = [GrowingLines(self.tokenizer, start, options.lines) for _ in range(options.num)]

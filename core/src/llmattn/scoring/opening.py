@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import attrs
 
 from llmattn.cache.open import cache_folder, open_cache
+from llmattn.data.tokenizer import lines_of_words
 from llmattn.errors import ConfigError
 from llmattn.notices import warn_once
 from llmattn.options import options_of
@@ -24,7 +25,10 @@ from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource
 from llmattn.settings import environment
 
-__all__ = ["check_kinds", "open_source", "open_sources"]
+__all__ = ["Text", "check_kinds", "open_source", "open_sources"]
+
+Text = str | Sequence[str] | Sequence[Sequence[str]]
+"""What providers count in."""
 
 _PAIRS, _TEXTS = "of pairs of words", "in context"
 _KINDS = (
@@ -37,7 +41,7 @@ def open_source(
     provider: str | None = None,
     choice: ScoreChoice = ScoreChoice(),
     *,
-    text: Sequence[Sequence[str]] | None = None,
+    text: Text | None = None,
 ) -> ScoreSource:
     """Open one provider with its cache: :func:`open_sources` of a ``choice`` of this one."""
     names = () if provider is None else (provider,)
@@ -46,14 +50,14 @@ def open_source(
 
 
 def open_sources(
-    choice: ScoreChoice = ScoreChoice(), *, text: Sequence[Sequence[str]] | None = None
+    choice: ScoreChoice = ScoreChoice(), *, text: Text | None = None
 ) -> list[ScoreSource]:
     """Open the providers of ``choice``, each with the cache.
 
     Their channels stand side by side in the model. A setting without an owner is for those of
-    several that have it. ``text``: the training lines as tokens, for providers that count in
-    them. Raises ConfigError, also for a setting that none of them would read, PluginError or
-    CacheError.
+    several that have it. ``text``: the training lines, see ``lines_of_words``, for providers that
+    count in them. Raises ConfigError, also for a setting that none of them would read, PluginError
+    or CacheError.
     """
     plugins, environ = load_plugins(), environment()
     names = choice.providers or (_named_by(environ, plugins),)
@@ -79,7 +83,7 @@ def open_sources(
                         f"The provider {each.name!r} counts words in a text: name the text, "
                         "or another provider (--provider; `llmattn plugins` lists them)."
                     )
-                built.provider.read_text(text)
+                built.provider.read_text(lines_of_words(text))
             store = open_cache(
                 choice.cache,
                 cache_dir=choice.cache_dir,

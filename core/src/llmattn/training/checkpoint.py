@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -124,11 +125,16 @@ def export_checkpoint(folder: Path, checkpoint: Checkpoint) -> list[Path]:
     return write_folder(folder, _pack(checkpoint), checkpoint.tokenizer.library_json())
 
 
-def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
+def load_checkpoint(
+    path: str | os.PathLike[str], *, device: torch.device | str = "cpu"
+) -> Checkpoint:
     """Read a checkpoint, or a folder made by :func:`export_checkpoint`; executes nothing of it.
 
     Raises CheckpointError if the file is missing, damaged, foreign, or of a newer format.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise CheckpointError(f"A checkpoint is named by a path, not a {type(path).__name__}.")
+    path = Path(path)
     data = read_folder(path) if path.is_dir() else read_torch_file(path)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise CheckpointDamaged(

@@ -15,7 +15,7 @@ from llmattn.plugins import load_plugins
 from llmattn.reading.plain import plain_line
 from llmattn.rows import Scope
 from llmattn.scoring.find_provider import assign_options
-from llmattn.scoring.opening import open_sources
+from llmattn.scoring.opening import Text, open_sources
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource
 from llmattn.scoring.text_matrix import pair_matrix, text_matrix
@@ -30,7 +30,7 @@ def text_scores(
     choice: ScoreChoice,
     text: str,
     *,
-    corpus: Sequence[Sequence[str]] | None = None,
+    corpus: Text | None = None,
     read: TextWeights | None = None,
     channels: Sequence[str] = (),
     most: int = 12,

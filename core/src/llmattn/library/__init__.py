@@ -1,0 +1,1 @@
+"""What a program calls: the commands as functions, whose results are objects."""
