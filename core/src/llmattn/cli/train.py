@@ -151,7 +151,7 @@ class _Runs:
             if own.resume and not self.imitate.imitate:
                 refuse_unread_again(run.reads_texts, given)
             return run
-        asked = attrs.asdict(self.imitate) if self.imitate.imitate else {}
+        asked = attrs.asdict(self.imitate)  # a printed configuration names them, too
         return runs.begin(
             self.corpus, self.course, self.model, self.scores, own, team=team, asked=asked
         )

@@ -119,7 +119,8 @@ def train(
             refuse_unread_again(run.reads_texts, stated)
         else:
             assert path is not None
-            run = begin(path, course, model, scores, options)
+            asked = attrs.asdict(ImitationOptions())
+            run = begin(path, course, model, scores, options, asked=asked)
         return _carry_out(run, options, on_report)
 
 
