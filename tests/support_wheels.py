@@ -28,7 +28,7 @@ class Environment:
         pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-q"]
         more = ["--constraint", str(ROOT / "constraints.txt"), "--find-links", str(self._wheels)]
         done = subprocess.run(
-            [*pip, *more, *names], env=OUTER, capture_output=True, text=True, timeout=280
+            [*pip, *more, *names], env=OUTER, capture_output=True, text=True, timeout=600
         )
         assert done.returncode == 0, done.stderr
 
