@@ -19,7 +19,7 @@ PARALLEL := $(if $(strip $(ARGS)),,--numprocesses 2 --dist loadfile)
 LONG := $(if $(strip $(ARGS)),,--numprocesses 2 --dist worksteal)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long faults evidence check format benchmarks reference screenshots wheels clean
+.PHONY: help demo test test-long test-guides faults evidence check format benchmarks reference screenshots wheels clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,7 +41,7 @@ demo: $(VENV)/.users ## a language model reads a tale, and small GPTs learn from
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
 test: $(VENV)/.developers ## run the tests (ARGS="tests/x.py -k name": some of them)
-	$(BIN)/python -m pytest -m "not long" $(PARALLEL) $(ARGS)
+	$(BIN)/python -m pytest -m "not long and not guides" $(PARALLEL) $(ARGS)
 
 faults: $(VENV)/.developers ## meet every fault and print the table of docs/misbehaving.md (some minutes)
 	PYTHONPATH=tests $(BIN)/python -m faults $(ARGS)
@@ -64,6 +64,9 @@ evidence-%: examples/evidence/%.toml $(VENV)/.developers
 
 test-long: $(VENV)/.developers ## run the tests that take more than half a minute each
 	$(BIN)/python -m pytest -m long $(LONG) $(ARGS)
+
+test-guides: $(VENV)/.developers ## type the pages for authors of plugins into fresh environments (a quarter of an hour)
+	$(BIN)/python -m pytest -m guides $(ARGS)
 
 check: $(VENV)/.developers ## lint, format, type and import checks
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ import pytest
 from support_guides import Reader
 from support_wheels import ROOT, Environment
 
-pytestmark = [pytest.mark.wheels, pytest.mark.long, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.wheels, pytest.mark.guides, pytest.mark.timeout(1500)]
 
 PAGES = (
     "write-a-provider.md",
