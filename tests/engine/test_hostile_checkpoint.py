@@ -232,7 +232,7 @@ def test_index_that_takes_more_than_it_holds_is_refused(path: Path, index: bytes
         (b"the cat sees the dog\n" * 300, "is a text, and no checkpoint"),
         ("naïve 日本語\n".encode() * 900, "is a text, and no checkpoint"),
         (b"", "is empty"),
-        (np.random.default_rng(0).bytes(5000), "is no checkpoint"),
+        (np.random.default_rng(0).bytes(5000), "is binary data, and no checkpoint"),
         (pickle.dumps({"a": 1}), "bare pickle"),
     ],
     ids=["text", "more text", "empty", "noise", "pickle"],

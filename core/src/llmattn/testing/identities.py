@@ -153,7 +153,7 @@ def check_secrets(subject: Subject) -> None:
             fail(done, came, "an identity that holds nothing of a key", _WHERE)
         if _printed(providers[0]) != _printed(providers[1]):
             came = "what is printed of the two providers differs, so that it shows a secret"
-            fail(done, came, "a repr that holds nothing of a key", "3-the-settings")
+            fail(done, came, "a repr that holds nothing of a key", "the-settings")
 
 
 def _printed(provider: AttentionProvider) -> str:
@@ -173,7 +173,7 @@ def _check_shown(subject: Subject, provider: AttentionProvider, secrets: Any) ->
                 done,
                 f"{place} shows a secret, or something made of it",
                 "nothing of a key: settings of type Secret, left out by identity_details",
-                _WHERE if place == "the identity" else "3-the-settings",
+                _WHERE if place == "the identity" else "the-settings",
             )
     if str(os.getpid()) in map(str, dict(provider.identity().details).values()):
         fail("identity() was called", "it holds the process's id", "nothing of the sort", _WHERE)

@@ -46,7 +46,7 @@ def members_of(kind: Any) -> set[str]:
 def check_members(subject: Subject) -> None:
     """The protocol: scope, channels, limits, and three methods, two of them coroutines."""
     provider = subject.new()
-    done, where = f"A {type(provider).__name__} was made", "4-the-provider"
+    done, where = f"A {type(provider).__name__} was made", "the-provider"
     lacking = [name for name in sorted(members_of(AttentionProvider)) if not _has(provider, name)]
     if lacking:
         fail(
@@ -167,7 +167,7 @@ def check_settings_class(subject: Subject) -> None:
     settings = settings_of(subject)
     cls: Any = type(settings)
     fields = attrs.fields(attrs.resolve_types(cls))
-    done, where = f"The settings class {cls.__name__} was read", "3-the-settings"
+    done, where = f"The settings class {cls.__name__} was read", "the-settings"
     for each in fields:
         if "help" not in each.metadata:
             came = f"{each.name} was not made with setting()"
@@ -233,7 +233,7 @@ def _bad_default(cls: type, error: Exception) -> None:
         f"{cls.__name__} was made with its defaults",
         f"{type(error).__name__} was raised: {shown(str(words), 200)}",
         "a default that its own validator takes",
-        "3-the-settings",
+        "the-settings",
     )
 
 
@@ -262,11 +262,11 @@ def _check_defaults(cls: Any, fields: Any, settings: Any) -> None:
                 f"{type(error).__name__} was raised: {shown(str(error), 200)}",
                 "a default that is valid, of a type that a text can be read as: str, int, float, "
                 "bool, Path or Secret",
-                "3-the-settings",
+                "the-settings",
             )
         if read != default or (type(read) is not type(default) and not isinstance(read, Path)):
             came = f"it was read as {shown(read)} and the default is {shown(default)}"
-            fail(done, came, "a default of the type that the field says", "3-the-settings")
+            fail(done, came, "a default of the type that the field says", "the-settings")
 
 
 def _typed(value: Any) -> str:

@@ -30,7 +30,7 @@ def check_another_process(subject: Subject) -> None:
     answers, error = elsewhere(ask_all, jobs[::-1], subject.lines(), seconds=2 * subject.patience)
     done = "The same rows were asked in another process, on another day"
     if error:
-        fail(done, f"there came: {error}", "scores, as in this process", "4-the-provider")
+        fail(done, f"there came: {error}", "scores, as in this process", "the-provider")
     for (call, requests), (identity, there) in zip(jobs, answers[::-1], strict=True):
         here = subject.new(call)
         if here.identity() != identity:

@@ -109,7 +109,7 @@ class Subject:
                 "The provider was made",
                 f"and {type(error).__name__} was raised: {shown(str(error), 200)}",
                 "an object, or one of llmattn's errors where the settings are wrong",
-                "4-the-provider",
+                "the-provider",
             )
         return provider
 
