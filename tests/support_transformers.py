@@ -73,7 +73,7 @@ def save_model(folder: Path, kind: str = "llama", *, seed: int = 0) -> Path:
     }
     model: Any
     if kind == "gpt2":
-        model = GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=2, n_head=2, n_positions=64, **size))
+        model = GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=2, n_head=2, n_positions=256, **size))
     elif kind == "bert":
         model = BertLMHeadModel(
             BertConfig(
@@ -81,7 +81,7 @@ def save_model(folder: Path, kind: str = "llama", *, seed: int = 0) -> Path:
                 intermediate_size=32,
                 num_hidden_layers=2,
                 num_attention_heads=2,
-                max_position_embeddings=64,
+                max_position_embeddings=256,
                 **size,
             )
         )
@@ -93,7 +93,7 @@ def save_model(folder: Path, kind: str = "llama", *, seed: int = 0) -> Path:
                 num_hidden_layers=2,
                 num_attention_heads=2,
                 num_key_value_heads=1,
-                max_position_embeddings=64,
+                max_position_embeddings=256,
                 **size,
             )
         )

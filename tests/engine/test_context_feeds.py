@@ -11,7 +11,7 @@ import pytest
 import torch
 from llmattn.data.batches import collate
 from llmattn.data.corpus import Corpus, Split
-from llmattn.errors import ConfigError, PluginError, ProviderError
+from llmattn.errors import BudgetExceeded, ConfigError, PluginError
 from llmattn.feeds.channels import Scored, reading_of
 from llmattn.feeds.derived import average_pairs
 from llmattn.feeds.feed import Feeds, PackedFeed, ScoreFeed
@@ -175,7 +175,7 @@ def test_a_provider_that_may_not_be_asked_and_has_scored_nothing_is_an_error(
     tmp_path: Path,
 ) -> None:
     source = source_of(Maps(), tmp_path, max_requests=0)
-    with source, pytest.raises(ProviderError, match="no score for any window"):
+    with source, pytest.raises(BudgetExceeded, match="no score for any window"):
         open_feeds([source], text_corpus(tmp_path), block_size=BLOCK)
 
 

@@ -318,8 +318,8 @@ def test_scopes_follow_the_method(llama: Path) -> None:
 
 
 def test_a_text_that_is_too_long_is_refused_with_the_limit(llama: Path) -> None:
-    rows = prefix_rows([" a"] * 80)[-1:]
-    with pytest.raises(ProviderRejected, match="reads 64 at most"):
+    rows = prefix_rows([" a"] * 300)[-1:]
+    with pytest.raises(ProviderRejected, match="reads 256 at most"):
         ask(provider_of(llama), rows)
 
 

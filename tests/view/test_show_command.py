@@ -292,10 +292,11 @@ def test_without_matplotlib_tables_work_and_pictures_tell_what_to_install(folder
     "command",
     [
         ("show", "-p", "none", "--text", "a b", "--out", "picture.png"),
-        ("plan", "none.txt", "--plot", "picture.png"),
+        ("plan", "own.txt", "--plot", "picture.png"),
     ],
 )
 def test_that_a_picture_cannot_be_drawn_is_told_before_any_work(
     folder: Path, command: tuple[str, ...]
 ) -> None:
+    (folder / "own.txt").write_text("a b\n" * 20)
     assert "Drawing needs matplotlib" in without_matplotlib(folder, *command).stderr

@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from llmattn.errors import ConfigError
 from llmattn.identity import Identity
 from llmattn.providers.protocol import AttentionProvider
 from llmattn.secrets import Secret, redact
@@ -121,7 +122,10 @@ def check_settings_in_identity(subject: Subject) -> None:
             continue
         done = f"{name} was set to {shown(value, 40)}"
         requests = subject.packed(rows)
-        answers = subject.ask(requests, provider=provider, done=done)
+        try:
+            answers = subject.ask(requests, provider=provider, done=done, may_refuse=True)
+        except ConfigError:  # a value that it does not take
+            continue
         for row, i, was, now in subject.changed(requests, answers):
             fail(
                 done,
