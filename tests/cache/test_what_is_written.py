@@ -211,7 +211,7 @@ def test_packed_scores_are_counted_in_every_list(packed: Path) -> None:
     assert "cache purge --orphans" in shown
     listed = run_cli(packed, "cache", "ls").stdout
     assert listed.count("3.5 kB") == 2
-    assert "000000000000" in listed
+    assert "00000000 " in listed
 
 
 def test_purging_a_namespace_purges_what_is_packed_of_it_alone(packed: Path) -> None:

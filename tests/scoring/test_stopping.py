@@ -151,7 +151,7 @@ def test_what_a_probe_has_spent_is_told(tmp_path: Path) -> None:
         done = run_cli(tmp_path, *SCORE[:1], *SCORE[2:], "--probe", CUSTOM_BASE_URL=server.url)
     assert done.returncode == 0, done.stderr
     assert "120 scored now" in done.stderr
-    assert "requests" in done.stderr
+    assert "1 request" in done.stderr
 
 
 def test_what_an_interrupted_probe_has_spent_is_told(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from llmattn.errors import ConfigError
 from llmattn.identity import Identity
 from llmattn.providers.protocol import AttentionProvider, NeedsText
 from llmattn.rows import Row, Scores
@@ -19,13 +20,12 @@ __all__ = ["check_another_process"]
 
 def check_another_process(subject: Subject) -> None:
     """Another process, with the settings in another order: the same scores, the same identity."""
-    made = subject.made
+    made, rows = subject.made, subject.probes()
     try:
-        varied = [one for _, _, one in variations(subject)][:12]
+        varied = [one for _, _, one in variations(subject) if _is_taken(subject, one)][:12]
     except NotChecked:
         varied = []
     calls = [made, *varied]
-    rows = subject.probes()
     jobs = [(call, [list(r) for r in subject.packed(rows)]) for call in calls]
     answers, error = elsewhere(ask_all, jobs[::-1], subject.lines(), seconds=2 * subject.patience)
     done = "The same rows were asked in another process, on another day"
@@ -48,6 +48,17 @@ def check_another_process(subject: Subject) -> None:
             "The rows were asked under several settings, here in one order and in another process "
             "in the opposite one",
         )
+
+
+def _is_taken(subject: Subject, made: Made) -> bool:
+    """Whether a provider takes a setting, of which some say so only when they are asked."""
+    try:
+        subject.ask(
+            subject.packed(subject.probes()[:1]), provider=subject.new(made), may_refuse=True
+        )
+    except ConfigError:
+        return False
+    return True
 
 
 def _like(subject: Subject) -> dict[str, Any]:
