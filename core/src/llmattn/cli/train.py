@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -59,7 +60,8 @@ def train(
     With several processes: torchrun --nproc-per-node N -m llmattn.train
     """
     refuse_unread(model, scores, imitate, options, given)
-    if not options.resume or "corpus" in given.names():
+    alone = os.environ.get("WORLD_SIZE", "1") == "1"  # of several, the first tells it, later
+    if alone and (not options.resume or "corpus" in given.names()):
         check_there(corpus)
     options.use_threads()
     if options.log is not None:
