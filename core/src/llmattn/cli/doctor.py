@@ -15,6 +15,7 @@ from llmattn.console import make_console
 from llmattn.doctor import Finding, examine
 from llmattn.printable import printable
 from llmattn.secrets import redact
+from llmattn.wording import counted
 
 __all__ = ["doctor"]
 
@@ -52,7 +53,7 @@ def doctor(
         echo_json({"ok": not problems, "findings": plain}, indent=2)
     else:
         number = len(problems)
-        told = f"{number} problem{'s' * (number != 1)}" if number else "No problem was found."
+        told = counted(number, "problem") if number else "No problem was found."
         console.print(f"\n{told}")
     if problems:
         raise typer.Exit(problems[0].exit_code)

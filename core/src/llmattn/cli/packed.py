@@ -8,6 +8,7 @@ from datetime import datetime
 from rich.filesize import decimal
 
 from llmattn.feeds.packed_folder import Packed
+from llmattn.wording import counted
 
 __all__ = ["date", "describe_packed"]
 
@@ -15,7 +16,7 @@ __all__ = ["date", "describe_packed"]
 def describe_packed(found: Sequence[Packed]) -> str:
     """Files of packed scores, in words."""
     files = sum(each.files for each in found)
-    text = f"{files:,} file{'s' * (files != 1)}, {decimal(sum(each.bytes for each in found))}"
+    text = f"{counted(files, 'file')}, {decimal(sum(each.bytes for each in found))}"
     if unfinished := sum(each.unfinished for each in found):
         text += f", {unfinished} of them unfinished"
     return f"{text}, the last written {date(max(each.updated for each in found))}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +20,7 @@ from llmattn.notices import notify
 from llmattn.options import TEXT
 from llmattn.reading.files import check_there
 from llmattn.scoring.options import ScoreChoice
+from llmattn.scoring.shard import Shard
 from llmattn.signals import exit_code
 from llmattn.training.config import ImitationOptions, RunOptions, TrainConfig
 from llmattn.training.unread import (
@@ -60,7 +60,7 @@ def train(
     With several processes: torchrun --nproc-per-node N -m llmattn.train
     """
     refuse_unread(model, scores, imitate, options, given)
-    alone = os.environ.get("WORLD_SIZE", "1") == "1"  # of several, the first tells it, later
+    alone = Shard.from_environment().world == 1  # of several, the first tells it, later
     if alone and (not options.resume or "corpus" in given.names()):
         check_there(corpus)
     options.use_threads()

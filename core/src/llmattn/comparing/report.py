@@ -12,6 +12,7 @@ from llmattn.comparing.results import ArmResult, Results
 from llmattn.comparing.statistics import TRUSTED, Estimate, estimate
 from llmattn.printable import printable
 from llmattn.secrets import redact
+from llmattn.wording import counted
 from llmattn.writing import Kind, check_output, written
 
 __all__ = ["as_json", "check_report", "legend", "markdown", "table", "write_report"]
@@ -122,7 +123,7 @@ def as_json(results: Results) -> str:
 
 def legend(results: Results) -> str:
     """How to read the table, in one paragraph."""
-    seeds = f"{results.seeds} seed{'s' * (results.seeds != 1)}"
+    seeds = counted(results.seeds, "seed")
     text = (
         f"Test loss in nats a token, mean over {seeds}, at the weights with the best validation "
         "loss. Gain: how much lower the test loss is, paired by seed; above 0 is better"

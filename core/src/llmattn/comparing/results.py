@@ -15,6 +15,7 @@ from llmattn.comparing.references import Reference
 from llmattn.comparing.statistics import TRUSTED, Estimate, conclude, estimate, gain
 from llmattn.comparing.store import FinishedRun
 from llmattn.training.text_size import TextSize
+from llmattn.wording import counted
 
 __all__ = ["ArmResult", "Results"]
 
@@ -122,7 +123,7 @@ class Results:
         against every baseline and against their controls.
         """
         if self.seeds < TRUSTED:
-            seeds = f"{self.seeds} seed{'s' * (self.seeds != 1)}"
+            seeds = counted(self.seeds, "seed")
             return [
                 f"With {seeds} no interval can be trusted, so nothing follows from the "
                 f"differences: run at least {TRUSTED}, better 5 (--seeds)."

@@ -9,6 +9,7 @@ from llmattn.data.config import TextConfig
 from llmattn.data.tokenizer import written_words
 from llmattn.errors import CorpusError
 from llmattn.reading.plain import LONGEST_WORD
+from llmattn.wording import counted
 
 __all__ = ["split_lines", "text_lines"]
 
@@ -55,7 +56,7 @@ def split_lines(
         part, option = empty
         hint = "" if config.stream else _HINT
         raise CorpusError(
-            f"{name} has {len(lines)} line{'s' * (len(lines) != 1)}, too few to keep some for "
+            f"{name} has {counted(len(lines), 'line')}, too few to keep some for "
             f"{part}: add lines, or choose {option}.{hint}"
         )
     return parts[0], parts[1], list(parts[2])

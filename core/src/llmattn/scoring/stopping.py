@@ -10,6 +10,7 @@ from anyio.from_thread import BlockingPortal
 
 from llmattn.errors import LlmattnError
 from llmattn.notices import notify
+from llmattn.wording import counted
 
 __all__ = ["finish"]
 
@@ -44,19 +45,15 @@ def finish(
         try:
             if under_way := portal.call(stop, "interrupted", patience):
                 notify(
-                    f"Stopping: {_requests(under_way)} under way; waiting for up to "
+                    f"Stopping: {counted(under_way, 'request')} under way; waiting for up to "
                     f"{patience:g} s; press Ctrl-C again to leave at once."
                 )
             wait([work])
         except KeyboardInterrupt:
             if thrown := portal.call(stop, "interrupted", 0.0):
                 notify(
-                    f"Leaving at once: {_requests(thrown)} under way thrown away, which may be "
+                    f"Leaving at once: {counted(thrown, 'request')} under way thrown away, which may be "
                     "billed all the same."
                 )
             wait([work], _A_MOMENT)
         raise
-
-
-def _requests(count: int) -> str:
-    return f"{count:,} request{'s' * (count != 1)}"

@@ -61,14 +61,15 @@ def _same(one: Identity, other: Identity, done: str) -> None:
     if one != other:
         fail(
             done,
-            f"they have different identities: {_difference(one, other)}",
+            f"they have different identities: {difference(one, other)}",
             "one identity for the same settings at any time, or what was paid for under the one is "
             "lost to the other",
             _WHERE,
         )
 
 
-def _difference(one: Identity, other: Identity) -> str:
+def difference(one: Identity, other: Identity) -> str:
+    """In which parts two identities differ, and how."""
     a, b = one.to_dict(), other.to_dict()
     a, b = {**a, **a.pop("details")}, {**b, **b.pop("details")}
     names = [name for name in {**a, **b} if a.get(name) != b.get(name)]

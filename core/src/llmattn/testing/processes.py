@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from llmattn.errors import ConfigError
@@ -12,7 +13,7 @@ from llmattn.providers.protocol import AttentionProvider, NeedsText
 from llmattn.rows import Row, Scores
 from llmattn.testing.elsewhere import elsewhere
 from llmattn.testing.findings import NotChecked, fail
-from llmattn.testing.identities import _difference, variations
+from llmattn.testing.identities import difference, variations
 from llmattn.testing.subject import Made, Subject
 
 __all__ = ["check_another_process"]
@@ -22,7 +23,8 @@ def check_another_process(subject: Subject) -> None:
     """Another process, with the settings in another order: the same scores, the same identity."""
     made, rows = subject.made, subject.probes()
     try:
-        varied = [one for _, _, one in variations(subject) if _is_taken(subject, one)][:12]
+        taken = (one for _, _, one in variations(subject) if _is_taken(subject, one))
+        varied = list(islice(taken, 12))
     except NotChecked:
         varied = []
     calls = [made, *varied]
@@ -34,7 +36,7 @@ def check_another_process(subject: Subject) -> None:
     for (call, requests), (identity, there) in zip(jobs, answers[::-1], strict=True):
         here = subject.new(call)
         if here.identity() != identity:
-            came = f"the identity differs: {_difference(here.identity(), identity)}"
+            came = f"the identity differs: {difference(here.identity(), identity)}"
             wanted = "an identity that is made of the settings alone"
             fail(done, came, wanted, "what-belongs-in-the-identity")
         if call is made:

@@ -15,6 +15,7 @@ from llmattn.view.maps import Floats, Maps, Sheet, lines_of, token_label
 from llmattn.view.packing import UNKNOWN, Packed, in_base64, pack
 from llmattn.view.page import asset, escaped, render_page, save_page
 from llmattn.view.scales import SCALES, Scale, fit_scale, usual_scale
+from llmattn.wording import counted
 
 __all__ = ["save_sheet", "sheet_page"]
 
@@ -43,8 +44,8 @@ def sheet_page(sheet: Sheet, scale: str | None = None) -> str:
     body = Template(asset("maps.html")).substitute(
         names=escaped(names),
         text=escaped("".join(data["tokens"])),
-        size=f"{len(labels):,} token{'s' * (len(labels) != 1)}",
-        count=f"{count:,} map{'s' * (count != 1)}",
+        size=counted(len(labels), "token"),
+        count=counted(count, "map"),
     )
     return render_page(
         f"What attends to what: {names}",
