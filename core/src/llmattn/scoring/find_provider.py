@@ -21,6 +21,7 @@ __all__ = [
     "assign_options",
     "build_provider",
     "choose_provider",
+    "settings_for",
     "settings_of",
     "with_model",
 ]
@@ -124,11 +125,28 @@ def build_provider(
 
     Raises ConfigError or PluginError.
     """
+    settings, told = settings_for(
+        registered, options=options, model=model, environ=environ, sends=sends
+    )
+    return Built(registered.build(settings), told)
+
+
+def settings_for(
+    registered: Registered,
+    *,
+    options: Mapping[str, str],
+    model: str | None,
+    environ: Mapping[str, str],
+    sends: bool = True,
+) -> tuple[object, tuple[tuple[str, str], ...]]:
+    """The settings of a provider, and the addresses of :class:`Built`; see
+    :func:`build_provider`.
+    """
     options = with_model(registered, options, model)
     kind: type[object] = registered.settings
     settings = resolve(kind, owner=registered.name, options=options, environ=environ, sends=sends)
     said = stated(kind, owner=registered.name, options=options, environ=environ)
-    return Built(registered.build(settings), tuple(addresses(settings, said)))
+    return settings, tuple(addresses(settings, said))
 
 
 def with_model(

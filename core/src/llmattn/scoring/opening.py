@@ -14,8 +14,10 @@ from llmattn.notices import warn_once
 from llmattn.options import options_of
 from llmattn.plugins import Plugins, load_plugins
 from llmattn.providers.protocol import NeedsText
+from llmattn.registry import Registered
 from llmattn.scoring.calls import give_back
 from llmattn.scoring.find_provider import (
+    Built,
     assign_options,
     build_provider,
     choose_provider,
@@ -25,7 +27,7 @@ from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource
 from llmattn.settings import environment
 
-__all__ = ["Text", "check_kinds", "open_source", "open_sources"]
+__all__ = ["Text", "check_kinds", "open_source", "open_sources", "with_cache"]
 
 Text = str | Sequence[str] | Sequence[Sequence[str]]
 """What providers count in."""
@@ -64,44 +66,56 @@ def open_sources(
     if len(set(names)) < len(names):
         raise ConfigError(f"A provider is named twice: {', '.join(names)}.")
     registered = [plugins.provider(name) for name in names]
-    settings = assign_options(choice.settings, registered, choice.others)
+    choice = choice.with_settings(assign_options(choice.settings, registered, choice.others))
     sources: list[ScoreSource] = []
     with ExitStack() as if_broken:
         for each in registered:
             built = build_provider(
                 each,
-                options=settings_of(each.name, settings),
+                options=settings_of(each.name, choice.settings),
                 model=choice.model,
                 environ=environ,
                 sends=choice.scoring.sends,
             )
-            unused = if_broken.enter_context(ExitStack())
-            unused.callback(give_back, each.name, built.provider)
-            if isinstance(built.provider, NeedsText):
-                if text is None:
-                    raise ConfigError(
-                        f"The provider {each.name!r} counts words in a text: name the text, "
-                        "or another provider (--provider; `llmattn plugins` lists them)."
-                    )
-                built.provider.read_text(lines_of_words(text))
-            store = open_cache(
-                choice.cache,
-                cache_dir=choice.cache_dir,
-                options=settings_of(choice.cache, settings),
-                plugins=plugins,
-                create=choice.scoring.ask,
-            )
-            unused.callback(store.close)
-            batches = cache_folder(store, cache_dir=choice.cache_dir) / "batches"
-            source = ScoreSource(
-                each.name, built.provider, store, choice.scoring, built.addresses, batches, each
-            )
-            unused.pop_all()  # from here on the source closes both
+            source = with_cache(each, built, choice, text=text)
             if_broken.callback(source.close)
             sources.append(source)
         _check_one_budget(sources)
         if_broken.pop_all()
     return sources
+
+
+def with_cache(
+    registered: Registered, built: Built, choice: ScoreChoice, *, text: Text | None = None
+) -> ScoreSource:
+    """The source of a provider that was built, with the cache of ``choice``, whose settings have
+    their owners; of a failure, the provider and the cache are closed. ``text``: see
+    :func:`open_sources`. Raises ConfigError, PluginError or CacheError.
+    """
+    name, provider = registered.name, built.provider
+    with ExitStack() as if_broken:
+        if_broken.callback(give_back, name, provider)
+        if isinstance(provider, NeedsText):
+            if text is None:
+                raise ConfigError(
+                    f"The provider {name!r} counts words in a text: name the text, "
+                    "or another provider (--provider; `llmattn plugins` lists them)."
+                )
+            provider.read_text(lines_of_words(text))
+        store = open_cache(
+            choice.cache,
+            cache_dir=choice.cache_dir,
+            options=settings_of(choice.cache, choice.settings),
+            plugins=load_plugins(),
+            create=choice.scoring.ask,
+        )
+        if_broken.callback(store.close)
+        batches = cache_folder(store, cache_dir=choice.cache_dir) / "batches"
+        source = ScoreSource(
+            name, provider, store, choice.scoring, built.addresses, batches, registered
+        )
+        if_broken.pop_all()  # from here on the source closes both
+    return source
 
 
 def check_kinds(sources: Sequence[ScoreSource], choice: ScoreChoice) -> None:

@@ -52,8 +52,8 @@ def finish(
         except KeyboardInterrupt:
             if thrown := portal.call(stop, "interrupted", 0.0):
                 notify(
-                    f"Leaving at once: {counted(thrown, 'request')} under way thrown away, which may be "
-                    "billed all the same."
+                    f"Leaving at once: {counted(thrown, 'request')} under way thrown away, which "
+                    "may be billed all the same."
                 )
             wait([work], _A_MOMENT)
         raise

@@ -12,18 +12,18 @@ import numpy as np
 from attrs import evolve
 from numpy.typing import NDArray
 
-from llmattn.cache.open import cache_folder, open_cache
 from llmattn.errors import ConfigError, ProviderError
 from llmattn.identity import Identity
 from llmattn.notices import notify
 from llmattn.plugins import load_plugins
 from llmattn.providers.vectors import VectorScores, read_dimensions, read_vectors, vector_rows
-from llmattn.scoring.find_provider import assign_options, settings_of, with_model
+from llmattn.scoring.find_provider import Built, assign_options, settings_for, settings_of
+from llmattn.scoring.opening import with_cache
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.source import NOT_ASKED, ScoreSource
 from llmattn.scoring.work import Work
-from llmattn.settings import addresses, environment, resolve, stated
+from llmattn.settings import environment
 
 __all__ = ["VectorSource", "for_vectors_alone"]
 
@@ -148,29 +148,20 @@ class VectorSource:
 
     def _open(self, dimensions: int | None) -> ScoreSource:
         choice, name = self._choice, self.name
-        plugins, environ = load_plugins(), environment()
-        registered = plugins.provider(name)
-        options = settings_of(name, choice.settings)
+        registered = load_plugins().provider(name)
+        options, model = settings_of(name, choice.settings), None
         if name in choice.providers:  # what is said of its scores without a name is said of it
             own = attrs.fields_dict(cast(Any, registered.settings))
             plain = {k: v for k, v in choice.settings.items() if k in own}
-            options = with_model(registered, {**plain, **options}, choice.model)
-        settings: Any = resolve(registered.settings, owner=name, options=options, environ=environ)
-        said = stated(registered.settings, owner=name, options=options, environ=environ)
-        provider = registered.build_vectors(settings)
-        scores = VectorScores(provider, name, provider.dimensions or dimensions or 0)
-        cache = open_cache(
-            choice.cache,
-            cache_dir=choice.cache_dir,
-            options=settings_of(choice.cache, choice.settings),
-            plugins=plugins,
-            create=choice.scoring.ask,
+            options, model = {**plain, **options}, choice.model
+        settings, told = settings_for(
+            registered, options=options, model=model, environ=environment()
         )
+        provider = registered.build_vectors(settings)
+        built = Built(VectorScores(provider, name, provider.dimensions or dimensions or 0), told)
         # A row of one key is never called degenerate.
         asking = evolve(choice.scoring, max_degenerate=1.0)
-        batches = cache_folder(cache, cache_dir=choice.cache_dir) / "batches"
-        told = addresses(settings, said)
-        return ScoreSource(name, scores, cache, asking, told, batches, registered)
+        return with_cache(registered, built, evolve(choice, scoring=asking))
 
 
 def _known_dimensions(source: ScoreSource) -> int:

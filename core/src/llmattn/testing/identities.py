@@ -22,7 +22,13 @@ from llmattn.settings import secret_settings
 from llmattn.testing.findings import fail, shown
 from llmattn.testing.subject import Made, Subject, about, rebuilt, settings_of
 
-__all__ = ["check_identity", "check_secrets", "check_settings_in_identity", "variations"]
+__all__ = [
+    "check_identity",
+    "check_secrets",
+    "check_settings_in_identity",
+    "difference",
+    "variations",
+]
 
 _WHERE = "what-belongs-in-the-identity"
 
