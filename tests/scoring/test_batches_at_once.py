@@ -99,7 +99,7 @@ def test_nothing_is_called_scored_that_another_has_just_handed_over(tmp_path: Pa
         assert first.returncode == second.returncode == 0, (err, second.stderr)
         assert "waiting until it is done" in second.stderr
         assert "Everything is scored." not in out + second.stdout
-        assert (out + second.stdout).count("requests handed over") == 1
+        assert (out + second.stdout).count("1 request handed over") == 1
         assert server.batches.begun == 1
 
 

@@ -130,7 +130,7 @@ def check_settings_in_identity(subject: Subject) -> None:
         done = f"{name} was set to {shown(value, 40)}"
         requests = subject.packed(rows)
         try:
-            answers = subject.ask(requests, provider=provider, done=done, may_refuse=True)
+            answers = subject.ask(requests, provider=provider, done=done, refusals=(ConfigError,))
         except ConfigError:  # a value that it does not take
             continue
         for row, i, was, now in subject.changed(requests, answers):

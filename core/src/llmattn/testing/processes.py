@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-from llmattn.errors import ConfigError
+from llmattn.errors import ConfigError, ProviderRejected
 from llmattn.identity import Identity
 from llmattn.providers.protocol import AttentionProvider, NeedsText
 from llmattn.rows import Row, Scores
@@ -54,11 +54,12 @@ def check_another_process(subject: Subject) -> None:
 
 def _is_taken(subject: Subject, made: Made) -> bool:
     """Whether a provider takes a setting, of which some say so only when they are asked."""
+    refusals = ConfigError, ProviderRejected
     try:
         subject.ask(
-            subject.packed(subject.probes()[:1]), provider=subject.new(made), may_refuse=True
+            subject.packed(subject.probes()[:1]), provider=subject.new(made), refusals=refusals
         )
-    except ConfigError:
+    except refusals:
         return False
     return True
 

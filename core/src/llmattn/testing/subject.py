@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 from attrs import define, field, frozen
 
-from llmattn.errors import ConfigError, LlmattnError, ProviderError
+from llmattn.errors import LlmattnError, ProviderError
 from llmattn.providers.protocol import AttentionProvider, NeedsText, Reply
 from llmattn.rows import Row, Scope, Scores
 from llmattn.scoring.planner import pack
@@ -142,11 +142,11 @@ class Subject:
         provider: AttentionProvider | None = None,
         at_once: bool = False,
         done: str = "score() was asked",
-        may_refuse: bool = False,
+        refusals: tuple[type[LlmattnError], ...] = (),
     ) -> list[tuple[Scores, ...]]:
         """The scores of each request, asked of one provider (a new one) in turn or ``at_once``,
-        which is closed then. Each reply is checked, and is a copy. ``may_refuse``: a ConfigError
-        is raised as it is, not as a failure.
+        which is closed then. Each reply is checked, and is a copy. ``refusals``: errors that
+        are raised as they are, not as failures.
         """
         asked = provider if provider is not None else self.new()
 
@@ -156,10 +156,8 @@ class Subject:
             doing = f"{done} for {about(request)}"
             try:
                 return await steps.take(doing, asked.score(request))
-            except CheckFailed:
-                raise
             except (Exception, SystemExit) as error:
-                if may_refuse and isinstance(error, ConfigError):
+                if isinstance(error, (CheckFailed, *refusals)):
                     raise
                 none_of_ours = "" if isinstance(error, ProviderError) else ", or a ProviderError"
                 fail(
