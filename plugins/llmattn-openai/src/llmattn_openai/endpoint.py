@@ -122,7 +122,14 @@ class Endpoint:
     async def ask(
         self, path: str, prompt: Prompt, build: Callable[[Form], Mapping[str, Any]]
     ) -> Answered:
-        """POST what ``build`` makes of the form that the server takes; raises ProviderError.
+        """POST what ``build`` makes of the form that the server takes; raises ProviderError."""
+        return await self.agree(path, prompt, lambda form: self._post(path, build(form)))
+
+    async def agree(
+        self, path: str, prompt: Prompt, send: Callable[[Form], Awaitable[HttpAnswer]]
+    ) -> Answered:
+        """What ``send`` brings back, once it sends the form that the server takes; raises
+        ProviderError. ``send`` raises that or Refused.
 
         A refusal that concerns the form is answered with a lower one, at once; how many requests
         that took is told. Of a server that has not been of any use at most five are sent until
@@ -138,7 +145,7 @@ class Endpoint:
                     one_more()
                 try:
                     sent += 1
-                    answer = await self._post(path, build(form))
+                    answer = await send(form)
                     self._fruitless += 1
                     answered = read_answer(self.name, answer, sent)
                 except Refused as refused:
@@ -235,9 +242,20 @@ class Endpoint:
     async def _send(self, method: str, path: str, body: str | None = None) -> HttpAnswer:
         """Raises ProviderUnavailable, BadReply, or Refused."""
         data = None if body is None else body.encode("utf-8", "surrogatepass")
-        url = self._address.of(path)
+        return await self.send(method, self._address.of(path), data)
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        data: bytes | None,
+        headers: Mapping[str, str] | None = None,
+    ) -> HttpAnswer:
+        """One request, and the answer that says success. Raises ProviderUnavailable, BadReply, or
+        Refused.
+        """
         try:
-            answer = await self.wire.send(method, url, data)
+            answer = await self.wire.send(method, url, data, headers)
         except TooLate:
             raise self._too_late() from None
         except Garbled as error:
@@ -246,9 +264,7 @@ class Endpoint:
         except NoAnswer as error:
             raise self._no_answer(str(error), error.reached) from None
         if answer.status >= 300:
-            raise Refused.of_body(
-                answer.status, answer.headers, answer.text, self._address.of(path)
-            )
+            raise Refused.of_body(answer.status, answer.headers, answer.text, url)
         return answer
 
     def _too_late(self) -> ProviderUnavailable:

@@ -76,12 +76,21 @@ class Wire:
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def send(self, method: str, url: str, body: bytes | None = None) -> HttpAnswer:
-        """Send once. Raises NoAnswer or TooLate; an HTTP error is an answer, and so is a redirect:
-        nothing, and no key, goes to an address that a server names.
+    async def send(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> HttpAnswer:
+        """Send once; ``headers`` go with this request alone. Raises NoAnswer or TooLate; an HTTP
+        error is an answer, and so is a redirect: nothing, and no key, goes to an address that a
+        server names.
         """
         try:
-            asking = self._open(url).request(method, url, data=body, allow_redirects=False)
+            asking = self._open(url).request(
+                method, url, data=body, headers=headers, allow_redirects=False
+            )
             async with asking as response:
                 body, is_whole = await _beginning(response)
                 if not is_whole and response.status < 300:
