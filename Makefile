@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-MEMBERS := core plugins/llmattn-openai plugins/llmattn-cerebras plugins/llmattn-custom plugins/llmattn-redis plugins/llmattn-transformers
+MEMBERS := core plugins/llmattn-openai plugins/llmattn-cerebras plugins/llmattn-custom plugins/llmattn-redis plugins/llmattn-transformers plugins/llmattn-vendors
+# pydantic-ai, on which the vendors' plugin stands, needs Python 3.11.
+VENDORS := $(shell $(PYTHON) -c 'import sys; print("plugins/llmattn-vendors[anthropic,google,bedrock]" * (sys.version_info >= (3, 11)))')
 # With what draws pictures and what reads the file of a small language model.
-USED := core[plot] $(filter-out core %-transformers,$(MEMBERS)) plugins/llmattn-transformers[gguf]
+USED := core[plot] $(filter-out core %-transformers %-vendors,$(MEMBERS)) plugins/llmattn-transformers[gguf] $(VENDORS)
 PROJECTS := $(addsuffix /pyproject.toml,$(MEMBERS))
 SOURCES := $(addsuffix /src,$(MEMBERS))
 PIP := $(BIN)/python -m pip --disable-pip-version-check

@@ -77,7 +77,12 @@ class Stranger:
     @property
     def url(self) -> str:
         """Its base URL, as a provider takes it."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"{self.origin}/v1"
+
+    @property
+    def origin(self) -> str:
+        """Its address without a path."""
+        return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Stranger:
         self._thread.start()

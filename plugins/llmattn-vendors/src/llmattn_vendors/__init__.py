@@ -20,11 +20,11 @@ _VENDORS = {
 
 @hookimpl
 def llmattn_register_providers(registry: ProviderRegistry) -> None:
-    for name, (settings_class, help) in _VENDORS.items():
+    for name, (settings_class, about) in _VENDORS.items():
         registry.add(
             name,
             f"llmattn_vendors.provider:{name.capitalize()}Provider",
             settings_class,
-            help,
+            about,
             prices=f"llmattn_vendors.prices:{name.upper()}",
         )

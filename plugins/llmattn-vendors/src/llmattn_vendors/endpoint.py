@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from attrs import define
+from attrs import frozen
 from llmattn.plugin import Prompt, ProviderRejected, excerpt, redact
 from llmattn_openai.answers import Answered
 from llmattn_openai.endpoint import Endpoint
 from llmattn_openai.form import Form
 from llmattn_openai.wire import HttpAnswer, Wire
-from pydantic_ai.messages import ModelRequest, ModelResponse, SystemPromptPart, UserPromptPart
-from pydantic_ai.models import Model, ModelRequestParameters
-from pydantic_ai.output import OutputObjectDefinition
-from pydantic_ai.settings import ModelSettings
 
-from llmattn_vendors.transport import EXCHANGE, Exchange
+from llmattn_vendors.settings import VendorSettings
+from llmattn_vendors.transport import EXCHANGE, Carrier, Exchange, VendorWire
 
-__all__ = ["Asked", "VendorEndpoint", "first_form"]
+if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelRequest, ModelResponse
+    from pydantic_ai.models import Model, ModelRequestParameters
+    from pydantic_ai.settings import ModelSettings
+
+__all__ = ["Asked", "VendorEndpoint"]
 
 log = logging.getLogger(__name__)
 
@@ -29,108 +31,125 @@ _NO_TEMPERATURE = (
 )
 
 
-@define
+@frozen
 class Asked:
-    """What a library made of an answer, or why it could not."""
+    """An answer, and what the vendor's library made of it: None if that was nothing."""
 
     answered: Answered
     response: ModelResponse | None
-    fault: Exception | None
 
 
 class VendorEndpoint(Endpoint):
-    """One vendor's server; ``model`` is set once it is made, with this as its sender."""
+    """One vendor's server. ``build`` makes the library's model, once it is needed."""
 
-    model_of_library: Model[Any]
+    def __init__(
+        self,
+        name: str,
+        settings: VendorSettings,
+        *,
+        key_variable: str,
+        access: Mapping[str, str],
+        build: Callable[[Any, Carrier], Model[Any]],
+    ) -> None:
+        super().__init__(
+            name,
+            settings.address,
+            model=settings.model,
+            api_key=settings.api_key,
+            key_variable=key_variable,
+            timeout=settings.timeout,
+            form=Form("json_schema", "max_tokens", effort=settings.reasoning_effort),
+        )
+        # A user name in the address takes the place of the key.
+        self._carrier = Carrier(self, self._address.base, self._address.basic_auth() or access)
+        self._settings, self._build = settings, build
+        self._made: Model[Any] | None = None
 
     @property
     def wire(self) -> Wire:
         if self._wire is None:
-            self._wire = Wire(self._headers_of_address, self._timeout)
+            self._wire = VendorWire({}, self._timeout)
         return self._wire
-
-    @property
-    def base(self) -> str:
-        """The address without credentials and query."""
-        return self._address.base
-
-    @property
-    def _headers_of_address(self) -> Mapping[str, str]:
-        return self._address.basic_auth()
 
     async def send(
         self, method: str, url: str, data: bytes | None, headers: Mapping[str, str] | None = None
     ) -> HttpAnswer:
-        path = url.removeprefix(self.base)
-        log.debug("%s: %s %s%s", self.name, method, self.shown_url, path)
-        log.debug("%s: %s", self.name, redact((data or b"").decode("utf-8", "replace")))
-        if "Authorization" in self._headers_of_address:
-            headers = {n: t for n, t in (headers or {}).items() if n.lower() != "authorization"}
+        path = url.removeprefix(self._address.base)
+        text = (data or b"").decode("utf-8", "replace")
+        log.debug("%s: %s %s%s %s", self.name, method, self.shown_url, path, redact(text))
         answer = await super().send(method, self._address.of(path), data, headers)
         log.debug("%s: %d %s", self.name, answer.status, redact(answer.text))
         return answer
 
-    async def ask_library(self, prompt: Prompt, settings: ModelSettings) -> Asked:
-        """Ask once, in the form that the model takes; raises ProviderError."""
+    async def ask_model(self, prompt: Prompt) -> Asked:
+        """Ask once, in the form that the model takes. Raises ProviderError."""
         response: ModelResponse | None = None
-        fault: Exception | None = None
+        model = self._model()
 
         async def once(form: Form) -> HttpAnswer:
-            nonlocal response, fault
-            exchange, response, fault = Exchange(), None, None
+            nonlocal response
+            response, exchange, wrong = None, Exchange(), ""
             EXCHANGE.set(exchange)
             try:
-                response = await self.model_of_library.request(
+                response = await model.request(
                     [_message(form, prompt)],
-                    _settings(form, prompt, settings),
+                    _settings(form, prompt, self._settings.temperature),
                     _parameters(form, prompt),
                 )
             except Exception as error:  # each library has its own, and more beneath them
-                fault = error
-                log.debug("%s: %s", self.name, redact(f"{type(error).__name__}: {error}"))
+                wrong = f"{type(error).__name__}: {error}"
+                log.debug("%s: %s", self.name, redact(wrong))
             if exchange.failure is not None:
                 raise exchange.failure
             if exchange.answer is None:
                 raise ProviderRejected(
-                    f"{self.name}: the request could not be made: {excerpt(str(fault), 400)}."
-                ) from None
+                    f"{self.name}: the vendor's library sent nothing: {excerpt(wrong, 400)}."
+                )
             return exchange.answer
 
-        answered = await self.agree("", prompt, once)
-        return Asked(answered, response, fault)
+        return Asked(await self.agree("", prompt, once), response)
+
+    def _model(self) -> Model[Any]:
+        """The library's model; the first form is the strictest that it knows the model to take."""
+        if self._made is None:
+            self._made = self._build(self._settings, self._carrier)
+            profile: Mapping[str, Any] = self._made.profile
+            plainer = "json_object" if profile.get("supports_json_object_output") else "text"
+            self.agreement.form = Form(
+                "json_schema" if profile.get("supports_json_schema_output") else plainer,
+                "max_tokens",
+                temperature=not any(profile.get(name) for name in _NO_TEMPERATURE),
+                effort=self._settings.reasoning_effort,
+            )
+        return self._made
 
     async def _unknown_model(self) -> ProviderRejected | None:
-        return None  # each vendor lists its models in another way, and says what is wrong
-
-
-def first_form(model: Model[Any], effort: str) -> Form:
-    """The strictest form that the library knows the model to take."""
-    profile: Mapping[str, Any] = model.profile
-    if profile.get("supports_json_schema_output"):
-        format = "json_schema"
-    else:
-        format = "json_object" if profile.get("supports_json_object_output") else "text"
-    temperature = not any(profile.get(name) for name in _NO_TEMPERATURE)
-    return Form(format, "max_tokens", temperature=temperature, effort=effort)
+        return None  # each vendor lists its models in another way, and its refusal names ours
 
 
 def _message(form: Form, prompt: Prompt) -> ModelRequest:
+    from pydantic_ai.messages import ModelRequest, SystemPromptPart, UserPromptPart
+
     kinds = {"system": SystemPromptPart, "user": UserPromptPart}
     return ModelRequest(
         [kinds[message["role"]](message["content"]) for message in form.messages(prompt)]
     )
 
 
-def _settings(form: Form, prompt: Prompt, settings: ModelSettings) -> ModelSettings:
-    made: ModelSettings = {"max_tokens": form.limit(prompt), **settings}
-    if not form.temperature:
-        made.pop("temperature", None)
+def _settings(form: Form, prompt: Prompt, temperature: float) -> ModelSettings:
+    settings: Any = {"max_tokens": form.limit(prompt)}
+    if form.temperature:
+        settings["temperature"] = temperature
     if form.effort:
-        made["thinking"] = False if form.effort == "none" else form.effort  # type: ignore[typeddict-item]
+        settings["thinking"] = False if form.effort == "none" else form.effort
+    made: ModelSettings = settings
     return made
 
 
 def _parameters(form: Form, prompt: Prompt) -> ModelRequestParameters:
+    from pydantic_ai.models import ModelRequestParameters
+    from pydantic_ai.output import OutputObjectDefinition
+
     if form.format == "text":
         return ModelRequestParameters()
     return ModelRequestParameters(

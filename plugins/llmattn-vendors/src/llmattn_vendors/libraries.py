@@ -3,112 +3,112 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import anyio.from_thread
 import httpx2
 from llmattn.plugin import ConfigError
-from pydantic_ai.models import Model
 
 from llmattn_vendors.settings import (
     AnthropicSettings,
     BedrockSettings,
     GeminiSettings,
-    VendorSettings,
     VertexSettings,
 )
-from llmattn_vendors.transport import Sender, Transport, carry
+from llmattn_vendors.transport import Carrier, Transport
 
-__all__ = ["anthropic_model", "bedrock_model", "gemini_model", "vertex_model"]
+if TYPE_CHECKING:
+    from botocore.awsrequest import AWSResponse
+    from google.genai.client import Client
+    from pydantic_ai.models import Model
 
-V = TypeVar("V", bound=VendorSettings)
-Build = Callable[[V, Sender, str], Model[Any]]
+__all__ = ["anthropic_model", "bedrock_model", "gemini_model", "require", "vertex_model"]
 
-
-def _library(extra: str) -> Callable[[Build[V]], Build[V]]:
-    """Marks what builds a model with a library that is installed as an extra of ours."""
-
-    def decorate(build: Build[V]) -> Build[V]:
-        def guarded(settings: V, sender: Sender, base: str) -> Model[Any]:
-            try:
-                model = build(settings, sender, base)
-            except ImportError as error:
-                raise ConfigError(
-                    f"The vendor's library is not installed ({error.name or error}): "
-                    f"pip install 'llmattn-vendors[{extra}]'"
-                ) from error
-            _silence()
-            return model
-
-        return guarded
-
-    return decorate
+_LOGGERS = ("anthropic", "google_genai", "google.auth", "boto3", "botocore", "genai-prices")
 
 
-@_library("anthropic")
-def anthropic_model(settings: AnthropicSettings, sender: Sender, base: str) -> Model[Any]:
+def require(library: str, extra: str) -> None:
+    """Raise ConfigError if a vendor's library is not installed."""
+    try:
+        found = find_spec(library)
+    except ModuleNotFoundError:  # of what it is a part of
+        found = None
+    if found is None:
+        raise ConfigError(
+            f"{library}, the library for this provider, is not installed: "
+            f"pip install 'llmattn-vendors[{extra}]'"
+        )
+
+
+def anthropic_model(settings: AnthropicSettings, carrier: Carrier) -> Model[Any]:
     """Claude by Anthropic's SDK."""
-    from anthropic import AsyncAnthropic
-    from pydantic_ai.models.anthropic import AnthropicModel
-    from pydantic_ai.providers.anthropic import AnthropicProvider
+    with _silent():
+        from anthropic import AsyncAnthropic
+        from pydantic_ai.models.anthropic import AnthropicModel
+        from pydantic_ai.providers.anthropic import AnthropicProvider
 
     client = AsyncAnthropic(
         api_key=settings.api_key.reveal(),
-        base_url=base,
+        base_url=carrier.base,
         max_retries=0,
+        timeout=settings.timeout,
         open_telemetry={"traces": {"enabled": False}, "propagation": False},
-        http_client=_client(settings, sender, base),
+        http_client=_client(carrier, settings.timeout),
     )
     return AnthropicModel(settings.model, provider=AnthropicProvider(anthropic_client=client))
 
 
-@_library("google")
-def gemini_model(settings: GeminiSettings, sender: Sender, base: str) -> Model[Any]:
+def gemini_model(settings: GeminiSettings, carrier: Carrier) -> Model[Any]:
     """Gemini by Google's SDK, with a key of Google AI Studio."""
-    from pydantic_ai.models.google import GoogleModel
-    from pydantic_ai.providers.google import GoogleProvider
+    with _silent():
+        from pydantic_ai.models.google import GoogleModel
+        from pydantic_ai.providers.google import GoogleProvider
 
     key = settings.api_key.reveal()
-    client = _google(settings, sender, base, vertexai=False, api_key=key)
+    client = _google(carrier, settings.timeout, vertexai=False, api_key=key)
     return GoogleModel(settings.model, provider=GoogleProvider(client=client))
 
 
-@_library("google")
-def vertex_model(settings: VertexSettings, sender: Sender, base: str) -> Model[Any]:
+def vertex_model(settings: VertexSettings, carrier: Carrier) -> Model[Any]:
     """Gemini by Google's SDK, on Google Cloud: with an API key, or a project's access token."""
-    from google.oauth2.credentials import Credentials
-    from pydantic_ai.models.google import GoogleModel
-    from pydantic_ai.providers.google_cloud import GoogleCloudProvider
+    with _silent():
+        from google.oauth2.credentials import Credentials
+        from pydantic_ai.models.google import GoogleModel
+        from pydantic_ai.providers.google import GoogleProvider
 
     key = settings.api_key.reveal()
     access: dict[str, Any] = {"api_key": key}
     if settings.project:
-        access = {
-            "credentials": Credentials(token=key),  # type: ignore[no-untyped-call]
-            "project": settings.project,
-            "location": settings.location,
-        }
-    client = _google(settings, sender, base, vertexai=True, **access)
-    return GoogleModel(settings.model, provider=GoogleCloudProvider(client=client))
+        token = Credentials(token=key)  # type: ignore[no-untyped-call]
+        access = {"credentials": token, "project": settings.project, "location": settings.location}
+    client = _google(carrier, settings.timeout, vertexai=True, **access)
+    return GoogleModel(settings.model, provider=GoogleProvider(client=client))
 
 
-@_library("bedrock")
-def bedrock_model(settings: BedrockSettings, sender: Sender, base: str) -> Model[Any]:
+def bedrock_model(settings: BedrockSettings, carrier: Carrier) -> Model[Any]:
     """Any model on Bedrock by AWS' SDK, with an API key of Bedrock."""
-    from botocore.awsrequest import AWSResponse
-    from pydantic_ai.models.bedrock import BedrockConverseModel
-    from pydantic_ai.providers.bedrock import BedrockProvider
+    with _silent():
+        from botocore.awsrequest import AWSResponse
+        from pydantic_ai.models.bedrock import BedrockConverseModel
+        from pydantic_ai.providers.bedrock import BedrockProvider
 
-    key = settings.api_key.reveal()
-    provider = BedrockProvider(api_key=key, base_url=base, region_name=settings.region)
+    # botocore gives a key to HTTPS alone; where the user names another address, ours sends it.
+    secure = carrier.base.replace("http://", "https://", 1)
+    provider = BedrockProvider(
+        api_key=settings.api_key.reveal(), base_url=secure, region_name=settings.region
+    )
 
     def send(request: Any, **_: Any) -> AWSResponse:
         """In the place of botocore's own connections, in a thread of pydantic-ai's."""
-        headers = [(name, _text(value)) for name, value in request.headers.items()]
-        answer = anyio.from_thread.run(
-            lambda: carry(sender, base, key, request.method, request.url, request.body, headers)
-        )
+        headers = [
+            (name, value.decode("latin-1") if isinstance(value, bytes) else value)
+            for name, value in request.headers.items()
+        ]
+        url = carrier.base + request.url.removeprefix(secure)
+        answer = anyio.from_thread.run(carrier.carry, request.method, url, request.body, headers)
         response = AWSResponse(request.url, answer.status, dict(answer.headers), None)
         response._content = answer.body
         return response
@@ -117,28 +117,21 @@ def bedrock_model(settings: BedrockSettings, sender: Sender, base: str) -> Model
     return BedrockConverseModel(settings.model, provider=provider)
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else value
-
-
-def _client(settings: VendorSettings, sender: Sender, base: str) -> httpx2.AsyncClient:
+def _client(carrier: Carrier, timeout: float) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(
-        transport=Transport(sender, base, settings.api_key.reveal()),
-        timeout=settings.timeout,
-        follow_redirects=False,
-        trust_env=False,
+        transport=Transport(carrier), timeout=timeout, follow_redirects=False, trust_env=False
     )
 
 
-def _google(settings: VendorSettings, sender: Sender, base: str, **access: Any) -> Any:
+def _google(carrier: Carrier, timeout: float, **access: Any) -> Client:
     from google.genai.client import Client, DebugConfig
     from google.genai.types import HttpOptions
 
     return Client(
         http_options=HttpOptions(
-            base_url=base,
-            httpx_async_client=_client(settings, sender, base),
-            timeout=round(1000 * settings.timeout),
+            base_url=carrier.base,
+            httpx_async_client=_client(carrier, timeout),
+            timeout=round(1000 * timeout),
         ),
         # Else the environment could have every request written to a file.
         debug_config=DebugConfig(client_mode="", replays_directory="", replay_id=""),
@@ -146,10 +139,15 @@ def _google(settings: VendorSettings, sender: Sender, base: str, **access: Any) 
     )
 
 
-_LOGGERS = ("anthropic", "google_genai", "google.auth", "boto3", "botocore", "genai-prices")
-
-
-def _silence() -> None:
-    """The libraries log requests if the environment says so; what is of use is told by ours."""
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Imports libraries that write requests to stderr if the environment says so: what is of use is
+    told by our own endpoint, without keys.
+    """
+    root, shared = logging.getLogger(), logging.getLogger("httpx2")
+    handlers, level = list(root.handlers), shared.level
+    yield
+    root.handlers[:] = handlers
+    shared.setLevel(level)
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)

@@ -47,9 +47,7 @@ class Models(Mapping[str, Price]):
             raise KeyError(model) from None
 
     def _all(self) -> list[ModelInfo]:
-        return next(
-            (list(p.models) for p in get_snapshot().providers if p.id == self._vendor), []
-        )
+        return next((list(p.models) for p in get_snapshot().providers if p.id == self._vendor), [])
 
 
 def _price(model: ModelInfo) -> Price | None:

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import evolve
-from llmattn.plugin import (
-    Cause,
-    ChatProvider,
-    Completion,
-    Limits,
-    Prompt,
-    Usage,
-    bad_reply,
-)
+from llmattn.plugin import Cause, ChatProvider, Completion, Limits, Prompt, Usage, bad_reply
 from llmattn_openai.compatible import ChatCompletionsProvider
 from llmattn_openai.form import Form
-from pydantic_ai.messages import ModelResponse, TextPart, ThinkingPart, ToolCallPart
-from pydantic_ai.models import Model
-from pydantic_ai.settings import ModelSettings
 
-from llmattn_vendors import libraries, prices
-from llmattn_vendors.endpoint import Asked, VendorEndpoint, first_form
-from llmattn_vendors.prices import Models
-from llmattn_vendors.settings import MistralSettings, VendorSettings
-from llmattn_vendors.transport import Sender
+from llmattn_vendors import libraries
+from llmattn_vendors.endpoint import Asked, VendorEndpoint
+from llmattn_vendors.settings import MistralSettings, VendorSettings, VertexSettings
+from llmattn_vendors.transport import Carrier
+
+if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelResponse
+    from pydantic_ai.models import Model
 
 __all__ = [
     "AnthropicProvider",
@@ -37,46 +29,49 @@ __all__ = [
 ]
 
 _MOST_TOKENS = 1e8  # no request of ours is billed more; a larger number is none
-_REFUSED = ("refusal", "guardrail_intervened")
+_REFUSED = ("refusal", "guardrail_intervened", "prohibited_content")
 
 
 class VendorProvider(ChatProvider):
     """Asks a vendor through its library."""
 
     key_variable: ClassVar[str]
-    models: ClassVar[Models]
-    build: ClassVar[Callable[[Any, Sender, str], Model[Any]]]
+    library: ClassVar[tuple[str, str]]
+    """The module that has to be there, and the extra that brings it."""
+    build: ClassVar[Callable[[Any, Carrier], Model[Any]]]
     settings: VendorSettings
 
     def __init__(self, settings: VendorSettings) -> None:
         super().__init__(settings)
+        libraries.require(*self.library)
         self.endpoint = VendorEndpoint(
             self.name,
-            settings.address,
-            model=settings.model,
-            api_key=settings.api_key,
+            settings,
             key_variable=self.key_variable,
-            timeout=settings.timeout,
-            form=Form("text", "max_tokens"),
+            access=self.access(settings.api_key.reveal()),
+            build=type(self).build,
         )
-        model = type(self).build(settings, self.endpoint, self.endpoint.base)
-        self.endpoint.model_of_library = model
-        self.endpoint.agreement.form = first_form(model, settings.reasoning_effort)
-        self._context = self.models.context(settings.model)
+
+    def access(self, key: str) -> Mapping[str, str]:
+        """The headers by which the vendor knows who asks."""
+        return {"authorization": f"Bearer {key}"}
 
     @property
     def limits(self) -> Limits:
         """As set, less what the model's context does not hold."""
+        from llmattn_vendors import prices
+
         limits = super().limits
-        if self._context is None:
+        models: prices.Models = getattr(prices, self.name.upper())
+        context = models.context(self.settings.model)
+        if context is None:
             return limits
         tokens = 4 + 2 * len(self.channels)  # a pair's, at most, as words have them
-        most = (self._context - len(self._system) // 3 - self._reasoning_tokens) // tokens
+        most = (context - len(self._system) // 3 - self._reasoning_tokens) // tokens
         return evolve(limits, pairs_per_request=max(1, min(limits.pairs_per_request, most)))
 
     async def complete(self, prompt: Prompt) -> Completion:
-        given = ModelSettings(temperature=self.settings.temperature, timeout=self.settings.timeout)
-        return self._completion(await self.endpoint.ask_library(prompt, given))
+        return self._completion(await self.endpoint.ask_model(prompt))
 
     def ask_plainer(self) -> bool:
         return self.endpoint.agreement.plainer()
@@ -90,32 +85,29 @@ class VendorProvider(ChatProvider):
     def _completion(self, asked: Asked) -> Completion:
         response, requests = asked.response, asked.answered.requests
         if response is None:
-            raise bad_reply(
-                self.name, Cause.NO_REPLY, str(asked.answered.data), usage=Usage(requests)
-            )
+            said = str(asked.answered.data)
+            raise bad_reply(self.name, Cause.NO_REPLY, said, usage=Usage(requests))
+        model = response.model_name
         return Completion(
-            _texts(response, TextPart),
+            _texts(response, "text"),
             _usage(response, requests),
-            (response.model_name or None) and str(response.model_name)[:200],
+            model[:200] if isinstance(model, str) else None,
             _finish(response),
             asked.answered.rate,
-            _texts(response, ThinkingPart),
+            _texts(response, "thinking"),
         )
 
 
-def _texts(response: ModelResponse, kind: type[TextPart] | type[ThinkingPart]) -> str:
-    return "".join(
-        part.content
-        for part in response.parts
-        if isinstance(part, kind) and isinstance(part.content, str)
-    )
+def _texts(response: ModelResponse, kind: str) -> str:
+    contents = [getattr(p, "content", "") for p in response.parts if p.part_kind == kind]
+    return "".join(text for text in contents if isinstance(text, str))
 
 
 def _finish(response: ModelResponse) -> str:
     details = response.provider_details or {}
     if str(details.get("finish_reason")).lower() in _REFUSED:
         return "refusal"
-    if any(isinstance(part, ToolCallPart) for part in response.parts):
+    if any(part.part_kind == "tool-call" for part in response.parts):
         return "tool_calls"
     return response.finish_reason or "stop"
 
@@ -125,7 +117,7 @@ def _usage(response: ModelResponse, requests: int) -> Usage:
     counts = (response.usage.input_tokens, response.usage.output_tokens)
     if not all(type(count) is int and 0 <= count <= _MOST_TOKENS for count in counts):
         return Usage(requests)
-    return Usage(requests, *counts)
+    return Usage(requests, *counts) if any(counts) else Usage(requests)
 
 
 class AnthropicProvider(VendorProvider):
@@ -133,8 +125,11 @@ class AnthropicProvider(VendorProvider):
 
     name = "anthropic"
     key_variable = "ANTHROPIC_API_KEY"
-    models = prices.ANTHROPIC
+    library = ("anthropic", "anthropic")
     build = staticmethod(libraries.anthropic_model)
+
+    def access(self, key: str) -> Mapping[str, str]:
+        return {"x-api-key": key}
 
 
 class GeminiProvider(VendorProvider):
@@ -142,8 +137,11 @@ class GeminiProvider(VendorProvider):
 
     name = "gemini"
     key_variable = "GEMINI_API_KEY"
-    models = prices.GEMINI
+    library = ("google.genai", "google")
     build = staticmethod(libraries.gemini_model)
+
+    def access(self, key: str) -> Mapping[str, str]:
+        return {"x-goog-api-key": key}
 
 
 class VertexProvider(VendorProvider):
@@ -151,8 +149,12 @@ class VertexProvider(VendorProvider):
 
     name = "vertex"
     key_variable = "VERTEX_API_KEY"
-    models = prices.VERTEX
+    library = ("google.genai", "google")
     build = staticmethod(libraries.vertex_model)
+    settings: VertexSettings
+
+    def access(self, key: str) -> Mapping[str, str]:
+        return super().access(key) if self.settings.project else {"x-goog-api-key": key}
 
 
 class BedrockProvider(VendorProvider):
@@ -160,7 +162,7 @@ class BedrockProvider(VendorProvider):
 
     name = "bedrock"
     key_variable = "AWS_BEARER_TOKEN_BEDROCK"
-    models = prices.BEDROCK
+    library = ("boto3", "bedrock")
     build = staticmethod(libraries.bedrock_model)
 
 

@@ -9,18 +9,24 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 import httpx2
-from attrs import define
+from attrs import define, evolve, frozen
 from llmattn.plugin import ProviderError, ProviderRejected
 from llmattn_openai.refusal import Refused
-from llmattn_openai.wire import HttpAnswer
+from llmattn_openai.wire import HttpAnswer, Wire
 
-__all__ = ["EXCHANGE", "Exchange", "Sender", "Stopped", "Transport", "carry"]
+__all__ = ["EXCHANGE", "Carrier", "Exchange", "Stopped", "Transport", "VendorWire"]
 
 _SENT = frozenset(
-    "accept content-type user-agent anthropic-version anthropic-beta x-goog-user-project".split()
+    (
+        "accept",
+        "anthropic-beta",
+        "anthropic-version",
+        "content-type",
+        "user-agent",
+        "x-goog-user-project",
+    )
 )
-"""Headers that say nothing of the user: libraries add more, some from the environment."""
-_KEYS = frozenset(("authorization", "x-api-key", "x-goog-api-key"))
+"""Headers of a library that go out. It may add others, some of them from the environment."""
 _LIMIT = re.compile(r"anthropic-ratelimit-(requests|tokens)-(remaining|reset)")
 _DELAY = re.compile(rb'"retryDelay"\s*:\s*"(\d{1,6}(?:\.\d{1,9})?)s"')
 
@@ -30,7 +36,7 @@ class Stopped(Exception):
 
 
 class Sender(Protocol):
-    """What carries a request; see ``llmattn_openai.endpoint.Endpoint.send``."""
+    """What sends; see ``llmattn_openai.endpoint.Endpoint.send``."""
 
     async def send(
         self, method: str, url: str, data: bytes | None, headers: Mapping[str, str] | None = None
@@ -49,87 +55,77 @@ class Exchange:
 EXCHANGE: ContextVar[Exchange] = ContextVar("EXCHANGE")
 
 
-async def carry(
-    sender: Sender,
-    base: str,
-    key: str,
-    method: str,
-    url: str,
-    body: bytes,
-    headers: Iterable[tuple[str, str]],
-) -> HttpAnswer:
-    """The answer to a library's request, if it says success.
-
-    Nothing is sent to another address than ``base``, by whatever the library was moved; nor more
-    than once for one request of ours; nor a header that holds another key than ``key``. Raises
-    Stopped, and tells the exchange why.
+@frozen
+class Carrier:
+    """Carries a library's requests to ``base`` and nowhere else; ``access``: the headers that hold
+    the user's key, in the place of any that the library has found.
     """
-    exchange = EXCHANGE.get()
-    if exchange.sent:
-        raise Stopped("it was sent before, and what follows is llmattn's to decide")
-    exchange.sent = True
-    try:
-        if not _within(url, base):
+
+    sender: Sender
+    base: str
+    access: Mapping[str, str]
+
+    async def carry(
+        self, method: str, url: str, body: bytes, headers: Iterable[tuple[str, str]]
+    ) -> HttpAnswer:
+        """The answer, if it says success. Raises Stopped, and tells the exchange why."""
+        exchange = EXCHANGE.get()
+        if exchange.sent:
+            raise Stopped("it was sent before, and whether it is again is llmattn's to decide")
+        exchange.sent = True
+        kept = {name: text for name, text in headers if name.lower() in _SENT}
+        try:
+            self._check(url)
+            exchange.answer = await self.sender.send(method, url, body, {**kept, **self.access})
+        except (Refused, ProviderError) as error:
+            exchange.failure = error
+            raise Stopped(str(error)) from None
+        return exchange.answer
+
+    def _check(self, url: str) -> None:
+        asked, base = urlsplit(url), urlsplit(self.base)
+        same = (asked.scheme, asked.netloc) == (base.scheme, base.netloc)
+        if not same or not asked.path.startswith(f"{base.path.rstrip('/')}/"):
             raise ProviderRejected(
-                f"The vendor's library would send the request to {urlsplit(url).netloc}, and not "
-                f"to {base}: nothing was sent. Does a variable of the environment name that "
-                "address?"
+                f"The vendor's library would have sent the request to {asked.netloc} instead of "
+                f"{self.base}; nothing was sent. Look for a variable of the environment that names "
+                "that address."
             )
-        kept = {
-            name: text
-            for name, text in headers
-            if name.lower() in _SENT or (name.lower() in _KEYS and key in text)
-        }
-        answer = await sender.send(method, url, body, kept)
-    except Refused as refused:
-        exchange.failure = refused
-        raise Stopped(str(refused)) from None
-    except ProviderError as error:
-        exchange.failure = error
-        raise Stopped(str(error)) from None
-    exchange.answer = HttpAnswer(
-        answer.status, told_as_openai(answer.headers, answer.body), answer.body
-    )
-    return answer
-
-
-def told_as_openai(headers: Mapping[str, str], body: bytes) -> Mapping[str, str]:
-    """``headers`` with what Anthropic and Google say of limits under the names that OpenAI has."""
-    found = httpx2.Headers(list(headers.items()))
-    for name, text in headers.items():
-        if limit := _LIMIT.fullmatch(name.lower()):
-            found[f"x-ratelimit-{limit[2]}-{limit[1]}"] = text
-    if "retry-after" not in found and (delay := _DELAY.search(body[:20_000])):
-        found["retry-after"] = delay[1].decode()
-    return found
 
 
 class Transport(httpx2.AsyncBaseTransport):
     """Takes the place of the network in a library that sends by httpx2."""
 
-    def __init__(self, sender: Sender, base: str, key: str) -> None:
-        self._sender, self._base, self._key = sender, base, key
+    def __init__(self, carrier: Carrier) -> None:
+        self._carrier = carrier
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         body = await request.aread()
-        answer = await carry(
-            self._sender,
-            self._base,
-            self._key,
-            request.method,
-            str(request.url),
-            body,
-            request.headers.items(),
+        answer = await self._carrier.carry(
+            request.method, str(request.url), body, request.headers.items()
         )
         headers = {"content-type": answer.headers.get("content-type", "application/json")}
         return httpx2.Response(answer.status, headers=headers, content=answer.body)
 
 
-def _within(url: str, base: str) -> bool:
-    asked, allowed = urlsplit(url), urlsplit(base)
-    same = (asked.scheme, asked.hostname, asked.port) == (
-        allowed.scheme,
-        allowed.hostname,
-        allowed.port,
-    )
-    return same and asked.path.startswith(f"{allowed.path.rstrip('/')}/")
+class VendorWire(Wire):
+    """Connections whose answers say under OpenAI's names what Anthropic and Google say of limits
+    under their own.
+    """
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> HttpAnswer:
+        answer = await super().send(method, url, body, headers)
+        found = httpx2.Headers(list(answer.headers.items()))
+        for name, text in answer.headers.items():
+            if limit := _LIMIT.fullmatch(name.lower()):
+                found[f"x-ratelimit-{limit[2]}-{limit[1]}"] = text
+        delay = _DELAY.search(answer.body[:20_000]) if answer.status >= 400 else None
+        if delay and "retry-after" not in found:
+            found["retry-after"] = delay[1].decode()
+        return evolve(answer, headers=found)
