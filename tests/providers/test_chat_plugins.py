@@ -226,7 +226,7 @@ def test_registering_the_plugins_imports_neither_openai_nor_torch(tmp_path: Path
         "import sys; from llmattn.plugins import load_plugins; "
         "names = load_plugins().providers.names(); "
         "assert {'openai', 'cerebras', 'custom'} <= set(names), names; "
-        "print({'openai', 'torch', 'httpx2'} & set(sys.modules))"
+        "print({'openai', 'torch', 'httpx2', 'pydantic_ai'} & set(sys.modules))"
     )
     done = run_process(tmp_path, program=("-c", code))
     assert done.stdout.strip() == "set()", done.stderr

@@ -23,7 +23,7 @@ from llmattn.plugins import load_plugins
 from llmattn.providers.prices import price_of
 from llmattn.testing.providers import TEXT, check_faults, check_provider
 from llmattn.testing.server import ScoreServer
-from support_cli import run_cli, run_process
+from support_cli import run_cli
 from support_providers import ROWS, ask, expected, make
 from support_trust import Seen, Stranger
 from support_vendors import KEY, VENDORS, Answer, Vendor, make_vendor
@@ -115,18 +115,6 @@ def test_a_library_that_is_missing_is_named_with_what_installs_it(
     monkeypatch.setitem(sys.modules, "anthropic", None)
     with pytest.raises(ConfigError, match=r"pip install 'llmattn-vendors\[anthropic\]'"):
         make_vendor(VENDORS["anthropic"], "http://127.0.0.1:1")
-
-
-def test_registering_and_planning_import_none_of_the_libraries(tmp_path: Path) -> None:
-    code = (
-        "import sys; from llmattn.cli.main import main\n"
-        "try: main(['plan', 'corpus.txt', '--provider', 'anthropic', '--model', 'm'])\n"
-        "except SystemExit as left: assert left.code == 0\n"
-        "print({'pydantic_ai', 'anthropic', 'google.genai', 'boto3'} & set(sys.modules))"
-    )
-    (tmp_path / "corpus.txt").write_text("the cat eats fish .\nthe dog eats meat .\n" * 4)
-    done = run_process(tmp_path, program=("-c", code))
-    assert done.stdout.splitlines()[-1] == "set()", done.stdout + done.stderr
 
 
 REFUSALS: list[tuple[int, str, type[LlmattnError], str]] = [

@@ -21,7 +21,8 @@ _TOO_MUCH = re.compile(
 _CONTEXT = re.compile(
     r"context[ _-]?(?:length|size|window|limit)|context_length_exceeded|exceed_context_size"
     r"|prompt (?:is |was )?too (?:long|large)|input (?:is |was )?too (?:long|large)|n_ctx"
-    r"|input token count|too many (?:input |prompt )?tokens|reduce (?:the length|your prompt|the prompt)"
+    r"|too many (?:input |prompt )?tokens|reduce (?:the length|your prompt|the prompt)"
+    r"|input token count"
     r"|(?:request|payload|body|entity|string|message)s? (?:is |are )?too (?:long|large)"
     r"|maximum (?:number of )?(?:input|prompt|sequence|model) (?:tokens|length)"
 )

@@ -179,5 +179,5 @@ class MistralProvider(ChatCompletionsProvider):
             base_url=settings.base_url,
             api_key=settings.api_key,
             key_variable="MISTRAL_API_KEY",
-            first_form=Form("json_schema", "max_tokens"),
+            first_form=Form("json_schema", "max_tokens", effort=settings.reasoning_effort or None),
         )

@@ -89,13 +89,13 @@ class VertexSettings(VendorSettings):
     )
     project: str = setting(
         "",
-        env="GOOGLE_CLOUD_PROJECT",
+        env="VERTEX_PROJECT",
         harmless=True,
         help="the project that is billed, for an access token; empty: api_key is an API key",
     )
     location: str = setting(
         "global",
-        env="GOOGLE_CLOUD_LOCATION",
+        env="VERTEX_LOCATION",
         harmless=True,
         help="the region of a project's requests",
         validator=validators.matches_re("[a-z0-9-]+"),
@@ -119,6 +119,9 @@ class MistralSettings(VendorSettings):
     )
     base_url: str = _address("https://api.mistral.ai/v1", "MISTRAL_BASE_URL")
     model: str = _model("mistral-small-latest")
+    reasoning_effort: str = setting(
+        "", help="sent to the server as reasoning_effort; empty: not sent"
+    )
 
 
 _BEDROCK = "https://bedrock-runtime.us-east-1.amazonaws.com"
