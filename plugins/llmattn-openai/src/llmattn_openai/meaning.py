@@ -37,16 +37,23 @@ _RESPONSES = "/responses"
 
 class Meaning:
     """Makes errors of refusals. ``name``: the provider's; ``key_variable``: the environment
-    variable that holds the key; ``model_option``: where another model is named.
+    variable that holds the key; ``model_option``: where another model is named; ``ends``: how
+    base URLs end.
     """
 
     def __init__(
-        self, name: str, shown_url: str, key_variable: str, model_option: str = MODEL_OPTION
+        self,
+        name: str,
+        shown_url: str,
+        key_variable: str,
+        model_option: str = MODEL_OPTION,
+        ends: str = "Most end in /v1.",
     ) -> None:
         self._name = name
         self._url = shown_url
         self._key_variable = key_variable
         self._model_option = model_option
+        self._ends = ends
 
     def error(self, refused: Refused, path: str) -> ProviderError:
         """The error for an HTTP status of 400 and above, or for one in an answer's place."""
@@ -81,7 +88,7 @@ class Meaning:
         if status == 404 and "model" in words[:4000].lower():
             return ProviderRejected(f"{about} Name another model with {self._model_option}.")
         if status in _NO_ROUTE:
-            return ProviderRejected(f"{about} Is the base URL right? Most end in /v1.")
+            return ProviderRejected(f"{about} Is the base URL right? {self._ends}")
         return ProviderRejected(f"{about} --debug shows what was sent.")
 
     def too_large(self, refused: Refused) -> TooLarge:

@@ -11,6 +11,7 @@ from llmattn.plugin import Prompt, ProviderRejected, excerpt, redact
 from llmattn_openai.answers import Answered
 from llmattn_openai.endpoint import Endpoint
 from llmattn_openai.form import Form
+from llmattn_openai.meaning import Meaning
 from llmattn_openai.wire import HttpAnswer, Wire
 
 from llmattn_vendors.settings import VendorSettings
@@ -60,6 +61,8 @@ class VendorEndpoint(Endpoint):
             timeout=settings.timeout,
             form=Form("json_schema", "max_tokens", effort=settings.reasoning_effort),
         )
+        ends = "It ends before the path of the vendor's API, such as /v1."
+        self._meaning = Meaning(name, self.shown_url, key_variable, ends=ends)
         # A user name in the address takes the place of the key.
         self._carrier = Carrier(self, self._address.base, self._address.basic_auth() or access)
         self._settings, self._build = settings, build
