@@ -6,9 +6,7 @@ from enum import Enum
 
 __all__ = ["Cause"]
 
-_ADDRESS = (
-    "Is the base URL right? It must lead to the provider's API; OpenAI's and its like end in /v1."
-)
+_ADDRESS = "Is the base URL right? It must lead to the provider's API; OpenAI's mostly end in /v1."
 _OTHER_MODEL = "Try another model (--model)."
 _MORE_TOKENS = "If the model reasons first, allow for it: -o {name}.reasoning_tokens={more}"
 
