@@ -50,7 +50,7 @@ class VendorEndpoint(Endpoint):
         *,
         key_variable: str,
         access: Mapping[str, str],
-        build: Callable[[Any, Carrier], Model[Any]],
+        build: Callable[[Carrier], Model[Any]],
     ) -> None:
         super().__init__(
             name,
@@ -115,7 +115,7 @@ class VendorEndpoint(Endpoint):
     def _model(self) -> Model[Any]:
         """The library's model; the first form is the strictest that it knows the model to take."""
         if self._made is None:
-            self._made = self._build(self._settings, self._carrier)
+            self._made = self._build(self._carrier)
             profile: Mapping[str, Any] = self._made.profile
             plainer = "json_object" if profile.get("supports_json_object_output") else "text"
             self.agreement.form = Form(

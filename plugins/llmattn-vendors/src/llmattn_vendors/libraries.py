@@ -21,7 +21,6 @@ from llmattn_vendors.settings import (
 from llmattn_vendors.transport import Carrier, Transport
 
 if TYPE_CHECKING:
-    from botocore.awsrequest import AWSResponse
     from google.genai.client import Client
     from pydantic_ai.models import Model
 
@@ -82,7 +81,7 @@ def vertex_model(settings: VertexSettings, carrier: Carrier) -> Model[Any]:
     key = settings.api_key.reveal()
     access: dict[str, Any] = {"api_key": key}
     if settings.project:
-        token = Credentials(token=key)  # type: ignore[no-untyped-call]
+        token = Credentials(token=key)
         access = {"credentials": token, "project": settings.project, "location": settings.location}
     client = _google(carrier, settings.timeout, vertexai=True, **access)
     return GoogleModel(settings.model, provider=GoogleProvider(client=client))
@@ -101,7 +100,7 @@ def bedrock_model(settings: BedrockSettings, carrier: Carrier) -> Model[Any]:
         api_key=settings.api_key.reveal(), base_url=secure, region_name=settings.region
     )
 
-    def send(request: Any, **_: Any) -> AWSResponse:
+    def send(request: Any, **_: Any) -> Any:
         """In the place of botocore's own connections, in a thread of pydantic-ai's."""
         headers = [
             (name, value.decode("latin-1") if isinstance(value, bytes) else value)

@@ -36,9 +36,10 @@ class Models(Mapping[str, Price]):
     def context(self, model: str) -> int | None:
         """The tokens that a request and its reply may have together, or None if unknown."""
         try:
-            return self._find(model).context_window
+            window: int | None = self._find(model).context_window
         except KeyError:
             return None
+        return window
 
     def _find(self, model: str) -> ModelInfo:
         try:

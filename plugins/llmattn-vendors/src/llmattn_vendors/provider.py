@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import abc
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import evolve
@@ -12,7 +13,14 @@ from llmattn_openai.form import Form
 
 from llmattn_vendors import libraries
 from llmattn_vendors.endpoint import Asked, VendorEndpoint
-from llmattn_vendors.settings import MistralSettings, VendorSettings, VertexSettings
+from llmattn_vendors.settings import (
+    AnthropicSettings,
+    BedrockSettings,
+    GeminiSettings,
+    MistralSettings,
+    VendorSettings,
+    VertexSettings,
+)
 from llmattn_vendors.transport import Carrier
 
 if TYPE_CHECKING:
@@ -38,7 +46,6 @@ class VendorProvider(ChatProvider):
     key_variable: ClassVar[str]
     library: ClassVar[tuple[str, str]]
     """The module that has to be there, and the extra that brings it."""
-    build: ClassVar[Callable[[Any, Carrier], Model[Any]]]
     settings: VendorSettings
 
     def __init__(self, settings: VendorSettings) -> None:
@@ -49,8 +56,12 @@ class VendorProvider(ChatProvider):
             settings,
             key_variable=self.key_variable,
             access=self.access(settings.api_key.reveal()),
-            build=type(self).build,
+            build=self.build,
         )
+
+    @abc.abstractmethod
+    def build(self, carrier: Carrier) -> Model[Any]:
+        """The model as the library has it, which sends by ``carrier``."""
 
     def access(self, key: str) -> Mapping[str, str]:
         """The headers by which the vendor knows who asks."""
@@ -126,7 +137,10 @@ class AnthropicProvider(VendorProvider):
     name = "anthropic"
     key_variable = "ANTHROPIC_API_KEY"
     library = ("anthropic", "anthropic")
-    build = staticmethod(libraries.anthropic_model)
+    settings: AnthropicSettings
+
+    def build(self, carrier: Carrier) -> Model[Any]:
+        return libraries.anthropic_model(self.settings, carrier)
 
     def access(self, key: str) -> Mapping[str, str]:
         return {"x-api-key": key}
@@ -138,7 +152,10 @@ class GeminiProvider(VendorProvider):
     name = "gemini"
     key_variable = "GEMINI_API_KEY"
     library = ("google.genai", "google")
-    build = staticmethod(libraries.gemini_model)
+    settings: GeminiSettings
+
+    def build(self, carrier: Carrier) -> Model[Any]:
+        return libraries.gemini_model(self.settings, carrier)
 
     def access(self, key: str) -> Mapping[str, str]:
         return {"x-goog-api-key": key}
@@ -150,8 +167,10 @@ class VertexProvider(VendorProvider):
     name = "vertex"
     key_variable = "VERTEX_API_KEY"
     library = ("google.genai", "google")
-    build = staticmethod(libraries.vertex_model)
     settings: VertexSettings
+
+    def build(self, carrier: Carrier) -> Model[Any]:
+        return libraries.vertex_model(self.settings, carrier)
 
     def access(self, key: str) -> Mapping[str, str]:
         return super().access(key) if self.settings.project else {"x-goog-api-key": key}
@@ -163,7 +182,10 @@ class BedrockProvider(VendorProvider):
     name = "bedrock"
     key_variable = "AWS_BEARER_TOKEN_BEDROCK"
     library = ("boto3", "bedrock")
-    build = staticmethod(libraries.bedrock_model)
+    settings: BedrockSettings
+
+    def build(self, carrier: Carrier) -> Model[Any]:
+        return libraries.bedrock_model(self.settings, carrier)
 
 
 class MistralProvider(ChatCompletionsProvider):
