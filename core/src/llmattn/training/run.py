@@ -14,15 +14,14 @@ from attrs import field, frozen
 from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.devices import choose_device
 from llmattn.errors import CheckpointDamaged, CheckpointError, CorpusError
-from llmattn.feeds.channels import Scored, channel_names, in_order, reading_of, reads_texts
+from llmattn.feeds.channels import Scored, reads_texts
 from llmattn.feeds.feed import Feeds, NoScores
-from llmattn.feeds.open import open_feeds
+from llmattn.feeds.open import ModelScores, open_scores
 from llmattn.feeds.trained import reopen_feeds, settings_in_context, with_users_provider
 from llmattn.model.attn_gpt import AttnGPT, match_parameters
 from llmattn.model.config import ModelConfig
 from llmattn.notices import notify
 from llmattn.providers.protocol import ChannelChooser
-from llmattn.scoring.opening import open_sources
 from llmattn.scoring.options import SETTINGS, ScoreChoice
 from llmattn.scoring.vectors import VectorSource, for_vectors_alone
 from llmattn.training.checkpoint import (
@@ -245,32 +244,24 @@ def _gather(
     channels: tuple[str, ...] = ()
     vectors: VectorSource | None = None
     with ExitStack() as stack:
-        sources = []
+        opened: ModelScores | None = None
         if shape.uses_scores:
-            words = corpus.train_words(shape.block_size)
-            opened = [stack.enter_context(s) for s in open_sources(scores, text=words)]
-            sources = in_order(opened)
-            readings = [
-                reading_of(s, transform=scores.transform, context_words=scores.context_words)
-                for s in sources
-            ]
-            scored = tuple(
-                Scored(s.identity, reading.transform, reading.context_words)
-                for s, reading in zip(sources, readings, strict=True)
-            )
-            channels = channel_names(sources)
-            if (source := undecided(sources)) and isinstance(source.provider, ChannelChooser):
+            opened = stack.enter_context(open_scores(scores, corpus, shape.block_size))
+            scored, channels = opened.scored, opened.channels
+            if (source := undecided(opened.sources)) and isinstance(
+                source.provider, ChannelChooser
+            ):
                 open_choice = source.name, source.provider.choosable
         model_config = shape.fitted(size, channels)
         if options.match_params:
             model_config = matched(model_config)
         if scores.word_vectors:
-            choice = scores if shape.uses_scores else for_vectors_alone(scores)
+            choice = scores if opened else for_vectors_alone(scores)
             vectors = stack.enter_context(VectorSource(choice))
-            vectors.check_limit(sources)
+            vectors.check_limit(opened.sources if opened else ())
         check_space(output.path, model_config)  # before anything is paid
-        if shape.uses_scores:
-            feeds = open_feeds(sources, corpus, scores, block_size=shape.block_size, device=chosen)
+        if opened:
+            feeds = opened.feeds(corpus, block_size=shape.block_size, device=chosen)
         check_space(output.path, model_config, feeds.table)
         start = None
         if vectors and open_choice is None:  # else all is gathered anew
