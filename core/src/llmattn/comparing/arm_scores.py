@@ -28,7 +28,7 @@ from llmattn.scoring.vectors import VectorSource
 from llmattn.training.text_size import TextSize
 from llmattn.training.word_vectors import TokenVectors, WordStart, read_token_vectors
 
-__all__ = ["OTHER_WINDOWS", "ScoreShelf", "Scores", "StartShelf"]
+__all__ = ["OTHER_WINDOWS", "ArmScores", "ArmStarts", "Scores"]
 
 OTHER_WINDOWS = 1
 """The seed that says which window's scores a window gets in a /shuffled arm."""
@@ -51,7 +51,7 @@ class Scores:
     """As ``Feeds.checksum``."""
 
 
-class ScoreShelf:
+class ArmScores:
     """Gives each set of scores as feeds. ``asks``: False in a process that only reads."""
 
     def __init__(
@@ -159,8 +159,8 @@ class ScoreShelf:
         self._feeds[chosen] = feeds
 
 
-class StartShelf:
-    """The word vectors that arms start from; asked for once. ``asks``: see :class:`ScoreShelf`."""
+class ArmStarts:
+    """The word vectors that arms start from; asked for once. ``asks``: see :class:`ArmScores`."""
 
     def __init__(self, scores: ScoreChoice, corpus: Corpus, *, asks: bool) -> None:
         self._scores = scores if asks else evolve(scores, scoring=ScoringOptions(ask=False))
