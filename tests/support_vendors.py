@@ -193,15 +193,13 @@ VENDORS = {
 }
 
 
-def make_vendor(
-    vendor: Vendor, url: str, environ: Mapping[str, str] = {}, **options: object
-) -> Any:
+def make_vendor(vendor: Vendor, url: str, **options: object) -> Any:
     """The vendor's provider, built as the command line builds it; ``url``: host and port."""
     registered = load_plugins().provider(vendor.name)
     settings: Any = resolve(
         registered.settings,
         owner=vendor.name,
         options={option: str(value) for option, value in options.items()},
-        environ={**vendor.variables(url), **environ},
+        environ=vendor.variables(url),
     )
     return registered.build(settings)
