@@ -236,7 +236,7 @@ def test_a_vendor_passes_the_kit() -> None:
 
 
 @pytest.mark.long
-@every_vendor
+@two_vendors
 def test_every_fault_ends_in_scores_or_an_error_of_ours(vendor: Vendor) -> None:
     check_faults(
         lambda url: make_vendor(vendor, url.removesuffix("/v1"), timeout=1),
