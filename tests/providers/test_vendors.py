@@ -231,7 +231,7 @@ def test_a_vendor_passes_the_kit() -> None:
     vendor = VENDORS["anthropic"]
     with ScoreServer(models=(), shape=vendor.shape) as server:
         check_provider(
-            lambda: make_vendor(vendor, server.origin), secrets=[KEY], text=TEXT, rows=50
+            lambda: make_vendor(vendor, server.origin), secrets=[KEY], text=TEXT, rows=30
         )
 
 
