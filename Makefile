@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-MEMBERS := core plugins/llmattn-openai plugins/llmattn-cerebras plugins/llmattn-custom plugins/llmattn-redis plugins/llmattn-transformers
+MEMBERS := core plugins/llmattn-openai plugins/llmattn-cerebras plugins/llmattn-custom plugins/llmattn-redis plugins/llmattn-dask plugins/llmattn-transformers
 # With what draws pictures and what reads the file of a small language model.
 USED := core[plot] $(filter-out core %-transformers,$(MEMBERS)) plugins/llmattn-transformers[gguf]
 PROJECTS := $(addsuffix /pyproject.toml,$(MEMBERS))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from functools import partial
 from typing import Any
 
 from anyio.from_thread import start_blocking_portal
@@ -58,8 +57,19 @@ class Asking:
                 f"executor than here: {_difference(meant, own)}. Give that machine the same "
                 "packages, files and settings, or state the setting with -o."
             )
-        portal = start_blocking_portal("asyncio").__enter__()
-        return partial(portal.call, _ask, built.provider)
+        return _Sender(built.provider)
+
+
+class _Sender:
+    """A provider on an event loop of its own, for as long as anybody holds this."""
+
+    def __init__(self, provider: AttentionProvider) -> None:
+        self._provider = provider
+        self._manager = start_blocking_portal("asyncio")  # whose end is the loop's
+        self._portal = self._manager.__enter__()
+
+    def __call__(self, request: _Request) -> Reply | _More:
+        return self._portal.call(_ask, self._provider, request)
 
 
 @frozen
