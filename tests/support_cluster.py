@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -92,6 +93,8 @@ class Following:
             file.write(f"{os.getpid()}\n")
         if item == "fail":
             raise ConfigError("It cannot be done.")
+        if item == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
         while (item == "wait" and not before) or (item == "endless" and still_wanted()):
             pass
         return before

@@ -17,7 +17,6 @@ from typing import Any, ClassVar
 from attrs import define, field, frozen
 
 from llmattn import signals
-from llmattn.devices import cores
 from llmattn.errors import LlmattnError, WorkerLost
 from llmattn.executors.carrying import carry_out
 from llmattn.executors.protocol import Work
@@ -59,6 +58,8 @@ class LocalExecutor:
     @property
     def places(self) -> int:
         """As many as there are cores; more may be handed over at once, each to a process."""
+        from llmattn.devices import cores  # not in the processes, which may need no torch
+
         return cores()
 
     def submit(self, work: Work, item: Any, *, again: bool = True) -> Future[Any]:
