@@ -13,7 +13,7 @@ from importlib import metadata
 from typing import Any
 
 import pluggy
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -93,7 +93,7 @@ class Plugins:
     found: tuple[LoadedPlugin, ...]
     providers: ProviderRegistry
     caches: CacheRegistry
-    executors: ExecutorRegistry
+    executors: ExecutorRegistry = field(factory=ExecutorRegistry)
 
     @property
     def registries(self) -> Registries:
