@@ -9,18 +9,21 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import llmattn
+import numpy as np
 import pytest
 from llmattn.errors import ConfigError, WorkerLost
 from llmattn.testing import ScoreServer
 from llmattn_dask.executor import DaskExecutor
 from llmattn_dask.settings import DaskSettings
-from support_cli import run_cli, start_process
+from support_cli import run_cli
 from support_cluster import Cluster, Following
 from support_engine import write_corpus
+from support_transformers import save_model
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -33,7 +36,7 @@ SMALL: dict[str, Any] = {
     "dropout": 0.1,
     "eval_every": 3,
     "steps": 6,
-    "lrs": "3e-3,3e-2",
+    "lr": 3e-2,
     "seeds": 2,
 }
 KEY = "a-key-that-only-workers-have"
@@ -85,17 +88,29 @@ def runs(folder: Path) -> dict[str, Any]:
     return {k: {n: v for n, v in run.items() if n not in own} for k, run in found.items()}
 
 
-class _AtFirstRun(logging.Handler):
-    def __init__(self, do: Callable[[], None]) -> None:
-        super().__init__()
-        self._do = do
+@contextmanager
+def at_first_run(do: Callable[[], None]) -> Iterator[None]:
+    """``do`` it when a comparison tells of the first run that it makes; others are under way."""
+    told: list[str] = []
 
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.getMessage().startswith("[1/"):
-            self._do()
+    class AtFirstRun(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if not told and record.getMessage().startswith("["):
+                told.append(record.getMessage())
+                do()
+
+    logger, handler = logging.getLogger("llmattn.notices"), AtFirstRun()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
-def test_a_cluster_that_loses_a_worker_has_the_local_result_to_the_bit(
+def test_a_cluster_that_is_interrupted_and_loses_a_worker_has_the_local_result_to_the_bit(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -109,17 +124,17 @@ def test_a_cluster_that_loses_a_worker_has_the_local_result_to_the_bit(
     }
     llmattn.compare(corpus, out="here", **same)
     victim, *_ = alive(cluster, 3)
-    logger = logging.getLogger("llmattn.notices")
-    monkeypatch.setattr(logger, "level", logging.INFO)
-    handler = _AtFirstRun(lambda: os.kill(victim.pid, signal.SIGKILL))
-    logger.addHandler(handler)
-    try:
-        far = {**same, "options": {**same["options"], "dask.address": cluster.address}}
-        llmattn.compare(corpus, out="there", executor="dask", **far)
-    finally:
-        logger.removeHandler(handler)
+    far = {**same, "options": {**same["options"], "dask.address": cluster.address}}
+    far |= {"out": "there", "executor": "dask"}
+    with at_first_run(lambda: signal.raise_signal(signal.SIGINT)), pytest.raises(KeyboardInterrupt):
+        llmattn.compare(corpus, **far)
+    kept = {path: path.stat().st_mtime_ns for path in Path("there").glob("runs/*.json")}
+    assert len(kept) == 1
+    with at_first_run(lambda: os.kill(victim.pid, signal.SIGKILL)):
+        llmattn.compare(corpus, **far)
     assert victim.wait() == -signal.SIGKILL
-    assert len(runs(tmp_path / "here")) == 12
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert len(runs(tmp_path / "here")) == 8
     assert runs(tmp_path / "there") == runs(tmp_path / "here")
 
 
@@ -174,30 +189,17 @@ def test_workers_ask_with_their_own_key_and_no_more_than_was_permitted(
     assert len(server.log.requests) == sent > 1
 
 
-def test_an_interrupted_comparison_goes_on_with_what_is_missing(
-    cluster: Cluster, tmp_path: Path
-) -> None:
+def test_workers_read_with_models_of_their_own(cluster: Cluster, tmp_path: Path) -> None:
     alive(cluster, 2)
-    write_corpus(tmp_path)
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
-    command = ("compare", "corpus.txt", *flags, "--arms", "position,uniform", "--executor", "dask")
-    command = (*command, "-o", f"dask.address={cluster.address}")
-    process = start_process(tmp_path, *command)
-    assert process.stderr
-    with process, process.stderr:
-        for line in process.stderr:
-            if line.startswith("[1/"):
-                process.send_signal(signal.SIGINT)
-                break
-        told = process.stderr.read()
-    assert process.returncode == 130, told
-    assert "finished runs are kept" in told
-    kept = len(runs(tmp_path / "comparison"))
-    assert 1 <= kept < 6
-    again = run_cli(tmp_path, *command)
-    assert again.returncode == 0, again.stderr
-    assert "kept from before" in again.stderr
-    assert len(runs(tmp_path / "comparison")) == 6
+    model = save_model(tmp_path / "model")
+    same: dict[str, Any] = {"provider": "transformers", "model": str(model), "cache": "memory"}
+    text = "The cat saw a dog, and the dog ran."
+    (here,) = llmattn.score_text(text, **same).sources
+    far = {"executor": "dask", "options": {"dask.address": cluster.address}}
+    (there,) = llmattn.score_text(text, **same, **far).sources
+    assert there.names == here.names
+    for one, other in zip(there.values, here.values, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
 
 
 def test_a_worker_with_another_version_is_named(cluster: Cluster, tmp_path: Path) -> None:

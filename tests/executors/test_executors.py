@@ -34,7 +34,9 @@ def config_of(folder: Path) -> CompareConfig:
     )
     return settle(
         write_corpus(folder),
-        Experiment(out=folder / "comparison", arms="external:random/averaged", lr=3e-2, threads=1),
+        Experiment(
+            out=folder / "comparison", arms=("external:random/averaged",), lr=3e-2, threads=1
+        ),
         TrainConfig(steps=4, eval_every=2, batch_size=8, min_count=1, test_fraction=0.1),
         ModelConfig.from_options(n_layer=1, n_head=2, n_embd=16),
         choice,
