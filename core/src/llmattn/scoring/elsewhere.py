@@ -124,10 +124,9 @@ class Elsewhere:
                 future = self.executor.submit(self.asking, request, again=not self.pays)
                 found = await _result(future)
             except WorkerLost as error:
+                billed = ", and whether it was billed is not known" if self.pays else ""
                 raise ProviderUnavailable(
-                    f"{self.asking.provider}: the process that asked has died, and whether it was "
-                    f"billed is not known ({error})",
-                    billed=True,
+                    f"{self.asking.provider}: a request was lost{billed}: {error}", billed=self.pays
                 ) from None
             if isinstance(found, Reply):
                 return found

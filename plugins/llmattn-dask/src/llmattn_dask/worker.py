@@ -72,4 +72,4 @@ def _begin_once(mark: str) -> None:
     try:
         place.put(True, timeout=_AT_ONCE)
     except TimeoutError:
-        raise WorkerLost("its worker has died") from None
+        raise WorkerLost("the worker that had it has died.") from None
