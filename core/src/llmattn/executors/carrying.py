@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import pickle
 from collections.abc import Callable
 from threading import Lock
@@ -12,7 +13,7 @@ from attrs import define, field
 from llmattn.errors import LlmattnError
 from llmattn.executors.protocol import Work
 
-__all__ = ["carry_out"]
+__all__ = ["carry_out", "let_go"]
 
 _KEPT = 2
 """Works that a process keeps ready at once."""
@@ -24,6 +25,7 @@ class _Ready:
 
     alone: bool = False
     carry: Callable[[Any], Any] | None = None
+    users: int = 0
     lock: Lock = field(factory=Lock)
 
 
@@ -39,21 +41,41 @@ def carry_out(pickled: bytes, item: Any) -> Any:
 
     Raises LlmattnError, and nothing else: a traceback would be lost on its way.
     """
+    with _lock:
+        ready = _ready.pop(pickled, None) or _Ready()
+        ready.users += 1
+        _ready[pickled] = ready
     try:
-        with _lock:
-            ready = _ready.pop(pickled, None) or _Ready()
-            while len(_ready) >= _KEPT:
-                del _ready[next(iter(_ready))]
-            _ready[pickled] = ready
-        with ready.lock:
-            if ready.carry is None:
-                work: Work = pickle.loads(pickled)  # noqa: S301  (of the caller, who is trusted)
-                ready.alone, ready.carry = work.alone, work.begin()
-        if not ready.alone:
-            return ready.carry(item)
-        with _turn:
-            return ready.carry(item)
+        return _carried(ready, pickled, item)
     except LlmattnError:
         raise
     except Exception as error:
         raise LlmattnError(f"a fault in llmattn: {type(error).__name__}: {error}") from None
+    finally:
+        with _lock:
+            ready.users -= 1
+        let_go(_KEPT)
+
+
+def let_go(but: int = 0) -> None:
+    """Close the works that nobody is carrying out, ``but`` for so many, those used last."""
+    with _lock:
+        unused = [key for key, ready in _ready.items() if not ready.users]
+        gone = [_ready.pop(key) for key in unused[: max(0, len(_ready) - but)]]
+    for ready in gone:
+        if close := getattr(ready.carry, "close", None):
+            close()
+
+
+atexit.register(let_go)
+
+
+def _carried(ready: _Ready, pickled: bytes, item: Any) -> Any:
+    with ready.lock:
+        if ready.carry is None:
+            work: Work = pickle.loads(pickled)  # noqa: S301  (of the caller, who is trusted)
+            ready.alone, ready.carry = work.alone, work.begin()
+    if not ready.alone:
+        return ready.carry(item)
+    with _turn:
+        return ready.carry(item)

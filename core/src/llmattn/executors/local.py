@@ -18,7 +18,7 @@ from attrs import define, field, frozen
 
 from llmattn import signals
 from llmattn.errors import LlmattnError, WorkerLost
-from llmattn.executors.carrying import carry_out
+from llmattn.executors.carrying import carry_out, let_go
 from llmattn.executors.protocol import Work
 from llmattn.executors.settings import LocalSettings
 from llmattn.notices import LOGGER
@@ -166,6 +166,7 @@ def _serve(connection: Connection, heard: int) -> None:
         try:
             pickled, item = connection.recv()
         except (EOFError, OSError):
+            let_go()
             return
         try:
             outbox.send(carry_out(pickled, item))

@@ -21,7 +21,7 @@ class Work(Protocol):
 
     def begin(self) -> Callable[[Any], Any]:
         """Set it up, once a process; what is given is called with each item, and gives its result.
-        Either may raise LlmattnError.
+        Either may raise LlmattnError. If it has a method ``close``, that is called in the end.
         """
         ...
 

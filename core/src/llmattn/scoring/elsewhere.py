@@ -23,6 +23,7 @@ from llmattn.plugins import load_plugins
 from llmattn.providers.protocol import AttentionProvider, Reply
 from llmattn.registry import Registered
 from llmattn.rows import Row
+from llmattn.scoring.calls import close_provider
 from llmattn.scoring.find_provider import build_provider, with_model
 from llmattn.secrets import redact, strip_credentials
 from llmattn.settings import environment, secret_settings, stated
@@ -57,19 +58,23 @@ class Asking:
                 f"executor than here: {_difference(meant, own)}. Give that machine the same "
                 "packages, files and settings, or state the setting with -o."
             )
-        return _Sender(built.provider)
+        return _Sender(self.provider, built.provider)
 
 
 class _Sender:
-    """A provider on an event loop of its own, for as long as anybody holds this."""
+    """A provider on an event loop of its own."""
 
-    def __init__(self, provider: AttentionProvider) -> None:
-        self._provider = provider
-        self._manager = start_blocking_portal("asyncio")  # whose end is the loop's
+    def __init__(self, name: str, provider: AttentionProvider) -> None:
+        self._name, self._provider = name, provider
+        self._manager = start_blocking_portal("asyncio")
         self._portal = self._manager.__enter__()
 
     def __call__(self, request: _Request) -> Reply | _More:
         return self._portal.call(_ask, self._provider, request)
+
+    def close(self) -> None:
+        """Let the provider give back what it holds, and end the loop."""
+        close_provider(self._name, self._provider, self._portal, self._manager)
 
 
 @frozen
@@ -130,7 +135,7 @@ class Elsewhere:
                 ) from None
             if isinstance(found, Reply):
                 return found
-            for _ in range(further + 1):  # what was sent in vain, it sends anew
+            for _ in range(further + 2):  # what was sent in vain, it sends anew
                 allowance.one_more()
         raise ProviderUnavailable(f"{self.asking.provider}: one answer takes too many requests.")
 
