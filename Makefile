@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-MEMBERS := core plugins/llmattn-openai plugins/llmattn-cerebras plugins/llmattn-custom plugins/llmattn-redis plugins/llmattn-transformers plugins/llmattn-vendors
+MEMBERS := core plugins/llmattn-openai plugins/llmattn-cerebras plugins/llmattn-custom plugins/llmattn-redis plugins/llmattn-dask plugins/llmattn-transformers plugins/llmattn-vendors
 # pydantic-ai, on which the vendors' plugin stands, needs Python 3.11.
 VENDORS := $(shell $(PYTHON) -c 'import sys; print("plugins/llmattn-vendors[anthropic,google,bedrock]" * (sys.version_info >= (3, 11)))')
 # With what draws pictures and what reads the file of a small language model.

@@ -22,7 +22,7 @@ from llmattn.settings import settings_help
 DOCS = Path(__file__).parent
 OURS = {"llmattn-core", *(path.name for path in DOCS.parent.glob("plugins/*"))}
 
-_SETTINGS_HEAD = """# Settings of providers and caches
+_SETTINGS_HEAD = """# Settings of providers, caches and executors
 
 Made by `make reference` out of their settings classes; do not edit. Each is set by
 `-o NAME.KEY=VALUE`, by its variable in the environment or a `.env` file, or has its default.
@@ -41,10 +41,10 @@ def settings_page() -> str:
     """The whole page on settings."""
     plugins = load_plugins()
     parts = [_SETTINGS_HEAD]
-    for kind, registry in (("provider", plugins.providers), ("cache", plugins.caches)):
+    for registry in plugins.registries:
         for entry in registry:
             if entry.distribution in OURS:
-                parts += _settings_of(kind, entry)
+                parts += _settings_of(registry.kind, entry)
     return "\n".join(parts)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from llmattn.cache.settings import LmdbSettings, MemorySettings
+from llmattn.executors.settings import LOCAL, LocalSettings
 from llmattn.hookspecs import hookimpl
 from llmattn.providers.settings import CooccurrenceSettings, RandomSettings
-from llmattn.registry import CacheRegistry, ProviderRegistry
+from llmattn.registry import CacheRegistry, ExecutorRegistry, ProviderRegistry
 
 
 @hookimpl
@@ -30,3 +31,10 @@ def llmattn_register_caches(registry: CacheRegistry) -> None:
         "lmdb", "llmattn.cache.lmdb.cache:LmdbCache", LmdbSettings, "a file on this machine"
     )
     registry.add("memory", "llmattn.cache.memory:MemoryCache", MemorySettings, "gone at the end")
+
+
+@hookimpl
+def llmattn_register_executors(registry: ExecutorRegistry) -> None:
+    registry.add(
+        LOCAL, "llmattn.executors.local:LocalExecutor", LocalSettings, "processes of this machine"
+    )

@@ -3,7 +3,7 @@
 LlmattnError
 ├── ConfigError            settings, options, environment
 │   ├── MissingSetting     a setting that a plugin cannot do without
-│   └── UnknownPlugin      a provider or cache name that nothing registered
+│   └── UnknownPlugin      a name of a provider, cache or executor that nothing registered
 ├── PluginError            a plugin that was asked for but cannot be used
 │   └── IncompatiblePlugin  one that was made for another llmattn
 ├── CorpusError            a corpus or prompt that cannot be read or is too small
@@ -12,6 +12,7 @@ LlmattnError
 ├── CacheError             the score cache cannot be opened, read or written
 │   └── CacheDamaged       its file is not as it was written; ``cache verify`` says more
 ├── BudgetExceeded         the next request would cost more than was allowed
+├── WorkerLost             the process that carried something out has died
 └── ProviderError          a request for scores failed
     ├── RateLimited        the provider asks to slow down; tried again
     ├── ProviderUnavailable  no answer, or a server fault; tried again
@@ -64,6 +65,7 @@ __all__ = [
     "RateLimited",
     "TooLarge",
     "UnknownPlugin",
+    "WorkerLost",
 ]
 
 
@@ -84,7 +86,7 @@ class MissingSetting(ConfigError):
 
 
 class UnknownPlugin(ConfigError):
-    """Nothing installed registers a provider or cache of this name."""
+    """Nothing installed registers a provider, cache or executor of this name."""
 
 
 class PluginError(LlmattnError):
@@ -125,6 +127,10 @@ class BudgetExceeded(LlmattnError):
     """The next request could cost more than the budget has left."""
 
     exit_code: ClassVar[int] = 5
+
+
+class WorkerLost(LlmattnError):
+    """The process that carried something out has died; how far it came is not known."""
 
 
 class ProviderError(LlmattnError):

@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from llmattn.registry import CacheRegistry, ProviderRegistry
+    from llmattn.registry import CacheRegistry, ExecutorRegistry, ProviderRegistry
 
-__all__ = ["hookimpl", "llmattn_register_caches", "llmattn_register_providers"]
+__all__ = [
+    "hookimpl",
+    "llmattn_register_caches",
+    "llmattn_register_executors",
+    "llmattn_register_providers",
+]
 
 hookspec = pluggy.HookspecMarker("llmattn")
 hookimpl = pluggy.HookimplMarker("llmattn")
@@ -26,3 +31,8 @@ def llmattn_register_providers(registry: ProviderRegistry) -> None:
 @hookspec
 def llmattn_register_caches(registry: CacheRegistry) -> None:
     """Register score caches: ``registry.add(name, factory, settings, help)``."""
+
+
+@hookspec
+def llmattn_register_executors(registry: ExecutorRegistry) -> None:
+    """Register executors: ``registry.add(name, factory, settings, help)``."""

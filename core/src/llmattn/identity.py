@@ -65,6 +65,12 @@ class Identity:
             "details": dict(self.details),
         }
 
+    @property
+    def parts(self) -> dict[str, Any]:
+        """The same with the details among the rest, for who compares two of them."""
+        parts = self.to_dict()
+        return {**parts, **parts.pop("details")}
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Identity:
         """The identity that :meth:`to_dict` described.

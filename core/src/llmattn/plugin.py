@@ -54,7 +54,10 @@ if TYPE_CHECKING:
         ProviderUnavailable,
         RateLimited,
         TooLarge,
+        WorkerLost,
     )
+    from llmattn.executors.carrying import carry_out
+    from llmattn.executors.protocol import Executor, Work, still_wanted, wanted_while
     from llmattn.hookspecs import hookimpl
     from llmattn.identity import Identity
     from llmattn.notices import notify, notify_once, warn, warn_once
@@ -91,7 +94,7 @@ if TYPE_CHECKING:
         VectorReply,
     )
     from llmattn.providers.reply import bad_reply, excerpt
-    from llmattn.registry import CacheRegistry, ProviderRegistry
+    from llmattn.registry import CacheRegistry, ExecutorRegistry, ProviderRegistry
     from llmattn.rows import Row, Scope, Scores, pair_rows, prefix_rows
     from llmattn.secrets import Secret, redact, strip_credentials
     from llmattn.settings import identity_details, setting
@@ -118,6 +121,8 @@ __all__ = [
     "Completion",
     "ConfigError",
     "Estimator",
+    "Executor",
+    "ExecutorRegistry",
     "FileCache",
     "Forecast",
     "Forecaster",
@@ -162,8 +167,11 @@ __all__ = [
     "VectorProvider",
     "VectorReply",
     "VerifyReport",
+    "Work",
+    "WorkerLost",
     "bad_reply",
     "base_url",
+    "carry_out",
     "checked_halves",
     "choose_device",
     "contents",
@@ -187,14 +195,16 @@ __all__ = [
     "redact",
     "server_name",
     "setting",
+    "still_wanted",
     "strip_credentials",
     "this_process",
     "user_path",
+    "wanted_while",
     "warn",
     "warn_once",
 ]
 
-API_VERSION = (1, 0)
+API_VERSION = (1, 1)
 """Of the names above: the first number is raised when one is taken away or means something else,
 the second when one is added.
 """
@@ -213,7 +223,9 @@ _HOMES: Mapping[str, str] = {
     "devices": "choose_device",
     "errors": "BadReply BudgetExceeded CacheDamaged CacheError ConfigError Forgotten LlmattnError "
     "MissingSetting PluginError ProviderError ProviderRejected ProviderUnavailable RateLimited "
-    "TooLarge",
+    "TooLarge WorkerLost",
+    "executors.carrying": "carry_out",
+    "executors.protocol": "Executor Work still_wanted wanted_while",
     "hookspecs": "hookimpl",
     "identity": "Identity",
     "notices": "notify notify_once warn warn_once",
@@ -226,7 +238,7 @@ _HOMES: Mapping[str, str] = {
     "Estimator Forecast Forecaster Limits LocalProvider MapProvider NamedServer NeedsText "
     "OwnServer PartProvider RateHint Reply StandIn VectorProvider VectorReply",
     "providers.reply": "bad_reply excerpt",
-    "registry": "CacheRegistry ProviderRegistry",
+    "registry": "CacheRegistry ExecutorRegistry ProviderRegistry",
     "rows": "Row Scope Scores pair_rows prefix_rows",
     "secrets": "Secret redact strip_credentials",
     "settings": "identity_details setting",

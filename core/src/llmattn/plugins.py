@@ -13,7 +13,7 @@ from importlib import metadata
 from typing import Any
 
 import pluggy
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -22,7 +22,14 @@ from llmattn.entry_points import ENTRY_POINT_GROUP, Found, find_entry_points
 from llmattn.errors import ConfigError, IncompatiblePlugin, PluginError, UnknownPlugin
 from llmattn.isolation import TookTooLong, one_line, run_apart
 from llmattn.notices import warn, warn_once
-from llmattn.registry import CORE, CacheRegistry, ProviderRegistry, Registered, Registry
+from llmattn.registry import (
+    CORE,
+    CacheRegistry,
+    ExecutorRegistry,
+    ProviderRegistry,
+    Registered,
+    Registry,
+)
 from llmattn.settings import environment, is_on
 
 __all__ = [
@@ -43,7 +50,7 @@ _LONGEST = 20.0
 _TOLD_AFTER = 2.0
 """Seconds after which the user is told whom the command waits for."""
 
-Registries = tuple[ProviderRegistry, CacheRegistry]
+Registries = tuple[ProviderRegistry, CacheRegistry, ExecutorRegistry]
 
 
 @frozen
@@ -86,6 +93,12 @@ class Plugins:
     found: tuple[LoadedPlugin, ...]
     providers: ProviderRegistry
     caches: CacheRegistry
+    executors: ExecutorRegistry = field(factory=ExecutorRegistry)
+
+    @property
+    def registries(self) -> Registries:
+        """All names on offer, by their kinds."""
+        return self.providers, self.caches, self.executors
 
     @property
     def lacking(self) -> list[LoadedPlugin]:
@@ -99,6 +112,10 @@ class Plugins:
     def cache(self, name: str) -> Registered:
         """The cache called ``name``; raises UnknownPlugin or PluginError."""
         return self._get(self.caches, name)
+
+    def executor(self, name: str) -> Registered:
+        """The executor called ``name``; raises UnknownPlugin or PluginError."""
+        return self._get(self.executors, name)
 
     def _get(self, registry: Registry, name: str) -> Registered:
         try:
@@ -193,8 +210,8 @@ def _load(disabled: frozenset[str], path: tuple[str, ...], limit: float) -> Plug
     from llmattn import builtin
 
     version = metadata.version(CORE)
-    providers, caches = _register(builtin, CORE)
-    core = frozenset(providers.names()), frozenset(caches.names())
+    ours = _register(builtin, CORE)
+    core = tuple(frozenset(registry.names()) for registry in ours)
     found = [LoadedPlugin("builtin", CORE, version, "loaded")]
     for each in find_entry_points():
         if each.is_called(disabled):
@@ -202,10 +219,10 @@ def _load(disabled: frozenset[str], path: tuple[str, ...], limit: float) -> Plug
         else:
             plugin, offered = _load_one(each, version, core, limit)
         found.append(plugin)
-        for target, source in zip((providers, caches), offered or (), strict=False):
+        for target, source in zip(ours, offered or (), strict=False):
             for entry in source:
                 target._entries.setdefault(entry.name, []).append(entry)
-    return Plugins(tuple(found), providers, caches)
+    return Plugins(tuple(found), *ours)
 
 
 def _about(found: Found, state: str, reason: str = "", details: str = "") -> LoadedPlugin:
@@ -213,7 +230,7 @@ def _about(found: Found, state: str, reason: str = "", details: str = "") -> Loa
 
 
 def _load_one(
-    found: Found, version: str, core: tuple[frozenset[str], frozenset[str]], limit: float
+    found: Found, version: str, core: tuple[frozenset[str], ...], limit: float
 ) -> tuple[LoadedPlugin, Registries | None]:
     """Load one plugin apart from everything else, all or nothing."""
     point = found.entry_point
@@ -223,14 +240,14 @@ def _load_one(
     def work() -> Registries:
         _check_core_requirement(found.dist, version)
         offered = _register(point.load(), found.distribution)
-        for kind, names, registry in zip(("provider", "cache"), core, offered, strict=True):
+        for names, registry in zip(core, offered, strict=True):
             for taken in names.intersection(registry.names()):
                 raise _Refused(
-                    f"it registers the {kind} {taken!r}, a name that {CORE} has: it must take "
-                    "another."
+                    f"it registers the {registry.kind} {taken!r}, a name that {CORE} has: it must "
+                    "take another."
                 )
             for name in filter(registry.clashes, registry.names()):
-                raise _Refused(f"it registers the {kind} {name!r} twice.")
+                raise _Refused(f"it registers the {registry.kind} {name!r} twice.")
         return offered
 
     done = run_apart(
@@ -270,7 +287,7 @@ def _verdict(error: BaseException, found: Found, version: str, limit: float) -> 
 def _oddity(offered: Registries, printed: str) -> str:
     """What is wrong with a plugin that is loaded all the same."""
     if not any(registry.names() for registry in offered):
-        return "it registers nothing: neither a provider nor a cache."
+        return "it registers nothing: no provider, no cache, no executor."
     return f"it prints while it is loaded, which is kept back: {printed[:80]!r}" if printed else ""
 
 
@@ -305,12 +322,13 @@ def _register(plugin: Any, distribution: str) -> Registries:
     manager.add_hookspecs(hookspecs)
     manager.register(plugin)
     _check_hooks(manager, plugin)
-    providers, caches = ProviderRegistry(), CacheRegistry()
-    for registry in (providers, caches):
+    providers, caches, executors = ProviderRegistry(), CacheRegistry(), ExecutorRegistry()
+    for registry in (providers, caches, executors):
         registry._registering.append(distribution)
     manager.hook.llmattn_register_providers(registry=providers)
     manager.hook.llmattn_register_caches(registry=caches)
-    return providers, caches
+    manager.hook.llmattn_register_executors(registry=executors)
+    return providers, caches, executors
 
 
 def _check_hooks(manager: pluggy.PluginManager, plugin: Any) -> None:

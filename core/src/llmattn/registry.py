@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     Prices = str | Mapping[str, Price] | Callable[[], Mapping[str, Price]]
     AtHand = Callable[[Mapping[str, str]], str]
 
-__all__ = ["CORE", "CacheRegistry", "ProviderRegistry", "Registered", "Registry"]
+__all__ = [
+    "CORE",
+    "CacheRegistry",
+    "ExecutorRegistry",
+    "ProviderRegistry",
+    "Registered",
+    "Registry",
+]
 
 CORE = "llmattn-core"
 """The distribution whose names no plugin may take."""
@@ -287,3 +294,12 @@ class CacheRegistry(Registry):
 
     def __init__(self) -> None:
         super().__init__("cache")
+
+
+class ExecutorRegistry(Registry):
+    """The executors that plugins offer: the argument of the hook ``llmattn_register_executors``,
+    whose :meth:`add` the plugin calls.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("executor")

@@ -4,6 +4,7 @@ them away.
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import secrets
@@ -11,14 +12,15 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO
 
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["is_left_over", "scratch_folder", "unfinished", "unfinished_in"]
+__all__ = ["is_left_over", "process_folder", "scratch_folder", "unfinished", "unfinished_in"]
 
 _LONGEST = 200
 """Bytes of a name that stand in that of its unfinished file."""
@@ -84,6 +86,14 @@ def unfinished_in(folder: Path) -> list[Path]:
             return [folder / each.name for each in entries if _NAME.fullmatch(each.name)]
     except OSError:
         return []
+
+
+@cache
+def process_folder() -> Path:
+    """The scratch folder of this process, gone when it ends."""
+    until_exit = ExitStack()
+    atexit.register(until_exit.close)
+    return until_exit.enter_context(scratch_folder())
 
 
 def is_left_over(path: Path, *, remove: bool = False) -> bool:

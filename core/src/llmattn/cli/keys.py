@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -101,7 +102,7 @@ def _rows() -> Iterator[dict[str, str]]:
 
 def _known() -> Iterator[_Known]:
     plugins = load_plugins()
-    for each in (*plugins.providers, *plugins.caches):
+    for each in chain(*plugins.registries):
         secret = secret_settings(each.settings)
         for name, variable, *_ in settings_help(each.settings):
             if name in secret and variable:

@@ -119,7 +119,7 @@ def read_name(text: str) -> Names:
 def _check_free(names: Names) -> None:
     """Raise ConfigError if what is installed has the name already."""
     plugins = load_plugins()
-    for registry in (plugins.providers, plugins.caches):
+    for registry in plugins.registries:
         for entry in registry:
             if entry.name == names.name:
                 raise ConfigError(

@@ -37,6 +37,7 @@ def plan(
         Uses(
             without=(
                 "score_transform",
+                "executor",
                 "max_cost",
                 "max_requests",
                 "yes",

@@ -26,7 +26,7 @@ def plugins(
     as_json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),
     options: bool = typer.Option(False, "--options", help="Also list each one's options."),
 ) -> None:
-    """List providers and caches with the distributions that they come from."""
+    """List providers, caches and executors with the distributions that they come from."""
     found = look_at_plugins()
     for plugin in found.found:
         if plugin.details:  # --debug shows it
@@ -63,11 +63,11 @@ def _rows(found: Plugins, *, options: bool) -> list[dict[str, Any]]:
     """One row a name on offer, and one for each plugin that offers none."""
     rows: list[dict[str, Any]] = []
     by_distribution = {plugin.distribution: plugin for plugin in found.found}
-    for kind, registry in (("provider", found.providers), ("cache", found.caches)):
+    for registry in found.registries:
         for entry in registry:
             state = "clash" if registry.clashes(entry.name) else "loaded"
             told = f"{entry.help}; word vectors" if entry.vectors else entry.help
-            row = _row(kind, entry.name, by_distribution[entry.distribution], state, told)
+            row = _row(registry.kind, entry.name, by_distribution[entry.distribution], state, told)
             rows.append({**row, "options": _options(entry)} if options else row)
     absent = [each for each in found.found if each.state != "loaded" or each.is_empty]
     return [*rows, *(_row("plugin", each.name, each, each.state) for each in absent)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from attrs import evolve, frozen
@@ -37,6 +38,9 @@ _KEPT = 2
 """Sets that a process holds at once; arms that share one are trained together."""
 
 
+_NONE: Mapping[Any, Any] = {}
+
+
 @frozen
 class Scores:
     """What is known of a set of scores.
@@ -52,17 +56,25 @@ class Scores:
 
 
 class ArmScores:
-    """Gives each set of scores as feeds. ``asks``: False in a process that only reads."""
+    """Gives each set of scores as feeds. ``asks``: False in a process that only reads. ``given``:
+    sets that it need not even read.
+    """
 
     def __init__(
-        self, config: CompareConfig, corpus: Corpus, device: torch.device, *, asks: bool
+        self,
+        config: CompareConfig,
+        corpus: Corpus,
+        device: torch.device,
+        *,
+        asks: bool,
+        given: Mapping[ScoreSet, tuple[Scores, Feeds]] = _NONE,
     ) -> None:
         self._config, self._corpus, self._device = config, corpus, device
         self._asks = asks
         self._block_size: int = config.model.block_size
-        self._scores: dict[ScoreSet, Scores] = {}
+        self._scores = {chosen: scores for chosen, (scores, _) in given.items()}
         self._channels: dict[ScoreSet, tuple[str, ...]] = {}
-        self._feeds: dict[ScoreSet, Feeds] = {}
+        self._feeds = {chosen: feeds for chosen, (_, feeds) in given.items()}
 
     def scores(self, chosen: ScoreSet) -> Scores:
         """What there is of a set; it is asked for if nobody has yet. Raises what scoring does."""
@@ -162,10 +174,17 @@ class ArmScores:
 class ArmStarts:
     """The word vectors that arms start from; asked for once. ``asks``: see :class:`ArmScores`."""
 
-    def __init__(self, scores: ScoreChoice, corpus: Corpus, *, asks: bool) -> None:
+    def __init__(
+        self,
+        scores: ScoreChoice,
+        corpus: Corpus,
+        *,
+        asks: bool,
+        given: Mapping[tuple[str, int], WordStart] = _NONE,
+    ) -> None:
         self._scores = scores if asks else evolve(scores, scoring=ScoringOptions(ask=False))
         self._corpus = corpus
-        self._starts: dict[tuple[str, int], WordStart] = {}
+        self._starts = dict(given)
         self._vectors: list[tuple[ScoreChoice, TokenVectors]] = []
 
     def start(self, arm: Arm, chosen: ScoreSet | None, width: int) -> WordStart:

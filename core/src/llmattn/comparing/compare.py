@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from attrs import define, frozen
 
 from llmattn.comparing.arms import Arm
 from llmattn.comparing.config import CompareConfig
+from llmattn.comparing.making import Made, Task
 from llmattn.comparing.results import ArmResult
 from llmattn.comparing.runner import Runner
 from llmattn.comparing.store import FinishedRun, RunStore
-from llmattn.comparing.workers import Task, Workers
 from llmattn.errors import LlmattnError
+from llmattn.executors.protocol import Executor
 
 __all__ = ["Progress", "compare"]
 
@@ -40,6 +42,7 @@ class _Pace:
     """Counts runs and how long they take."""
 
     total: int
+    executor: Executor | None
     jobs: int
     on_progress: Callable[[Progress], None]
     done: int = 0
@@ -53,47 +56,53 @@ class _Pace:
             self.seconds += run.seconds
         left = None
         if self.made:
-            left = (self.total - self.done) * self.seconds / self.made / self.jobs
+            at_once = max(1, self.executor.places) if self.executor else self.jobs
+            left = (self.total - self.done) * self.seconds / self.made / at_once
         self.on_progress(Progress(task, run, self.done, self.total, kept, left))
 
 
 def compare(
-    config: CompareConfig, runner: Runner, *, on_progress: Callable[[Progress], None]
+    config: CompareConfig,
+    runner: Runner,
+    executor: Executor | None = None,
+    *,
+    on_progress: Callable[[Progress], None],
 ) -> tuple[ArmResult, ...]:
     """Make the runs that are not there yet, keep each at once, and put them together.
+
+    ``executor``: None where this process makes them, one after the other.
 
     Raises LlmattnError when a run fails; what was finished before is kept.
     """
     store = RunStore(config.experiment.out / "runs")
-    pace = _Pace(config.most_runs, config.jobs, on_progress)
-    with ExitStack() as stack:
-        workers: list[Workers] = []
+    elsewhere = executor is not None and executor.elsewhere
+    pace = _Pace(config.most_runs, executor if elsewhere else None, config.jobs, on_progress)
 
-        def make(tasks: Sequence[Task]) -> dict[Task, FinishedRun]:
-            runs: dict[Task, FinishedRun] = {}
-            for task in tasks:
-                found = store.find(runner.settings(task.arm, task.course, task.seed))
-                if found is not None and runner.is_whole(found):
-                    runs[task] = found
-                    pace.tell(task, found, kept=True)
-            missing = [task for task in tasks if task not in runs]
-            if missing and config.jobs > 1 and not workers:
-                workers.append(stack.enter_context(Workers(config)))
-            for task, run in workers[0].run(missing) if workers else _in_turn(runner, missing):
-                store.keep(run)
-                runs[task] = run
-                pace.tell(task, run, kept=False)
-            return runs
+    def make(tasks: Sequence[Task]) -> dict[Task, FinishedRun]:
+        runs: dict[Task, FinishedRun] = {}
+        for task in tasks:
+            found = store.find(runner.settings(task.arm, task.course, task.seed))
+            if found is not None and runner.is_whole(found):
+                runs[task] = found
+                pace.tell(task, found, kept=True)
+        missing = [task for task in tasks if task not in runs]
+        made = _through(executor, runner, missing) if executor else _in_turn(runner, missing)
+        for task, each in made:
+            runner.keep_checkpoint(each)
+            store.keep(each.run)
+            runs[task] = each.run
+            pace.tell(task, each.run, kept=False)
+        return runs
 
-        tried = make([Task(arm, each, 0) for arm in config.arms for each in config.courses(arm)])
-        best = {arm.name: _best(arm, tried) for arm in config.arms}
-        others = make(
-            [
-                Task(arm, best[arm.name].course, seed)
-                for arm in config.arms
-                for seed in range(1, config.experiment.seeds)
-            ]
-        )
+    tried = make([Task(arm, each, 0) for arm in config.arms for each in config.courses(arm)])
+    best = {arm.name: _best(arm, tried) for arm in config.arms}
+    others = make(
+        [
+            Task(arm, best[arm.name].course, seed)
+            for arm in config.arms
+            for seed in range(1, config.experiment.seeds)
+        ]
+    )
     results = []
     for arm in config.arms:
         course = best[arm.name].course
@@ -106,9 +115,32 @@ def compare(
     return tuple(results)
 
 
-def _in_turn(runner: Runner, tasks: Iterable[Task]) -> Iterator[tuple[Task, FinishedRun]]:
+def _in_turn(runner: Runner, tasks: Iterable[Task]) -> Iterator[tuple[Task, Made]]:
     for task in tasks:
-        yield task, runner.train(task.arm, task.course, task.seed)
+        yield task, Made(runner.train(task.arm, task.course, task.seed))
+
+
+def _through(
+    executor: Executor, runner: Runner, tasks: Iterable[Task]
+) -> Iterator[tuple[Task, Made]]:
+    """Make the runs elsewhere than in this process, in about the order given; each comes as it
+    finishes. Raises LlmattnError when one fails; those under way are then ended.
+    """
+    config = runner.config
+    # Of a cluster all that there is to do decides how large it is, unless the user does.
+    at_once = config.experiment.jobs if executor.elsewhere else config.jobs
+    left, under_way = deque(tasks), dict[Future[Made], Task]()
+    try:
+        while left or under_way:
+            while left and (at_once is None or len(under_way) < at_once):
+                task = left.popleft()
+                work = runner.making(task.arm, elsewhere=executor.elsewhere)
+                under_way[executor.submit(work, task.plain)] = task
+            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                yield under_way.pop(future), future.result()
+    finally:
+        for future in under_way:
+            future.cancel()
 
 
 def _best(arm: Arm, tried: Mapping[Task, FinishedRun]) -> Task:

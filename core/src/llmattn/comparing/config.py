@@ -11,6 +11,7 @@ from attrs.converters import optional
 
 from llmattn.comparing.arms import ARMS, Arm
 from llmattn.errors import ConfigError
+from llmattn.executors.settings import LOCAL
 from llmattn.model.config import ModelConfig
 from llmattn.options import EXPERIMENT, RUN, TEXT, comma_separated, option
 from llmattn.scoring.options import ScoreChoice
@@ -153,7 +154,8 @@ class Experiment(Machine):
         None,
         help="Runs at once, each a process, which share out --threads. Default: on the processor "
         "as many as it has cores, up to 4, if the model is too small to keep them all busy; else "
-        "1.",
+        "1. With another executor than local: no limit, and each run has --threads for itself, 1 "
+        "by default.",
         panel=RUN,
         at_least=1,
     )
@@ -192,7 +194,7 @@ class CompareConfig:
                     f"--against {name}: there is no such arm in this comparison; its arms are "
                     f"{', '.join(names)}."
                 )
-        if self.jobs > 1 and self.scores.cache == "memory":
+        if self.jobs > 1 and self.scores.cache == "memory" and not self.elsewhere:
             raise ConfigError(
                 "--cache memory belongs to one process: use --jobs 1, or a cache that processes "
                 "share."
@@ -201,6 +203,11 @@ class CompareConfig:
             self.model_of(arm)
             if arm.imitates:
                 self.model_of(arm.imitated)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether runs are made by an executor that was named."""
+        return self.scores.executor != LOCAL
 
     def model_of(self, arm: Arm) -> ModelConfig:
         """The model of an arm, for any text. Raises ConfigError if its parts do not fit."""

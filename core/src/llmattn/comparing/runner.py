@@ -19,21 +19,23 @@ from llmattn import __version__
 from llmattn.comparing.arm_scores import OTHER_WINDOWS, ArmScores, ArmStarts, Scores
 from llmattn.comparing.arms import Arm
 from llmattn.comparing.config import SHARED, CompareConfig, Course
+from llmattn.comparing.making import Given, Made, Making
 from llmattn.comparing.references import Reference, n_gram
 from llmattn.comparing.score_sets import ScoreSet, score_sets
 from llmattn.comparing.store import FinishedRun, settings_key
 from llmattn.comparing.text import first_words
-from llmattn.data.corpus import Split, load_corpus
-from llmattn.devices import choose_device
-from llmattn.errors import ConfigError, LlmattnError
+from llmattn.data.corpus import Corpus, Split, load_corpus
+from llmattn.devices import choose_device, cores
+from llmattn.errors import ConfigError, LlmattnError, WorkerLost
+from llmattn.executors.protocol import still_wanted
 from llmattn.feeds.feed import Feeds, NoScores
 from llmattn.model.attn_gpt import match_parameters
 from llmattn.model.config import ModelConfig
 from llmattn.model.shapes import parameter_count
 from llmattn.reading.files import is_pipe
-from llmattn.training.checkpoint import load_checkpoint
+from llmattn.scoring.options import ScoreChoice
+from llmattn.training.checkpoint import CHECKPOINT, load_checkpoint
 from llmattn.training.imitation import Imitation
-from llmattn.training.interrupt import StopWish
 from llmattn.training.loop import Trainer
 from llmattn.training.output import Output
 from llmattn.training.ready import check_precision
@@ -41,7 +43,7 @@ from llmattn.training.run import Run, new_model
 from llmattn.training.text_size import TextSize, text_size
 from llmattn.training.word_vectors import WordStart
 from llmattn.untrusted import from_json
-from llmattn.writing import make_folder
+from llmattn.writing import make_folder, written
 
 __all__ = ["Runner"]
 
@@ -50,9 +52,13 @@ FORMAT = 2
 
 
 class Runner:
-    """Makes runs. ``alone``: False in a worker, which asks no provider and prints nothing."""
+    """Makes runs. ``alone``: False in a worker, which asks no provider and prints nothing.
+    ``given``: in a worker elsewhere, text and scores, which it then need not read.
+    """
 
-    def __init__(self, config: CompareConfig, *, alone: bool = True) -> None:
+    def __init__(
+        self, config: CompareConfig, *, alone: bool = True, given: Given | None = None
+    ) -> None:
         """Reads the text. Raises CorpusError or ConfigError."""
         self.config = config
         said, train = config.experiment, config.train
@@ -66,20 +72,24 @@ class Runner:
         if any(arm.imitates for arm in config.arms):
             make_folder(said.out / "imitated")
         self.path = config.corpus
-        if is_pipe(self.path):
-            raise ConfigError(
-                f"{self.path} is a pipe, which can be read once, and a comparison reads its text "
-                "more often: write it to a file, and name that."
-            )
-        if said.limit_words is not None:
-            self.path = first_words(self.path, said.limit_words, said.out, preset=train.tokenizer)
-        self.corpus = load_corpus(self.path, train, hint=alone)
+        self.corpus = given.corpus if given else self._read_corpus(alone)
         if self.corpus.test is None:
             raise ConfigError(
                 "A comparison is reported on a test part that nothing was chosen by: give a "
                 "--test-fraction above 0."
             )
         self.test: Split = self.corpus.test
+        self._models: dict[str, ModelConfig] = {}
+        self._works: dict[str, Making] = {}
+        self._arm_scores = ArmScores(
+            config, self.corpus, self.device, asks=alone, given=given.scores if given else {}
+        )
+        self._starts = ArmStarts(
+            config.scores, self.corpus, asks=alone, given=given.starts if given else {}
+        )
+        if given:
+            self._sets = self._aims = dict(given.sets)
+            return
         self._sets = score_sets(config.arms, config.scores)
         self._aims = {
             arm.imitated.name: evolve(self._sets[arm.name], shuffled=False, averaged=False)
@@ -87,9 +97,75 @@ class Runner:
             if arm.imitates and arm.name in self._sets
         }
         """The scores of models that are imitated, by their names."""
-        self._models: dict[str, ModelConfig] = {}
-        self._arm_scores = ArmScores(config, self.corpus, self.device, asks=alone)
-        self._starts = ArmStarts(config.scores, self.corpus, asks=alone)
+
+    def _read_corpus(self, hint: bool) -> Corpus:
+        """The text of the comparison, or as much of it as is wanted."""
+        said, train = self.config.experiment, self.config.train
+        if is_pipe(self.path):
+            raise ConfigError(
+                f"{self.path} is a pipe, which can be read once, and a comparison reads its text "
+                "more often: write it to a file, and name that."
+            )
+        if said.limit_words is not None:
+            self.path = first_words(self.path, said.limit_words, said.out, preset=train.tokenizer)
+        return load_corpus(self.path, train, hint=hint)
+
+    def making(self, arm: Arm, *, elsewhere: bool) -> Making:
+        """The work of which runs of ``arm`` are items, for processes of this machine or elsewhere.
+
+        Elsewhere it holds what runs of this arm read, and nothing of where scores come from.
+        """
+        config, said = self.config, self.config.experiment
+        if not elsewhere:
+            if "" not in self._works:
+                threads = max(1, (said.threads or cores()) // config.jobs)
+                own = evolve(config, experiment=evolve(said, threads=threads))
+                self._works = {"": Making(own)}
+            return self._works[""]
+        if arm.name not in self._works:
+            # One is enough: arms take their turns.
+            self._works = {arm.name: self._making_elsewhere(arm)}
+        return self._works[arm.name]
+
+    def _making_elsewhere(self, arm: Arm) -> Making:
+        config, said, scores = self.config, self.config.experiment, self.config.scores
+        own = [arm, arm.imitated] if arm.imitates else [arm]
+        found = {each.name: chosen for each in own if (chosen := self._set(each))}
+        sets = {
+            name: ScoreSet(ScoreChoice((str(number),)), chosen.shuffled, chosen.averaged)
+            for number, (name, chosen) in enumerate(found.items())
+        }
+        read = {
+            sets[name]: (self._arm_scores.scores(chosen), self._arm_scores.feeds(chosen))
+            for name, chosen in found.items()
+        }
+        starts = {
+            (each.name, config.model_of(each).n_embd): start
+            for each in own
+            if (start := self._start(each))
+        }
+        plain = evolve(
+            config,
+            corpus=self.path,
+            arms=(evolve(arm, options={}),),
+            against=(),
+            jobs=1,
+            scores=ScoreChoice(coverage=scores.coverage, min_pair_count=scores.min_pair_count),
+            experiment=evolve(said, threads=said.threads or 1, device=str(self.device)),
+        )
+        return Making(plain, Given(self.corpus, sets, read, starts))
+
+    def keep_checkpoint(self, made: Made) -> None:
+        """Keep the model of a run that was made elsewhere. Raises CheckpointError."""
+        if made.checkpoint is not None:
+            path = self._checkpoint(made.run.settings)
+            with written(path, CHECKPOINT, "--out") as file:
+                file.write(made.checkpoint)
+
+    def kept_checkpoint(self, run: FinishedRun) -> Path | None:
+        """Where the model of a run lies, if it was to be kept."""
+        path = self._checkpoint(run.settings)
+        return path if path.exists() else None
 
     def prepare(self) -> dict[str, Scores]:
         """Ask for what every arm needs, before the first run; what there is of it, by arm.
@@ -171,13 +247,14 @@ class Runner:
             outcome = trainer.run(
                 on_report=lambda r: curve.append((r.step, r.train_loss, r.val_loss)),
                 save=run.save if self.config.experiment.keep_checkpoints else _nothing,
-                stop=StopWish(),
+                stop=_Unwanted(),
             )
         except LlmattnError as error:
             if type(error) is not LlmattnError:
                 raise
             outcome = "diverged"  # the loss is no longer a number: too high a rate for this arm
         else:
+            _check_wanted()
             val_loss, found = trainer.best_loss, run.test_loss()
             assert found is not None  # there is a test part
             test_loss = found
@@ -242,9 +319,10 @@ class Runner:
             first.trainer.run(
                 on_report=lambda _: None,
                 save=first.save,
-                stop=StopWish(),
+                stop=_Unwanted(),
                 save_every=math.inf,  # what is there must be whole
             )
+            _check_wanted()
         found = load_checkpoint(path, device=self.device)
         aims = self._set(arm)
         feed = self._arm_scores.feeds(aims).train if aims else NoScores()
@@ -354,6 +432,20 @@ def _versions() -> dict[str, str]:
     ours = {name: d for name, d in installed.items() if name.startswith(("llmattn", "llm-"))}
     required = {Requirement(text).name.lower() for d in ours.values() for text in d.requires or ()}
     return {name: installed[name].version for name in sorted({*ours, *required} & set(installed))}
+
+
+class _Unwanted:
+    """Stops a run that nobody waits for any more."""
+
+    @property
+    def wanted(self) -> bool:
+        return not still_wanted()
+
+
+def _check_wanted() -> None:
+    """Raise WorkerLost if a run was stopped, and so is none."""
+    if not still_wanted():
+        raise WorkerLost("The run was stopped, since nobody waits for it any more.")
 
 
 def _nothing() -> None:

@@ -97,7 +97,8 @@ class ArmReader:
     def score_set(self, scores: ScoreChoice) -> ScoreSet:
         """Its scores: what it does not say itself is the comparison's."""
         arm = self.arm
-        taken = {k: v for k, v in scores.settings.items() if self.takes_setting(k)}
+        own = {k for k in scores.settings if k.rpartition(".")[0] == scores.executor}
+        taken = {k: v for k, v in scores.settings.items() if k in own or self.takes_setting(k)}
         choice = evolve(
             scores.with_settings({**taken, **arm.options}),
             providers=self.providers,
@@ -130,6 +131,9 @@ def why_unread(option: str, arms: Sequence[Arm], scores: ScoreChoice) -> str:
     """
     readers = arm_readers(arms, scores)
     vectors = any(arm.vectors for arm in arms)
+    settings = [name for name in scores.options if name.rpartition(".")[0] != scores.executor]
+    if option == "executor" or (option == "option" and not settings):
+        return ""  # it makes the runs, too
     if option == "word_vectors":
         return "" if vectors else "is for arms that end in /vectors, and there is none."
     if vectors and option in VECTOR_OPTIONS and (option != "option" or not readers):
@@ -140,7 +144,7 @@ def why_unread(option: str, arms: Sequence[Arm], scores: ScoreChoice) -> str:
             f"is for external scores, and no arm reads any ({names}): leave it out, or add one, "
             "such as external."
         )
-    for setting in scores.options if option == "option" else ():
+    for setting in settings if option == "option" else ():
         owner, _, key = setting.rpartition(".")
         if vectors and owner == scores.word_vectors:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 from llmattn.comparing.arm_scores import Scores
 from llmattn.comparing.compare import Progress, compare
@@ -11,8 +12,11 @@ from llmattn.comparing.report import check_report, write_report
 from llmattn.comparing.results import Results
 from llmattn.comparing.runner import Runner
 from llmattn.drawing import can_draw, check_picture
+from llmattn.executors.open import opened_executor
+from llmattn.executors.protocol import Executor
 from llmattn.held import hold
 from llmattn.notices import notify
+from llmattn.scoring.find_provider import settings_of
 from llmattn.wording import counted
 from llmattn.writing import make_folder
 
@@ -22,18 +26,23 @@ __all__ = ["carry_out"]
 def carry_out(config: CompareConfig, *, command: str) -> Results:
     """Compare, and write the report, which says that ``command`` made it."""
     make_folder(config.experiment.out)
-    with hold(config.experiment.out, "--out"):
-        return _carry_out(config, command)
+    with hold(config.experiment.out, "--out"), ExitStack() as stack:
+        executor: Executor | None = None
+        if config.jobs > 1 or config.elsewhere:
+            scores = config.scores
+            own = settings_of(scores.executor, scores.settings)
+            executor = stack.enter_context(opened_executor(scores.executor, own))
+        return _carry_out(config, command, executor)
 
 
-def _carry_out(config: CompareConfig, command: str) -> Results:
+def _carry_out(config: CompareConfig, command: str, executor: Executor | None) -> Results:
     runner = Runner(config)
     _check_files(config)
     notify(runner.summary())
     _tell_plan(config)
     _tell_arms(config, runner, runner.prepare())
     told = _Told()
-    arms = compare(config, runner, on_progress=told.run)
+    arms = compare(config, runner, executor, on_progress=told.run)
     told.kept()
     size = runner.test_size()
     about = runner.about(command)
@@ -64,9 +73,12 @@ def _tell_plan(config: CompareConfig) -> None:
         counted(count, what)
         for count, what in ((len(config.arms), "arm"), (config.experiment.seeds, "seed"))
     )
+    at_a_time = f"{config.jobs} at a time"
+    if config.elsewhere:
+        at_a_time = f"carried out by {config.scores.executor}"
     notify(
         f"{', '.join(counts)}, learning rates {grid}: {counted(config.most_runs, 'run')} of at "
-        f"most {steps} steps, {config.jobs} at a time."
+        f"most {steps} steps, {at_a_time}."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from urllib.parse import urlsplit
 
 from llmattn.doctor.finding import Finding
@@ -36,7 +37,7 @@ def examine_plugins(plugins: Plugins) -> Iterator[Finding]:
                 "llmattn plugins --tracebacks shows where it failed."
             )
             yield Finding("plugin", "problem", f"{says}: {each.reason}", remedy)
-    for kind in (plugins.providers, plugins.caches):
+    for kind in plugins.registries:
         for name in kind.names():
             if kind.clashes(name):
                 owners = ", ".join(each.distribution for each in kind if each.name == name)
@@ -67,7 +68,7 @@ def _fault_of(read: Callable[[], object]) -> Finding | None:
 
 def examine_keys(plugins: Plugins, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Which keys there are. None that lacks is a fault, as long as its provider is not chosen."""
-    for each in (*plugins.providers, *plugins.caches):
+    for each in chain(*plugins.registries):
         secret = secret_settings(each.settings)
         for name, variable, *_ in settings_help(each.settings):
             if name not in secret:

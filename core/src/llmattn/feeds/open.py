@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cache
-from pathlib import Path
 
 import torch
 from attrs import frozen
@@ -27,7 +24,7 @@ from llmattn.scoring.opening import check_kinds, open_sources
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.source import NOT_ASKED, ScoreSource
-from llmattn.unfinished import scratch_folder
+from llmattn.unfinished import process_folder
 
 __all__ = ["ModelScores", "join_feeds", "open_scores"]
 
@@ -189,7 +186,7 @@ def _packed(
     reading: Reading,
 ) -> _Part:
     """The scores in context of all splits, from one source."""
-    folder = packed_folder(source.cache) or _own_folder()
+    folder = packed_folder(source.cache) or process_folder()
     packed, report = pack_splits(
         source, corpus.splits, block_size=block_size, reading=reading, folder=folder
     )
@@ -222,11 +219,3 @@ def _nothing(source: ScoreSource, what: str, report: FillReport) -> LlmattnError
         f"The provider {source.name!r} gave no score for any {what} of this corpus, so "
         "there is nothing to train with."
     )
-
-
-@cache
-def _own_folder() -> Path:
-    """For this process alone."""
-    until_exit = ExitStack()
-    atexit.register(until_exit.close)
-    return until_exit.enter_context(scratch_folder())

@@ -20,7 +20,14 @@ from llmattn.untrusted import MOST_BYTES, WRONG_DATA, from_json
 from llmattn.whole_files import open_file
 from llmattn.writing import Kind, written
 
-__all__ = ["PackedScores", "entries", "key_digest", "open_packed", "write_packed"]
+__all__ = [
+    "PackedScores",
+    "entries",
+    "from_file",
+    "key_digest",
+    "open_packed",
+    "write_packed",
+]
 
 Triangle = NDArray[Any]
 """Scores of a piece of length L, ``(C, L (L + 1) / 2)``: row after row, up to the diagonal."""
@@ -84,6 +91,14 @@ class PackedScores:
 
     def __reduce__(self) -> tuple[Callable[[Path], PackedScores], tuple[Path]]:
         return _reopen, (self.path,)
+
+    def as_file(self) -> bytes:
+        """The whole file, for a machine that cannot read it. Raises CacheError."""
+        try:
+            with open_file(self.path) as file:
+                return file.read()
+        except OSError as error:
+            raise CacheError(f"{self.path} cannot be read ({error.strerror}).") from None
 
 
 def open_packed(path: Path, key: Mapping[str, Any]) -> PackedScores | None:
@@ -252,6 +267,13 @@ def _are_scores(data: NDArray[Any]) -> bool:
     if data.dtype == np.uint8 or not len(data):
         return True
     return int(data.view(np.uint16).max()) <= int(np.float16(1).view(np.uint16))
+
+
+def from_file(content: bytes, path: Path) -> PackedScores:
+    """What ``as_file`` gave on another machine, kept here as ``path``. Raises CacheError."""
+    with written(path, _PACKED, "TMPDIR") as file:
+        file.write(content)
+    return _reopen(path)
 
 
 def _reopen(path: Path) -> PackedScores:

@@ -23,6 +23,7 @@ from llmattn.comparing.results import Results
 from llmattn.comparing.settle import refuse_unread, settle
 from llmattn.comparing.statistics import estimate
 from llmattn.comparing.whole import carry_out
+from llmattn.executors.settings import LOCAL
 from llmattn.library.frames import frame, html_list, html_table
 from llmattn.library.stated import Stated, string_path
 from llmattn.model.config import ModelConfig
@@ -110,12 +111,13 @@ def compare(
     Prints nothing. Raises LlmattnError.
     """
     classes = Experiment, TrainConfig, ModelConfig, ScoreChoice, ImitationOptions
+    jobs = {"jobs": 1} if settings.get("executor", LOCAL) == LOCAL else {}
     others = {said.name for _, said in options_of(ModelConfig)}.difference(SHARED)
     stated = Stated(
         "compare",
         settings,
         classes,
-        defaults={**COURSE_DEFAULTS, **MODEL_DEFAULTS, "jobs": 1},
+        defaults={**COURSE_DEFAULTS, **MODEL_DEFAULTS, **jobs},
         without={*OWN_COURSE, *others, "imitate"} - {"lr"},
     )
     path = string_path(corpus, "The corpus")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import wait
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
@@ -18,7 +18,8 @@ from llmattn import signals
 from llmattn.errors import PluginError
 from llmattn.isolation import one_line
 from llmattn.notices import warn
-from llmattn.providers.protocol import AttentionProvider
+from llmattn.providers.protocol import AttentionProvider, Reply
+from llmattn.rows import Row
 
 __all__ = ["Calls", "close_provider", "give_back"]
 
@@ -36,11 +37,19 @@ _A_MOMENT = 1.0
 
 class Calls:
     """The calls of one provider. ``limit``: seconds for each; None: ten minutes, or twice what the
-    provider itself gives a request if that is more.
+    provider itself gives a request if that is more. ``score``: what sends a request in the
+    provider's place, if it is not the provider itself.
     """
 
-    def __init__(self, name: str, provider: AttentionProvider, limit: float | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        provider: AttentionProvider,
+        limit: float | None,
+        score: Callable[[Sequence[Row]], Awaitable[Reply]] | None = None,
+    ) -> None:
         self._name = name
+        self.score = score or provider.score
         self._own = provider.limits.timeout
         self.limit = limit or max(LEAST, 2 * self._own)
         self._numbers = itertools.count()

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 
 import attrs
 
 from llmattn.cache.open import cache_folder, open_cache
 from llmattn.data.tokenizer import lines_of_words
 from llmattn.errors import ConfigError
+from llmattn.executors.open import opened_executor
+from llmattn.executors.protocol import Executor
+from llmattn.executors.settings import LOCAL
 from llmattn.notices import warn_once
 from llmattn.options import options_of
 from llmattn.plugins import Plugins, load_plugins
-from llmattn.providers.protocol import NeedsText
-from llmattn.registry import Registered
+from llmattn.providers.protocol import AttentionProvider, NeedsText
+from llmattn.registry import CORE, Registered
 from llmattn.scoring.calls import give_back
+from llmattn.scoring.elsewhere import Asking, asking_of
 from llmattn.scoring.find_provider import (
     Built,
     assign_options,
@@ -111,11 +115,35 @@ def with_cache(
         )
         if_broken.callback(store.close)
         batches = cache_folder(store, cache_dir=choice.cache_dir) / "batches"
+        asking, executor = _elsewhere(registered, provider, choice)
         source = ScoreSource(
-            name, provider, store, choice.scoring, built.addresses, batches, registered
+            name,
+            provider,
+            store,
+            choice.scoring,
+            built.addresses,
+            batches,
+            registered,
+            asking,
+            executor,
         )
         if_broken.pop_all()  # from here on the source closes both
     return source
+
+
+def _elsewhere(
+    registered: Registered, provider: AttentionProvider, choice: ScoreChoice
+) -> tuple[Asking, AbstractContextManager[Executor]] | tuple[None, None]:
+    """How an executor has the provider's requests sent. What the core brings along works here: it
+    counts in the text, or is done before a request would be there.
+    """
+    unused = choice.executor == LOCAL or not choice.scoring.sends
+    if unused or registered.distribution == CORE or isinstance(provider, NeedsText):
+        return None, None
+    options = settings_of(registered.name, choice.settings)
+    asking = asking_of(registered, options, choice.model, provider.identity())
+    own = settings_of(choice.executor, choice.settings)
+    return asking, opened_executor(choice.executor, own)
 
 
 def check_kinds(sources: Sequence[ScoreSource], choice: ScoreChoice) -> None:

@@ -12,6 +12,7 @@ import attrs
 from attrs import field, frozen
 
 from llmattn.errors import ConfigError
+from llmattn.executors.settings import LOCAL
 from llmattn.options import LIMITS, SCORES, option, options_of
 
 __all__ = ["SETTINGS", "VECTOR_OPTIONS", "ScoreChoice", "ScoringOptions", "key_values"]
@@ -264,6 +265,13 @@ class ScoreChoice:
         scope="pair",
         remembered=True,
     )
+    executor: str = option(
+        LOCAL,
+        help="Who sends requests, and makes the runs of a comparison: local, this machine; or a "
+        "plugin, such as dask, a cluster (see docs/clusters.md).",
+        panel=SCORES,
+        metavar="NAME",
+    )
     scoring: ScoringOptions = field(factory=ScoringOptions)
 
     @property
@@ -275,7 +283,8 @@ class ScoreChoice:
     @property
     def others(self) -> tuple[str, ...]:
         """What settings may be of, beside the providers of scores."""
-        return (self.cache, *filter(None, [self.word_vectors]))
+        executor = () if self.executor == LOCAL else (self.executor,)
+        return (self.cache, *executor, *filter(None, [self.word_vectors]))
 
     def with_settings(self, settings: Mapping[str, str]) -> ScoreChoice:
         """The same with ``settings`` in place of its own."""

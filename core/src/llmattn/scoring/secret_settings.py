@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import attrs
 
-from llmattn.errors import UnknownPlugin
 from llmattn.notices import warn
 from llmattn.plugins import Plugins, load_plugins
 from llmattn.registry import Registered
@@ -27,7 +27,7 @@ def without_secrets(options: Sequence[str], providers: Sequence[str]) -> list[st
     installed: what of it is secret, nobody else knows.
     """
     plugins = load_plugins()
-    everybody = [each.settings for each in (*plugins.providers, *plugins.caches)]
+    everybody = [each.settings for each in chain(*plugins.registries)]
     kept = []
     for text in options:
         ((name, _),) = key_values([text]).items()
@@ -47,10 +47,8 @@ def without_secrets(options: Sequence[str], providers: Sequence[str]) -> list[st
 
 
 def _registered(plugins: Plugins, name: str) -> Registered:
-    """The provider or the cache called ``name``; a provider is what is missed."""
-    try:
-        return plugins.provider(name)
-    except UnknownPlugin:
-        if name not in plugins.caches.names():
-            raise
-        return plugins.cache(name)
+    """The provider, cache or executor called ``name``; a provider is what is missed."""
+    for registry in plugins.registries[1:]:
+        if name in registry.names() and name not in plugins.providers.names():
+            return registry.get(name)
+    return plugins.provider(name)

@@ -109,7 +109,7 @@ class Sender:
             try:
                 self._before_asking()
                 with allowed_by(one_more):
-                    reply = await self._calls.within(lambda: self.provider.score(request))
+                    reply = await self._calls.within(lambda: self._calls.score(request))
                 check_reply(self.name, len(self.provider.channels), request, reply)
                 billed, requests = _told(reply.usage), reply.usage.requests
             except ProviderError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from llmattn.cache.protocol import ScoreCache
 from llmattn.cache.read_only import is_read_only
 from llmattn.cache.settings import MemorySettings
 from llmattn.errors import BadReply, BudgetExceeded, ConfigError, LlmattnError
+from llmattn.executors.protocol import Executor
 from llmattn.notices import notify, notify_once, warn
 from llmattn.providers.prices import Price, price_of
 from llmattn.providers.protocol import (
@@ -32,6 +33,7 @@ from llmattn.rows import Row, Scores
 from llmattn.scoring.batch_files import BatchFolder
 from llmattn.scoring.budget import Budget
 from llmattn.scoring.calls import Calls, close_provider, give_back
+from llmattn.scoring.elsewhere import Asking, Elsewhere
 from llmattn.scoring.limiter import AdaptiveLimiter
 from llmattn.scoring.options import ScoringOptions
 from llmattn.scoring.permission import Permission
@@ -69,6 +71,7 @@ class ScoreSource:
     connections are reused by every call. ``batches``: the folder in which batches of all
     namespaces are remembered; what one of them will answer is not asked for meanwhile.
     ``registered``: what states the prices of the provider's models; None: nobody does.
+    ``asking``: how ``executor``, which is opened and closed here, has the requests sent.
     """
 
     def __init__(
@@ -80,6 +83,8 @@ class ScoreSource:
         addresses: Sequence[tuple[str, str]] = (),
         batches: Path | None = None,
         registered: Registered | None = None,
+        asking: Asking | None = None,
+        executor: AbstractContextManager[Executor] | None = None,
     ) -> None:
         self.name = name
         self._registered = registered
@@ -88,15 +93,23 @@ class ScoreSource:
         self.cache = cache
         self.options = options
         self.identity = checked_identity(name, provider)
-        self._calls = Calls(name, provider, options.provider_timeout)
         self.local = isinstance(provider, LocalProvider) and provider.local
         self.absent_score = provider.absent_score if isinstance(provider, LocalProvider) else None
         self.unit: str = getattr(provider, "unit", "pair")
         self.price = self._find_price()
         most = options.requests_at_once or provider.limits.requests_at_once
-        self._limiter = AdaptiveLimiter(most, rpm=options.rpm, tpm=options.tpm)
         self.budget = self._make_budget()
         self.permission = self._make_permission()
+        self._resources = ExitStack()
+        elsewhere: Elsewhere | None = None
+        if asking is not None and executor is not None:
+            opened = self._resources.enter_context(executor)
+            elsewhere = Elsewhere(opened, asking, pays=not self.permission.free)
+            if self.local and options.requests_at_once is None:
+                most *= max(1, opened.places)  # each process has a model of its own
+        score = elsewhere.score if elsewhere else None
+        self._calls = Calls(name, provider, options.provider_timeout, score)
+        self._limiter = AdaptiveLimiter(most, rpm=options.rpm, tpm=options.tpm)
         stand_in = provider.stand_in if isinstance(provider, NamedServer) else None
         self._same_server: SameServer | None = None
         if stand_in and batches is not None:
@@ -335,6 +348,7 @@ class ScoreSource:
         closed, self._closed = self._closed, True
         with ExitStack() as last_first:
             last_first.callback(self.cache.close)
+            last_first.callback(self._resources.close)
             if portal is not None:
                 manager = self._portal_manager
                 close_provider(self.name, self.provider, portal, manager, self._calls)

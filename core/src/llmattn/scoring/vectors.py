@@ -13,6 +13,7 @@ from attrs import evolve
 from numpy.typing import NDArray
 
 from llmattn.errors import ConfigError, ProviderError
+from llmattn.executors.settings import LOCAL
 from llmattn.identity import Identity
 from llmattn.notices import notify
 from llmattn.plugins import load_plugins
@@ -161,7 +162,7 @@ class VectorSource:
         built = Built(VectorScores(provider, name, provider.dimensions or dimensions or 0), told)
         # A row of one key is never called degenerate.
         asking = evolve(choice.scoring, max_degenerate=1.0)
-        return with_cache(registered, built, evolve(choice, scoring=asking))
+        return with_cache(registered, built, evolve(choice, scoring=asking, executor=LOCAL))
 
 
 def _known_dimensions(source: ScoreSource) -> int:

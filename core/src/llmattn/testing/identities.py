@@ -76,8 +76,7 @@ def _same(one: Identity, other: Identity, done: str) -> None:
 
 def difference(one: Identity, other: Identity) -> str:
     """In which parts two identities differ, and how."""
-    a, b = one.to_dict(), other.to_dict()
-    a, b = {**a, **a.pop("details")}, {**b, **b.pop("details")}
+    a, b = one.parts, other.parts
     names = [name for name in {**a, **b} if a.get(name) != b.get(name)]
     return "; ".join(f"{n} is {shown(a.get(n))}, then {shown(b.get(n))}" for n in names)
 

@@ -30,7 +30,7 @@ def llmattn_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path
     found = load_plugins()
     read = {
         each.metadata.get("env")
-        for registry in (found.providers, found.caches)
+        for registry in found.registries
         for entry in registry
         for each in attrs.fields(entry.settings)
     }

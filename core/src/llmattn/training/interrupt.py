@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from types import TracebackType
+from typing import Protocol
 
 from llmattn.notices import notify
 from llmattn.signals import handled_by
 
-__all__ = ["StopWish"]
+__all__ = ["Stop", "StopWish"]
+
+
+class Stop(Protocol):
+    """What training looks at after each step."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is to stop."""
+        ...
 
 
 class StopWish:

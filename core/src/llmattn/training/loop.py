@@ -24,7 +24,7 @@ from llmattn.training.distributed import ALONE, Team
 from llmattn.training.evaluate import split_loss
 from llmattn.training.heap import keep_heap
 from llmattn.training.imitation import Imitation
-from llmattn.training.interrupt import StopWish
+from llmattn.training.interrupt import Stop
 from llmattn.training.optimizer import build_optimizer, lr_at, set_lr
 from llmattn.training.sharding import (
     load_optimizer_state,
@@ -134,7 +134,7 @@ class Trainer:
         *,
         on_report: Callable[[Report], None],
         save: Callable[[], None],
-        stop: StopWish,
+        stop: Stop,
         max_seconds: float = math.inf,
         save_every: float = 30.0,
         save_on_the_way: Callable[[], None] | None = None,
@@ -183,7 +183,7 @@ class Trainer:
         if self.team.is_first or self.team.sharded:
             save()
 
-    def _outcome(self, stop: StopWish, end: float, save_at: float) -> tuple[str | None, bool]:
+    def _outcome(self, stop: Stop, end: float, save_at: float) -> tuple[str | None, bool]:
         """What ends the run now, if anything, and whether ``save_at`` has come."""
         first, now = self.team.is_first, time.monotonic()
         stopped, late, due = self.team.any(
