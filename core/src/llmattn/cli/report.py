@@ -83,7 +83,7 @@ def report(
         check_there(corpus)
     if log is not None:
         check_there(log)
-    out = out or (folder / "report.html" if folder else made.with_suffix(".html"))
+    out = out or (made / "report.html" if made.is_dir() else made.with_suffix(".html"))
     if not is_page(out):
         raise ConfigError(f"--out {out}: the name of a page ends in .html.")
     check_page(out)

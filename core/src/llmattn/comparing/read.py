@@ -67,6 +67,7 @@ def _results(data: Any) -> Results:
 
 def _arm(data: Any) -> ArmResult:
     said = dict(data["arm"])
+    said["providers"] = tuple(said["providers"])
     for name in ("lr", "steps", "model", "score_transform", "context_words"):
         if said[name] is not None and not isinstance(said[name], (str, int, float)):
             raise TypeError(f"its {name} is none")
