@@ -24,6 +24,7 @@ from llmattn.data.tokenizer import WordTokenizer
 from llmattn.errors import CheckpointDamaged, ResultDamaged
 from llmattn.reports.comparison import comparison_page
 from llmattn.reports.run import run_page
+from llmattn.testing.server import ScoreServer
 from llmattn.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from llmattn.training.text_size import TextSize
 from support_cli import run_cli
@@ -238,6 +239,16 @@ def test_a_strangers_file_runs_and_sends_nothing(
     assert "name it with --corpus" in words
 
 
+def test_a_link_in_a_strangers_folder_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    given, mine = tmp_path / "given", tmp_path / "mine.html"
+    given.mkdir()
+    (given / "result.json").write_bytes((folder / "comparison" / "result.json").read_bytes())
+    mine.write_text("")
+    (given / "report.html").symlink_to(mine)
+    assert run_cli(tmp_path, "report", "given").returncode == 0
+    assert (mine.read_text(), (given / "report.html").is_symlink()) == ("", False)
+
+
 def test_what_is_read_back_is_what_was_written(folder: Path) -> None:
     assert read_results(folder / "comparison").to_dict() == compared().to_dict()
 
@@ -344,10 +355,21 @@ def test_a_run_taken_up_again_tells_all_of_its_course(tmp_path: Path) -> None:
     assert "--steps 4" in found.command
 
 
-def test_a_checkpoint_tells_no_key(tmp_path: Path) -> None:
+def test_a_checkpoint_tells_what_was_asked_and_no_key(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     key = "quite-a-secret-word"
-    options = ("--provider", "random", "-o", f"custom.api_key={key}", "--steps", "1", *SMALL)
-    run_cli(tmp_path, "train", "corpus.txt", *options)
-    for path in tmp_path.glob("*.pt"):
-        assert key.encode() not in path.read_bytes()
+    options = ("--provider", "custom", "-o", f"custom.api_key={key}", "--steps", "1", *SMALL)
+    with ScoreServer(api_key=key) as server:
+        done = run_cli(
+            tmp_path,
+            *("train", "corpus.txt", *options, "--yes"),
+            CUSTOM_BASE_URL=server.url,
+            LLM_MODEL="test-model",
+        )
+    assert done.returncode == 0, done.stderr
+    assert key.encode() not in (tmp_path / "checkpoint.pt").read_bytes()
+    history = load_checkpoint(tmp_path / "checkpoint.pt").history
+    (spent,) = history.spent
+    assert (spent.provider, spent.requests > 0, spent.priced) == ("custom", True, False)
+    words = words_of(page_of(tmp_path, "checkpoint.pt"))
+    assert f"custom {spent.requests:,} {spent.tokens:,} not known" in words

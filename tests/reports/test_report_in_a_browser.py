@@ -13,6 +13,7 @@ from support_engine import write_corpus
 
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(bool(lacking()), reason=lacking()),
     # playwright's own event loop, which it leaves to the garbage collector
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -45,8 +46,7 @@ def browser() -> Iterator[Any]:
         yield opened
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_axe_finds_nothing_serious_and_nothing_sticks_out(
     browser: Any, pages: list[Path], width: int, scheme: str
 ) -> None:

@@ -86,7 +86,8 @@ def report(
     out = out or (made / "report.html" if made.is_dir() else made.with_suffix(".html"))
     if not is_page(out):
         raise ConfigError(f"--out {out}: the name of a page ends in .html.")
-    check_page(out)
+    inside = made.is_dir() and out.parent == made
+    check_page(out, in_folder=inside)
 
     texts = tuple(text or ())
     if folder is not None:
@@ -99,5 +100,5 @@ def report(
 
         reports = read_log(log) if log is not None else ()
         page = run_page(made, scores, corpus_path=corpus, texts=texts, log=reports)
-    save_page(page, out)
+    save_page(page, out, in_folder=inside)
     notify(f"Wrote {out}.")
