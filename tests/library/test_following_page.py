@@ -30,7 +30,7 @@ for name in ("loss/validation", "loss/training"):
 
 
 @pytest.mark.guides
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 def test_the_trackers_keep_a_run_offline_and_no_key(tmp_path: Path) -> None:
     env = tmp_path / "env"
     venv.create(env, with_pip=True)

@@ -159,7 +159,8 @@ def _attention(
     sentences = Sentences(tuple(texts), stated=True)
     if not texts:
         _, path, first = models[0]
-        corpus = corpus_of(path, first, corpus_path)
+        # A text cut to its first words lies in the folder itself.
+        corpus = corpus_of(path.parent.parent / path.name, first, corpus_path)
         if corpus is None:
             return note(NO_TEXT)
         sentences = sentences_of(corpus, most=1)
