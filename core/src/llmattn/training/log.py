@@ -13,7 +13,8 @@ import attrs
 from llmattn.errors import ConfigError, ResultDamaged
 from llmattn.notices import notify, warn
 from llmattn.training.history import Report, read_report
-from llmattn.untrusted import WRONG_DATA, from_json
+from llmattn.untrusted import MOST_BYTES, WRONG_DATA, from_json
+from llmattn.whole_files import open_file
 from llmattn.writing import Kind, check_output, keep_beside, written
 
 __all__ = ["TrainingLog", "check_log", "read_log"]
@@ -120,7 +121,8 @@ def read_log(path: Path) -> list[Report]:
     ResultDamaged.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with open_file(path) as file:
+            text = file.read(MOST_BYTES).decode("utf-8")
         whole = text[: text.rfind("\n") + 1]
         if path.suffix == ".csv":
             rows = list(csv.DictReader(io.StringIO(whole)))
