@@ -67,7 +67,7 @@ evidence-%: examples/evidence/%.toml $(VENV)/.developers
 test-long: $(VENV)/.developers ## run the tests that take more than half a minute each
 	$(BIN)/python -m pytest -m long $(LONG) $(ARGS)
 
-test-guides: $(VENV)/.developers ## type the pages for authors of plugins into fresh environments (a quarter of an hour)
+test-guides: $(VENV)/.developers ## type the pages for authors of plugins, and those on trackers, into fresh environments (a quarter of an hour)
 	$(BIN)/python -m pytest -m guides $(ARGS)
 
 check: $(VENV)/.developers ## lint, format, type and import checks
@@ -87,7 +87,7 @@ reference: $(VENV)/.developers ## write the reference in docs/ anew, after a cha
 	$(BIN)/python docs/make_commands.py
 	$(BIN)/python docs/make_plugin_pages.py
 
-screenshots: $(VENV)/.developers ## take the pictures of docs/show.md anew (needs Chromium)
+screenshots: $(VENV)/.developers ## take the pictures of pages in docs/ anew (needs Chromium)
 	$(BIN)/python docs/make_screenshots.py
 
 wheels: $(VENV)/.developers ## build the wheels of all distributions into dist/

@@ -29,8 +29,8 @@ from llmattn.scoring.options import ScoreChoice
 from llmattn.training.begin import begin
 from llmattn.training.config import RunOptions, TrainConfig
 from llmattn.training.evaluate import split_loss
+from llmattn.training.history import Report
 from llmattn.training.interrupt import StopWish
-from llmattn.training.loop import Report
 
 SIDES: dict[str, dict[str, Any]] = {
     "learned": {"attention": "learned"},

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 from llmattn.cli.speech import speaking
@@ -14,9 +18,10 @@ from llmattn.notices import notify, notify_once, silence, warn
 from llmattn.rows import Row
 from llmattn.scoring.opening import open_source
 from llmattn.scoring.options import ScoreChoice
-from llmattn.scoring.progress import shown_by
+from llmattn.scoring.progress import following, shown_by
 from llmattn.scoring.report import FillReport
 from llmattn.secrets import Secret
+from llmattn.usage import Usage
 from support_cli import run_process
 
 
@@ -112,6 +117,54 @@ def test_a_program_may_show_the_scoring_in_its_own_way(tmp_path: Path) -> None:
     with shown_by(display), open_source("random", choice) as source:
         source.fill([Row("a", ("b", "c"))])
     assert seen[-1] == 2
+
+
+def shown_on_a_terminal(**environ: str) -> str:
+    """What a run of scoring writes to a terminal of 80 columns."""
+    person, terminal = os.openpty()
+    many = FillReport(pairs=1_234_567, requests_planned=1_206, scored=900_000, rows_scored=1_080)
+    many.usage = Usage(900, 14_000_000, 3_000_000, 14.814)
+    with os.fdopen(terminal, "w") as screen, pytest.MonkeyPatch.context() as patch:
+        patch.delenv("NO_COLOR", raising=False)
+        for name, value in {"COLUMNS": "80", "TERM": "xterm-256color", **environ}.items():
+            patch.setenv(name, value)
+        with (
+            redirect_stderr(screen),
+            speaking(),
+            following("transformers", quiet=False, priced=True) as follow,
+        ):
+            assert follow is not None
+            follow(many)
+        screen.flush()
+        return os.read(person, 1 << 16).decode()
+
+
+def test_a_terminal_of_80_columns_shows_all_of_a_run_of_scoring() -> None:
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown_on_a_terminal())
+    assert "1,080 rows, 900 of 1,206 requests, 17,000,000 tokens, $14.8140" in text
+    assert re.search(r"scoring with transformers .* 73% 0:00:0\d left ", text)
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_no_color_is_heeded_by_the_bar() -> None:
+    assert "\x1b[3" in shown_on_a_terminal()
+    assert not re.search(r"\x1b\[[0-9;]*m", shown_on_a_terminal(NO_COLOR="1"))
+
+
+def test_without_a_terminal_a_line_tells_rows_and_the_time_left(
+    told: Callable[[], str],
+) -> None:
+    passed = iter((0.0, 0.0, 20.0, 20.0, 20.0))
+    clock = SimpleNamespace(monotonic=lambda: next(passed))
+    with (
+        mock.patch("llmattn.scoring.progress.time", clock),
+        following("p", quiet=False, priced=True) as show,
+    ):
+        assert show is not None
+        show(FillReport(pairs=300, scored=100, rows_scored=10, requests_planned=6))
+    assert told() == (
+        "scoring with p: 100 of 300 pairs, 10 rows, 0 of 6 requests, $0.0000, about 40 s left\n"
+    )
 
 
 @pytest.mark.parametrize("name", ["get_attention_matrix", "load_corpus"])

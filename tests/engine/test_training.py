@@ -18,8 +18,9 @@ from llmattn.model.attn_gpt import AttnGPT
 from llmattn.model.config import ModelConfig
 from llmattn.training.config import TrainConfig
 from llmattn.training.evaluate import split_loss
+from llmattn.training.history import Report
 from llmattn.training.interrupt import StopWish
-from llmattn.training.loop import Report, Trainer
+from llmattn.training.loop import Trainer
 from support_engine import small_corpus
 
 NO_SCORES = NoScores()

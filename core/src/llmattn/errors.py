@@ -9,6 +9,7 @@ LlmattnError
 ├── CorpusError            a corpus or prompt that cannot be read or is too small
 ├── CheckpointError        a checkpoint that cannot be read, or does not fit
 │   └── CheckpointDamaged  it is not as it was written, or is no checkpoint
+├── ResultDamaged          a comparison's result or a training log is not as it was written
 ├── CacheError             the score cache cannot be opened, read or written
 │   └── CacheDamaged       its file is not as it was written; ``cache verify`` says more
 ├── BudgetExceeded         the next request would cost more than was allowed
@@ -63,6 +64,7 @@ __all__ = [
     "ProviderRejected",
     "ProviderUnavailable",
     "RateLimited",
+    "ResultDamaged",
     "TooLarge",
     "UnknownPlugin",
     "WorkerLost",
@@ -109,6 +111,12 @@ class CheckpointError(LlmattnError):
 
 class CheckpointDamaged(CheckpointError):
     """A file is not the checkpoint that was written, or none at all."""
+
+    exit_code: ClassVar[int] = 6
+
+
+class ResultDamaged(LlmattnError):
+    """The result of a comparison, or a training log, is not as it was written, or none."""
 
     exit_code: ClassVar[int] = 6
 

@@ -101,6 +101,7 @@ class Given:
         params = self.ctx.command.params
         arguments = [p.name for p in params if p.param_type_name == "argument" and p.name]
         options = {p.name for p in params if p.name}.difference(arguments, without)
-        typed = [str(self.ctx.params[name]) for name in arguments]
+        # What may be typed in two ways stands among the options by then.
+        typed = [str(self.ctx.params[name]) for name in arguments if name in self.ctx.params]
         words = ["llmattn", self.ctx.command.name or "", *typed, *self.words(options, files=False)]
         return redact(shlex.join(words))

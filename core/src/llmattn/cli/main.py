@@ -26,6 +26,7 @@ from llmattn.cli import (
     new_plugin,
     plan,
     plugins,
+    report,
     sample,
     score,
     show,
@@ -109,6 +110,7 @@ app.command("train")(user_paths(train.train))
 app.command("sample")(user_paths(sample.sample))
 app.command("compare")(user_paths(compare.compare))
 app.command("show")(user_paths(show.show))
+app.command("report")(user_paths(report.report))
 app.command("eval")(user_paths(evaluate.evaluate))
 app.command("export")(user_paths(export.export))
 app.command("plugins")(user_paths(plugins.plugins))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from llmattn.notices import LOGGER, forget_told
 from llmattn.printable import printable
-from llmattn.scoring.progress import describe, lines, shown_by
+from llmattn.scoring.progress import lines, progress, shown_by
 
 if TYPE_CHECKING:
     from llmattn.scoring.report import FillReport
@@ -48,7 +48,11 @@ def speaking() -> Iterator[None]:
 
 @contextmanager
 def _bar(name: str, priced: bool) -> Iterator[Callable[[FillReport], None]]:
-    """A bar for a run of scoring; lines now and then where there is no terminal."""
+    """A bar with its time, and the counts below, so that both fit a narrow terminal; lines now and
+    then where there is none.
+    """
+    from rich.console import Group
+    from rich.live import Live
     from rich.progress import (
         BarColumn,
         Progress,
@@ -56,6 +60,7 @@ def _bar(name: str, priced: bool) -> Iterator[Callable[[FillReport], None]]:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
 
     from llmattn.console import make_console
 
@@ -66,18 +71,19 @@ def _bar(name: str, priced: bool) -> Iterator[Callable[[FillReport], None]]:
         return
     bar = Progress(
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%  {task.fields[counts]}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
         console=console,
     )
-    task = bar.add_task(printable(f"scoring with {name}"), total=None, counts="")
+    below = Text()
+    task = bar.add_task(printable(f"scoring with {name}"), total=None)
 
     def show(report: FillReport) -> None:
-        counts = describe(report, priced=priced)
-        bar.update(task, total=report.pairs - report.cached, completed=report.scored, counts=counts)
+        bar.update(task, total=report.pairs - report.cached, completed=report.scored)
+        below.plain = printable(progress(report, priced=priced))
 
-    with bar:
+    with Live(Group(bar, below), console=console, refresh_per_second=10):
         yield show

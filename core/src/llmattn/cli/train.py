@@ -16,7 +16,7 @@ from llmattn.cli.build import AlsoArgument, command
 from llmattn.cli.given import Given
 from llmattn.held import hold
 from llmattn.model.config import ModelConfig
-from llmattn.notices import notify
+from llmattn.notices import notify, silence
 from llmattn.options import TEXT
 from llmattn.reading.files import check_there
 from llmattn.scoring.options import ScoreChoice
@@ -155,4 +155,15 @@ class _Runs:
                 refuse_unread_again(run.reads_texts, given)
             return run
         asked = attrs.asdict(self.imitate)  # a printed configuration names them, too
-        return begin(self.corpus, self.course, self.model, self.scores, own, team=team, asked=asked)
+        with silence():  # what it leaves out is told with the commands that go on from the run
+            command = given.command()
+        return begin(
+            self.corpus,
+            self.course,
+            self.model,
+            self.scores,
+            own,
+            team=team,
+            asked=asked,
+            command=command,
+        )

@@ -9,8 +9,9 @@ from llmattn.cli.output import ask_for_place, echo
 from llmattn.data.corpus import Split
 from llmattn.notices import notify
 from llmattn.training.config import RunOptions
+from llmattn.training.history import Report
 from llmattn.training.interrupt import StopWish
-from llmattn.training.loop import Report, Trainer
+from llmattn.training.loop import Trainer
 from llmattn.training.records import open_records
 from llmattn.training.run import Run
 from llmattn.training.taken import taken_words
@@ -48,6 +49,7 @@ def run_and_show(run: Run, again: Again, options: RunOptions = RunOptions()) -> 
 
     def show(report: Report) -> None:
         echo(_line(report, speed, trainer.config.steps))
+        run.note(report)
         for record in records:
             record.add(report)
 
@@ -149,6 +151,7 @@ def _show_end(run: Run, again: Again, outcome: str) -> None:
         f"{trainer.best_step}; kept in {out}"
     )
     test_loss = run.test_loss()
+    run.note_test_loss(test_loss)
     if test_loss is not None and trainer.corpus.test is not None:
         echo(
             f"Test loss of these weights: {test_loss:.4f} nats a token (perplexity "

@@ -26,6 +26,7 @@ from llmattn.scoring.opening import check_kinds
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.source import ScoreSource
 from llmattn.scoring.vectors import VectorSource
+from llmattn.training.history import Spent, add_spent
 from llmattn.training.text_size import TextSize
 from llmattn.training.word_vectors import TokenVectors, WordStart, read_token_vectors
 
@@ -75,6 +76,8 @@ class ArmScores:
         self._scores = {chosen: scores for chosen, (scores, _) in given.items()}
         self._channels: dict[ScoreSet, tuple[str, ...]] = {}
         self._feeds = {chosen: feeds for chosen, (_, feeds) in given.items()}
+        self.spent: tuple[Spent, ...] = ()
+        """What providers were asked for."""
 
     def scores(self, chosen: ScoreSet) -> Scores:
         """What there is of a set; it is asked for if nobody has yet. Raises what scoring does."""
@@ -165,6 +168,7 @@ class ArmScores:
                 feeds = feeds.shuffled(OTHER_WINDOWS)
             if chosen.averaged:
                 feeds = feeds.averaged(self._corpus, block_size=self._block_size)
+        self.spent = add_spent(self.spent, [Spent.of(source) for source in opened.sources])
         self._scores[chosen] = Scores(opened.scored, feeds.channels, feeds.coverage, feeds.checksum)
         while len(self._feeds) >= _KEPT and choice.cache != "memory":
             del self._feeds[next(iter(self._feeds))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -55,6 +55,13 @@ class ArmResult:
         """
         rates = {course.lr for course in self.tried}
         return len(rates) > 1 and self.lr in (min(rates), max(rates))
+
+    @property
+    def undertrained(self) -> bool:
+        """Whether most runs had their best at the very end of their budget."""
+        runs = [run for run in self.runs.values() if run.curve]
+        late = [r.outcome == "finished" and r.best_step == r.curve[-1][0] for r in runs]
+        return 2 * sum(late) > len(self.runs)
 
     @property
     def lr(self) -> float:
@@ -184,7 +191,7 @@ class Results:
                 "The best number of steps is the largest that was tried, and more may be better "
                 f"(--try-steps), for: {', '.join(longest)}."
             )
-        late = [r.name for r in self.arms if _at_the_end(list(r.runs.values()))]
+        late = [r.name for r in self.arms if r.undertrained]
         if late:
             told.append(
                 "Best at the last step, so more --steps may make it better, and change the order: "
@@ -214,6 +221,7 @@ class Results:
         return {
             "about": dict(self.about),
             "seeds": self.seeds,
+            "against": list(self.against),
             "arms": [self._arm_dict(result) for result in self.arms],
             "references": [self._reference_dict(reference) for reference in self.references],
             "test_size": self.size and attrs.asdict(self.size),
@@ -255,7 +263,7 @@ class Results:
                 str(seed): {"made": run.curve[-1][0] if run.curve else 0, "best": run.best_step}
                 for seed, run in sorted(result.runs.items())
             },
-            "undertrained": _at_the_end(list(result.runs.values())),
+            "undertrained": result.undertrained,
             "rate_at_the_edge": result.at_the_edge,
             "seconds_a_run": sum(r.seconds for r in result.runs.values()) / len(result.runs),
             "runs": {
@@ -277,12 +285,6 @@ def _meant(control: Arm, arm: Arm) -> Arm:
         vectors=control.vectors and arm.vectors,
         imitates=control.imitates and arm.imitates,
     )
-
-
-def _at_the_end(runs: Sequence[FinishedRun]) -> bool:
-    """Whether most runs had their best at the very end of their budget."""
-    late = [r.outcome == "finished" and r.best_step == r.curve[-1][0] for r in runs if r.curve]
-    return 2 * sum(late) > len(runs)
 
 
 def _finite(loss: float) -> float | None:

@@ -6,14 +6,12 @@ import json
 import math
 import platform
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import attrs
 import torch
 from attrs import evolve
-from packaging.requirements import Requirement
 
 from llmattn import __version__
 from llmattn.comparing.arm_scores import OTHER_WINDOWS, ArmScores, ArmStarts, Scores
@@ -35,12 +33,14 @@ from llmattn.model.shapes import parameter_count
 from llmattn.reading.files import is_pipe
 from llmattn.scoring.options import ScoreChoice
 from llmattn.training.checkpoint import CHECKPOINT, load_checkpoint
+from llmattn.training.history import History, Report, parts_of
 from llmattn.training.imitation import Imitation
 from llmattn.training.loop import Trainer
 from llmattn.training.output import Output
 from llmattn.training.ready import check_precision
 from llmattn.training.run import Run, new_model
 from llmattn.training.text_size import TextSize, text_size
+from llmattn.training.versions import versions
 from llmattn.training.word_vectors import WordStart
 from llmattn.untrusted import from_json
 from llmattn.writing import make_folder, written
@@ -243,10 +243,17 @@ class Runner:
         trainer = run.trainer
         curve: list[tuple[int, float | None, float]] = []
         val_loss = test_loss = math.inf
+        keeps = self.config.experiment.keep_checkpoints
+
+        def take(report: Report) -> None:
+            curve.append((report.step, report.train_loss, report.val_loss))
+            if keeps:
+                run.note(report)
+
         try:
             outcome = trainer.run(
-                on_report=lambda r: curve.append((r.step, r.train_loss, r.val_loss)),
-                save=run.save if self.config.experiment.keep_checkpoints else _nothing,
+                on_report=take,
+                save=run.save if keeps else _nothing,
                 stop=_Unwanted(),
             )
         except LlmattnError as error:
@@ -307,7 +314,14 @@ class Runner:
         scored = self._arm_scores.scores(chosen).scored if chosen else ()
         control = chosen.control if chosen else ""
         return Run(
-            trainer, Output(out), str(self.path), feeds, scored, control=control, taken=taken
+            trainer,
+            Output(out),
+            str(self.path),
+            feeds,
+            scored,
+            control=control,
+            taken=taken,
+            history=History(parts=parts_of(self.corpus), versions=versions()),
         )
 
     def _imitation(self, arm: Arm, course: Course, seed: int) -> Imitation:
@@ -385,8 +399,10 @@ class Runner:
                 "imitate_weight": config.imitation.imitate_weight,
                 "match_params": config.experiment.match_params,
                 "scores": scores,
+                "parts": [attrs.asdict(part) for part in parts_of(self.corpus)],
+                "spent": [attrs.asdict(each) for each in self._arm_scores.spent],
                 "seeds": list(range(config.experiment.seeds)),
-                "versions": _versions(),
+                "versions": versions(),
                 "place": self._place(),
             }
         )
@@ -424,14 +440,6 @@ class Runner:
             "threads": torch.get_num_threads(),
             "jobs": self.config.jobs,
         }
-
-
-def _versions() -> dict[str, str]:
-    """Of every installed distribution that a score or a loss can depend on."""
-    installed = {(d.metadata["Name"] or "").lower(): d for d in metadata.distributions()}
-    ours = {name: d for name, d in installed.items() if name.startswith(("llmattn", "llm-"))}
-    required = {Requirement(text).name.lower() for d in ours.values() for text in d.requires or ()}
-    return {name: installed[name].version for name in sorted({*ours, *required} & set(installed))}
 
 
 class _Unwanted:

@@ -16,7 +16,7 @@ from llmattn.notices import warn
 from llmattn.untrusted import WRONG_DATA, build, read_json
 from llmattn.writing import Kind, make_folder, written
 
-__all__ = ["FinishedRun", "RunStore", "settings_key"]
+__all__ = ["FinishedRun", "RunStore", "checked_run", "settings_key"]
 
 _RUN = Kind("a finished run", None, in_folder=True)
 
@@ -96,11 +96,16 @@ def _checked(data: Any, settings: Mapping[str, Any]) -> FinishedRun:
     """The run with these settings. Raises ValueError, TypeError or LookupError for any other."""
     if data["checksum"] != _checksum(data):
         raise ValueError("it is not as it was written")
-    plain = {name: value for name, value in data.items() if name != "checksum"}
-    curve = tuple(_point(*point) for point in data["curve"])
-    run = build(FinishedRun, {**plain, "curve": curve}, finite=False)
+    run = checked_run({name: value for name, value in data.items() if name != "checksum"})
     if run.settings != settings:
         raise ValueError("it is a run with other settings")
+    return run
+
+
+def checked_run(data: Mapping[str, Any]) -> FinishedRun:
+    """A run from plain values. Raises ValueError, TypeError or LookupError if they are none."""
+    curve = tuple(_point(*point) for point in data["curve"])
+    run = build(FinishedRun, {**data, "curve": curve}, finite=False)
     numbers = (run.parameters, run.tokens, run.seconds, run.best_step)
     if not all(0 <= number < math.inf for number in numbers):
         raise ValueError("a number of it is none")

@@ -17,7 +17,7 @@ from llmattn.executors.protocol import Executor
 from llmattn.held import hold
 from llmattn.notices import notify
 from llmattn.scoring.find_provider import settings_of
-from llmattn.wording import counted
+from llmattn.wording import counted, lasting
 from llmattn.writing import make_folder
 
 __all__ = ["carry_out"]
@@ -115,20 +115,13 @@ class _Told:
             line += f"test {run.test_loss:.4f}"
         line += f", {run.seconds:.0f} s"
         if progress.left is not None and progress.done < progress.total:
-            line += f"; about {_clock(progress.left)} left"
+            line += f"; about {lasting(progress.left)} left"
         notify(line)
 
     def kept(self) -> None:
         if self._kept:
             notify(f"{counted(self._kept, 'run')} kept from before")
         self._kept = 0
-
-
-def _clock(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def _draw(results: Results, config: CompareConfig) -> list[str]:

@@ -22,9 +22,9 @@ from llmattn.scoring.options import ScoreChoice
 from llmattn.training.begin import begin
 from llmattn.training.checkpoint import Checkpoint, load_checkpoint
 from llmattn.training.config import ImitationOptions, RunOptions, TrainConfig
+from llmattn.training.history import Report
 from llmattn.training.interrupt import StopWish
 from llmattn.training.log import check_log
-from llmattn.training.loop import Report
 from llmattn.training.records import open_records
 from llmattn.training.resume import resume
 from llmattn.training.run import Run
@@ -122,7 +122,8 @@ def train(
         else:
             assert path is not None
             asked = attrs.asdict(ImitationOptions())
-            run = begin(path, course, model, scores, options, asked=asked)
+            command = stated.call(path)
+            run = begin(path, course, model, scores, options, asked=asked, command=command)
         return _carry_out(run, options, on_report)
 
 
@@ -137,6 +138,7 @@ def _carry_out(
 
         def take(report: Report) -> None:
             reports.append(report)
+            run.note(report)
             for record in records:
                 record.add(report)
             if on_report is not None:
@@ -150,13 +152,15 @@ def _carry_out(
             max_seconds=math.inf if options.max_time is None else 60 * options.max_time,
             save_every=options.save_every,
         )
+    test_loss = run.test_loss()
+    run.note_test_loss(test_loss)
     return TrainingResult(
         out=run.out,
         outcome=outcome,
         reports=tuple(reports),
         best_loss=trainer.best_loss,
         best_step=trainer.best_step,
-        test_loss=run.test_loss(),
+        test_loss=test_loss,
         parameters=trainer.model.parameter_count(),
         channels=trainer.model.config.channels if run.scored else (),
         coverage=run.feeds.coverage,

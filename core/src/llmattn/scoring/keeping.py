@@ -105,6 +105,7 @@ class Keeper:
     async def _commit(self, answers: Sequence[tuple[Row, Scores]], report: FillReport) -> None:
         usage, self._unrecorded = self._unrecorded, Usage()
         await self._writer.put([row for row, _ in answers], [s for _, s in answers], usage)
+        report.rows_scored += len(answers)
         report.scored += sum(_newly_known(row, scores, report) for row, scores in answers)
 
     async def _commit_held(self, report: FillReport) -> None:

@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 
 from llmattn.notices import notify
 from llmattn.scoring.report import FillReport
-from llmattn.wording import counted
+from llmattn.wording import counted, lasting
 
-__all__ = ["Display", "describe", "following", "lines", "shown_by"]
+__all__ = ["Display", "describe", "following", "lines", "progress", "shown_by"]
 
 Display = Callable[[str, bool], AbstractContextManager[Callable[[FillReport], None]]]
 """Called with a provider's name, and whether its price is known, when a run of scoring begins; what
@@ -23,6 +23,7 @@ _SECONDS_BETWEEN_LINES = 15.0
 @contextmanager
 def lines(name: str, priced: bool) -> Iterator[Callable[[FillReport], None]]:
     """The display where a program sets up none: a notice every 15 seconds."""
+    began = time.monotonic()
     next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
 
     def update(report: FillReport) -> None:
@@ -30,8 +31,12 @@ def lines(name: str, priced: bool) -> Iterator[Callable[[FillReport], None]]:
         if time.monotonic() < next_line:
             return
         next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
-        total, counts = report.pairs - report.cached, describe(report, priced=priced)
-        notify(f"scoring with {name}: {report.scored:,} of {counted(total, 'pair')}, {counts}")
+        total = report.pairs - report.cached
+        told = [f"{report.scored:,} of {counted(total, 'pair')}", progress(report, priced=priced)]
+        if report.scored:
+            left = (time.monotonic() - began) * (total - report.scored) / report.scored
+            told.append(f"about {lasting(left)} left")
+        notify(f"scoring with {name}: {', '.join(told)}")
 
     yield update
 
@@ -60,6 +65,11 @@ def following(
         return
     with _display(name, priced) as update:
         yield update
+
+
+def progress(report: FillReport, *, priced: bool) -> str:
+    """Rows, requests, tokens and dollars so far, in words."""
+    return f"{counted(report.rows_scored, 'row')}, {describe(report, priced=priced)}"
 
 
 def describe(report: FillReport, *, priced: bool) -> str:

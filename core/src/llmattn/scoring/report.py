@@ -22,6 +22,8 @@ class FillReport:
     """Pairs that the cache had."""
     scored: int = 0
     """Pairs asked for and kept in this run."""
+    rows_scored: int = 0
+    """Rows that came back with scores, and were kept."""
     batched: int = 0
     """Pairs that a batch under way will answer, so that they were not asked for."""
     requests_planned: int = 0
@@ -53,6 +55,7 @@ class FillReport:
             pairs=self.pairs + other.pairs,
             cached=self.cached + other.cached,
             scored=self.scored + other.scored,
+            rows_scored=self.rows_scored + other.rows_scored,
             batched=self.batched + other.batched,
             requests_planned=self.requests_planned + other.requests_planned,
             usage=self.usage + other.usage,

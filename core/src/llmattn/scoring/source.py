@@ -52,6 +52,7 @@ from llmattn.scoring.unknown import missing_rows
 from llmattn.scoring.work import Work, work_of
 from llmattn.settings import environment
 from llmattn.signals import leave_at_once
+from llmattn.usage import Usage
 from llmattn.wording import counted
 
 __all__ = ["NOT_ASKED", "ScoreSource"]
@@ -130,6 +131,8 @@ class ScoreSource:
         self._beside = FillReport()
         self._given_up = False
         self._untold = FillReport()
+        self.spent = Usage()
+        """By every run of scoring since it was opened."""
 
     def missing(self, rows: Sequence[Row]) -> list[Row]:
         """What the cache lacks of ``rows``; asks nothing."""
@@ -200,6 +203,7 @@ class ScoreSource:
             self._tell_end(before + report)
             raise BudgetExceeded(f"{self.name}: {report.stopped}")
         self._untold += report
+        self.spent += report.usage
         return report + batched
 
     def _ask_again(self, rows: Sequence[Row]) -> list[Scores]:

@@ -24,9 +24,11 @@ from llmattn.scoring.vectors import VectorSource, for_vectors_alone
 from llmattn.training.config import RunOptions, TrainConfig
 from llmattn.training.distributed import ALONE, Team
 from llmattn.training.few_channels import choose_few, undecided, with_channels
+from llmattn.training.history import History, Spent, add_spent, parts_of
 from llmattn.training.output import Output, check_space
 from llmattn.training.ready import check_ready
 from llmattn.training.run import Run, from_first, new_model, new_trainer
+from llmattn.training.versions import versions
 from llmattn.training.word_vectors import WordStart, read_word_vectors
 
 __all__ = ["begin", "matched"]
@@ -41,12 +43,13 @@ def begin(
     *,
     team: Team = ALONE,
     asked: Mapping[str, Any] = {},
+    command: str = "",
 ) -> Run:
     """A new run. What can be wrong with the settings is found before a score is asked for.
 
     ``shape``: a model for any text, see ``ModelConfig.from_options``. Of a ``team``, the first
     process reads the corpus, fills the cache and loads the scores. ``asked``: more of what its
-    checkpoint shall remember.
+    checkpoint shall remember, and ``command`` what began it, without keys.
     """
     chosen = choose_device(options.device)
 
@@ -68,6 +71,12 @@ def begin(
         asked,
         taken={"word_vectors": material.start.to_dict()} if material.start else {},
         start=material.start,
+        history=History(
+            parts=parts_of(material.corpus),
+            spent=material.spent,
+            command=command,
+            versions=versions(),
+        ),
     )
 
 
@@ -81,6 +90,7 @@ class _Material:
     scored: tuple[Scored, ...]
     output: Output
     start: WordStart | None = None
+    spent: tuple[Spent, ...] = ()
 
 
 def _prepare(
@@ -102,7 +112,8 @@ def _prepare(
     name, choosable = source
     few = choose_few(corpus, config, material.model_config, material.feeds, choosable, chosen)
     scores = with_channels(scores, name, few)
-    return _gather(corpus, shape, scores, options, output, chosen)[0]
+    chosen_few = _gather(corpus, shape, scores, options, output, chosen)[0]
+    return attrs.evolve(chosen_few, spent=add_spent(material.spent, chosen_few.spent))
 
 
 def _gather(
@@ -145,7 +156,9 @@ def _gather(
         start = None
         if vectors and open_choice is None:  # else all is gathered anew
             start = read_word_vectors(vectors, corpus, shape.n_embd)
-    return _Material(corpus, model_config, feeds, scored, output, start), open_choice
+        asked = [*(opened.sources if opened else ()), *([vectors.source] if vectors else ())]
+        spent = add_spent((), [Spent.of(source) for source in asked])
+    return _Material(corpus, model_config, feeds, scored, output, start, spent), open_choice
 
 
 def matched(config: ModelConfig) -> ModelConfig:

@@ -9,7 +9,7 @@ from typing import Any
 
 from llmattn.errors import ConfigError
 from llmattn.notices import warn_once
-from llmattn.training.loop import Report
+from llmattn.training.history import Report
 from llmattn.writing import make_folder
 
 __all__ = ["Board", "check_board"]
@@ -50,9 +50,7 @@ class Board:
 
     def add(self, report: Report) -> None:
         """Add a point to each curve."""
-        curves = {"loss/validation": report.val_loss, "learning_rate": report.lr}
-        if report.train_loss is not None:
-            curves["loss/training"] = report.train_loss
+        curves = report.metrics()
         if self._last is not None and report.train_seconds > self._last.train_seconds:
             passed = report.train_seconds - self._last.train_seconds
             curves["tokens_a_second"] = (report.tokens - self._last.tokens) / passed

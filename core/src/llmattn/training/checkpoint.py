@@ -21,6 +21,7 @@ from llmattn.rows import Scope
 from llmattn.training.config import TrainConfig
 from llmattn.training.fitting import check_weights
 from llmattn.training.folder import read_folder, write_folder
+from llmattn.training.history import History
 from llmattn.training.taken import checked_taken
 from llmattn.training.torch_file import read_torch_file, write_torch_file
 from llmattn.untrusted import WRONG_DATA, build
@@ -54,7 +55,7 @@ class Checkpoint:
     ``coverage``: share of the training text's attention positions whose pair was scored.
     ``control``: what a comparison did to the scores in context (``shuffled``, ``averaged``),
     empty for nothing. ``taken``: what its training took of other models, see
-    ``llmattn.training.taken``.
+    ``llmattn.training.taken``. ``history``: how its training went, to be shown.
     """
 
     model_config: ModelConfig
@@ -70,6 +71,7 @@ class Checkpoint:
     corpus_digest: str
     control: str = ""
     taken: Mapping[str, Any] = field(factory=dict)
+    history: History = field(factory=History)
 
     def check_scores(self) -> None:
         """Raise CheckpointError if no provider gives the scores that the model was trained on.
@@ -122,7 +124,8 @@ def export_checkpoint(folder: Path, checkpoint: Checkpoint) -> list[Path]:
     The folder, whose files are returned, can be read by :func:`load_checkpoint` too. Raises
     CheckpointError.
     """
-    return write_folder(folder, _pack(checkpoint), checkpoint.tokenizer.library_json())
+    data = {name: each for name, each in _pack(checkpoint).items() if name != "history"}
+    return write_folder(folder, data, checkpoint.tokenizer.library_json())
 
 
 def load_checkpoint(
@@ -194,6 +197,7 @@ def _checked(data: Mapping[str, Any], device: torch.device | str) -> Checkpoint:
         corpus_digest=_text(data["corpus_digest"]),
         control=_text(data["control"]),
         taken=checked_taken(data.get("taken", {})),
+        history=History.from_dict(data.get("history", {})),
     )
 
 
@@ -235,6 +239,7 @@ def _pack(checkpoint: Checkpoint) -> dict[str, Any]:
         "corpus_digest": checkpoint.corpus_digest,
         "control": checkpoint.control,
         **({"taken": dict(checkpoint.taken)} if checkpoint.taken else {}),
+        "history": checkpoint.history.to_dict(),
     }
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import attrs
 
-from llmattn.errors import ConfigError
+from llmattn.errors import ConfigError, ResultDamaged
 from llmattn.notices import notify, warn
-from llmattn.training.loop import Report
-from llmattn.untrusted import WRONG_DATA, from_json
+from llmattn.training.history import Report, read_report
+from llmattn.untrusted import MOST_BYTES, WRONG_DATA, from_json
+from llmattn.whole_files import open_file
 from llmattn.writing import Kind, check_output, keep_beside, written
 
-__all__ = ["TrainingLog", "check_log"]
+__all__ = ["TrainingLog", "check_log", "read_log"]
 
 _FIELDS = [field.name for field in attrs.fields(Report)]
 
@@ -113,6 +114,37 @@ class TrainingLog:
                 )
             return
         self._pending.clear()
+
+
+def read_log(path: Path) -> list[Report]:
+    """The evaluations of a log; a last line that a crash has cut short is left out. Raises
+    ResultDamaged.
+    """
+    try:
+        with open_file(path) as file:
+            text = file.read(MOST_BYTES).decode("utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        if path.suffix == ".csv":
+            rows = list(csv.DictReader(io.StringIO(whole)))
+            records = [{name: _value(name, row[name]) for name in _FIELDS} for row in rows]
+        else:
+            records = [from_json(line) for line in whole.splitlines()]
+        return [read_report(record) for record in records]
+    except OSError as error:
+        raise ResultDamaged(f"--log {path} cannot be read ({error.strerror or error}).") from None
+    except (csv.Error, *WRONG_DATA) as error:
+        raise ResultDamaged(
+            f"--log {path} is no log that llmattn train wrote, or not as it was written ({error})."
+        ) from None
+
+
+def _value(name: str, text: str) -> int | float | bool | None:
+    """A field of a line of CSV. Raises ValueError."""
+    if name == "is_best":
+        return {"True": True, "False": False}[text]
+    if name in ("step", "tokens"):
+        return int(text)
+    return None if name == "train_loss" and not text else float(text)
 
 
 def _is_record(line: bytes) -> bool:

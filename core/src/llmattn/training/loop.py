@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from attrs import frozen
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -23,6 +22,7 @@ from llmattn.training.config import TrainConfig
 from llmattn.training.distributed import ALONE, Team
 from llmattn.training.evaluate import split_loss
 from llmattn.training.heap import keep_heap
+from llmattn.training.history import Report
 from llmattn.training.imitation import Imitation
 from llmattn.training.interrupt import Stop
 from llmattn.training.optimizer import build_optimizer, lr_at, set_lr
@@ -33,24 +33,7 @@ from llmattn.training.sharding import (
     whole_weights,
 )
 
-__all__ = ["Report", "Trainer"]
-
-
-@frozen
-class Report:
-    """One evaluation. Losses are nats a token; ``train_loss`` is the mean since the last
-    evaluation (None before the first step). From the start count ``tokens``, ``seconds`` (that
-    passed) and ``train_seconds`` (of these, what the steps took, without evaluations).
-    """
-
-    step: int
-    train_loss: float | None
-    val_loss: float
-    lr: float
-    tokens: int
-    seconds: float
-    is_best: bool
-    train_seconds: float  # last, so that a resumed log keeps the columns it began with
+__all__ = ["Trainer"]
 
 
 class Trainer:

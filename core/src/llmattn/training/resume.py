@@ -94,7 +94,14 @@ def resume(
     trainer.load_state(checkpoint.last, {**checkpoint.best, "weights": dict(checkpoint.weights)})
     asked = checkpoint.last.get("asked", {})
     return Run(
-        trainer, Output(out), made.path, feeds, checkpoint.scored, asked, taken=checkpoint.taken
+        trainer,
+        Output(out),
+        made.path,
+        feeds,
+        checkpoint.scored,
+        asked,
+        taken=checkpoint.taken,
+        history=checkpoint.history,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,14 +11,17 @@ import torch
 from attrs import field, frozen
 
 from llmattn.data.corpus import Corpus
+from llmattn.errors import CheckpointError
 from llmattn.feeds.channels import Scored, reads_texts
 from llmattn.feeds.feed import Feeds
 from llmattn.model.attn_gpt import AttnGPT
 from llmattn.model.config import ModelConfig
-from llmattn.training.checkpoint import Checkpoint
+from llmattn.sampling.one_line import draw_line
+from llmattn.training.checkpoint import Checkpoint, save_checkpoint
 from llmattn.training.config import TrainConfig
 from llmattn.training.distributed import ALONE, Launch, Team
 from llmattn.training.evaluate import split_loss
+from llmattn.training.history import History, Report
 from llmattn.training.imitation import Imitation
 from llmattn.training.loop import Trainer
 from llmattn.training.output import Ask, Output
@@ -47,6 +51,8 @@ class Run:
     """As in Checkpoint."""
     taken: Mapping[str, Any] = field(factory=dict)
     """As in Checkpoint."""
+    history: History = field(factory=History)
+    """As in Checkpoint."""
     start: WordStart | None = None
     """The word vectors that the model started from, as far as they are at hand."""
 
@@ -74,6 +80,29 @@ class Run:
         load_whole_weights(model, trainer.best_weights, trainer.team)
         pad_id = trainer.corpus.tokenizer.eol_id
         return split_loss(model, feed, trainer.corpus.test, pad_id=pad_id, team=trainer.team)
+
+    def note(self, report: Report) -> None:
+        """Remember an evaluation, and what the model writes now where nobody need be asked for
+        that: in the checkpoint that is saved next.
+        """
+        sample = None
+        if not (self.trainer.team.sharded or reads_texts(self.scored)):
+            sample = draw_line(
+                self.trainer.model,
+                self.trainer.corpus.tokenizer,
+                self.feeds.table,
+                seed=(self.trainer.config.seed, report.step),
+            )
+        self.history.add(report, sample)
+
+    def note_test_loss(self, loss: float | None) -> None:
+        """Let the checkpoint of a run that has ended tell its test loss, too, if it can."""
+        if loss is None or self.trainer.team.sharded:
+            return
+        self.history.test_loss = loss
+        with suppress(CheckpointError):  # the one that is there is whole
+            if (checkpoint := self._checkpoint()) is not None:
+                save_checkpoint(self.out, checkpoint)
 
     def save(self, ask: Ask | None = None) -> None:
         """Write the checkpoint, elsewhere if need be, see ``Output.save``. Raises CheckpointError.
@@ -109,6 +138,7 @@ class Run:
             corpus_digest=trainer.corpus.digest,
             control=self.control,
             taken=self.taken,
+            history=self.history,
         )
 
 

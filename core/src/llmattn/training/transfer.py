@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from llmattn.devices import choose_device
 from llmattn.errors import CheckpointError
 from llmattn.feeds.feed import Feeds, NoScores
@@ -74,4 +76,5 @@ def begin_student(
         (),
         first.asked,
         taken={**first.taken, "imitated": imitation.to_dict()},
+        history=attrs.evolve(first.history, reports=[], samples=[], test_loss=None),
     )

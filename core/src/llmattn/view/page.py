@@ -13,6 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from llmattn.printable import printable
 from llmattn.writing import Kind, check_output, written
 
@@ -28,16 +30,16 @@ def is_page(path: Path) -> bool:
     return path.suffix.lower() in _ENDINGS
 
 
-def check_page(path: Path, said: str = "--out") -> None:
+def check_page(path: Path, said: str = "--out", *, in_folder: bool = False) -> None:
     """Raise ConfigError unless a page can be written to ``path``, which the option ``said``
-    names.
+    names; ``in_folder``: only its folder was named, so a link there is not followed.
     """
-    check_output(path, _PAGE, said)
+    check_output(path, evolve(_PAGE, in_folder=in_folder), said)
 
 
-def save_page(page: str, path: Path, said: str = "--out") -> None:
+def save_page(page: str, path: Path, said: str = "--out", *, in_folder: bool = False) -> None:
     """Write a page. Raises ConfigError as :func:`check_page` does."""
-    with written(path, _PAGE, said) as file:
+    with written(path, evolve(_PAGE, in_folder=in_folder), said) as file:
         file.write(page.encode("utf-8"))
 
 

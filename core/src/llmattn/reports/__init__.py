@@ -1,0 +1,1 @@
+"""A training run or a comparison as one offline page."""
