@@ -65,7 +65,7 @@ evidence-%: examples/evidence/%.toml $(VENV)/.developers
 test-long: $(VENV)/.developers ## run the tests that take more than half a minute each
 	$(BIN)/python -m pytest -m long $(LONG) $(ARGS)
 
-test-guides: $(VENV)/.developers ## type the pages for authors of plugins into fresh environments (a quarter of an hour)
+test-guides: $(VENV)/.developers ## type the tutorial and the pages for authors of plugins into fresh environments (a quarter of an hour)
 	$(BIN)/python -m pytest -m guides $(ARGS)
 
 check: $(VENV)/.developers ## lint, format, type and import checks

@@ -78,7 +78,8 @@ def test_the_navigation_names_every_page_once() -> None:
     config = from_toml(ROOT / "docs" / "zensical.toml")
     named = sorted(_named(config["project"]["nav"]))
     tops = ["CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md"]
-    assert named == tops + sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
+    pages = tops + sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
+    assert named == pages, "a new page needs its line in docs/zensical.toml"
 
 
 @pytest.mark.long
