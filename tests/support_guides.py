@@ -28,6 +28,7 @@ class Reader:
             **built_up(folder),
             **reach,
             "NO_PROXY": "127.0.0.1,localhost",
+            "COLUMNS": "80",  # as wide as what the pages show
             "PATH": f"{bin}{os.pathsep}{OUTER['PATH']}",
             "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
             "PIP_FIND_LINKS": f"{wheels} {OUTER.get('PIP_FIND_LINKS', '')}".strip(),

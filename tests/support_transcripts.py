@@ -17,8 +17,11 @@ def commands_of(block: str) -> Iterator[tuple[str, str]]:
 
 def same(shown: str, came: str) -> bool:
     """Whether ``came`` is what is shown, where ``…`` stands for anything: a line of its own for
-    lines, within a line for characters.
+    lines, within a line for characters and the spaces around them.
     """
-    lines = [re.escape(line.rstrip()).replace("…", ".*") for line in shown.strip().splitlines()]
+    lines = [
+        re.sub(r"(\\ )*…(\\ )*", ".*", re.escape(line.rstrip()))
+        for line in shown.strip().splitlines()
+    ]
     pattern = "".join("(?:.*\n)*?" if line == ".*" else f"{line} *\n" for line in lines)
     return re.fullmatch(pattern, came.strip() + "\n") is not None

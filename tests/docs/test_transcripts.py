@@ -43,7 +43,7 @@ def follow(page: str, folder: Path) -> int:
             if program != "llmattn":
                 write(command)
                 continue
-            done = run_cli(folder, *arguments)
+            done = run_cli(folder, *arguments, COLUMNS="80")
             place = f"{example.path}, line {example.line}: {command}\n"
             came = done.stderr + done.stdout
             assert same(shown, came) or same(shown, done.stdout + done.stderr), place + came
