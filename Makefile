@@ -21,7 +21,7 @@ PARALLEL := $(if $(strip $(ARGS)),,--numprocesses 2 --dist loadfile)
 LONG := $(if $(strip $(ARGS)),,--numprocesses 2 --dist worksteal)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-guides faults evidence check format benchmarks reference screenshots wheels clean
+.PHONY: help demo test test-long test-guides faults evidence check format benchmarks reference docs screenshots wheels clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,7 +67,7 @@ evidence-%: examples/evidence/%.toml $(VENV)/.developers
 test-long: $(VENV)/.developers ## run the tests that take more than half a minute each
 	$(BIN)/python -m pytest -m long $(LONG) $(ARGS)
 
-test-guides: $(VENV)/.developers ## type the pages for authors of plugins, and those on trackers, into fresh environments (a quarter of an hour)
+test-guides: $(VENV)/.developers ## type the tutorial, and the pages on plugins and trackers, into fresh environments (a quarter of an hour)
 	$(BIN)/python -m pytest -m guides $(ARGS)
 
 check: $(VENV)/.developers ## lint, format, type and import checks
@@ -85,7 +85,12 @@ benchmarks: $(VENV)/.developers ## measure all speeds into docs/performance.md (
 
 reference: $(VENV)/.developers ## write the reference in docs/ anew, after a change of an option
 	$(BIN)/python docs/make_commands.py
-	$(BIN)/python docs/make_plugin_pages.py
+	$(BIN)/python docs/make_settings.py
+	$(BIN)/python docs/make_api_pages.py
+
+docs: $(VENV)/.developers ## build the documentation as a site, .docs/site/index.html, which needs no network
+	$(BIN)/python docs/make_site.py .docs
+	@echo Open .docs/site/index.html
 
 screenshots: $(VENV)/.developers ## take the pictures of pages in docs/ anew (needs Chromium)
 	$(BIN)/python docs/make_screenshots.py
@@ -96,4 +101,4 @@ wheels: $(VENV)/.developers ## build the wheels of all distributions into dist/
 	ls -l dist
 
 clean: ## remove what the targets above have made
-	rm -rf $(VENV) dist .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist .demo .docs .mypy_cache .pytest_cache .ruff_cache .hypothesis

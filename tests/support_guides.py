@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from support_environment import OUTER, built_up
+from support_transcripts import commands_of, same
 from support_wheels import ROOT
 from sybil import Document, Example
 from sybil.parsers.markdown import CodeBlockParser
@@ -27,6 +28,7 @@ class Reader:
             **built_up(folder),
             **reach,
             "NO_PROXY": "127.0.0.1,localhost",
+            "COLUMNS": "80",  # as wide as what the pages show
             "PATH": f"{bin}{os.pathsep}{OUTER['PATH']}",
             "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
             "PIP_FIND_LINKS": f"{wheels} {OUTER.get('PIP_FIND_LINKS', '')}".strip(),
@@ -37,7 +39,11 @@ class Reader:
         """Run the blocks of ``docs/page``; how many there were. AssertionError at the first that
         fails.
         """
-        parsers = [CodeBlockParser("bash", self._run), CodeBlockParser("diff", self._apply)]
+        parsers = [
+            CodeBlockParser("bash", self._run),
+            CodeBlockParser("console", self._show),
+            CodeBlockParser("diff", self._apply),
+        ]
         examples = list(Document.parse(str(ROOT / "docs" / page), *parsers).examples())
         for example in examples:
             example.evaluate()
@@ -45,13 +51,21 @@ class Reader:
 
     def _run(self, example: Example) -> None:
         place = self.folder / "where"
-        self._do(example, "bash", "-e", "-c", f"{example.parsed}\npwd > {place}")
-        self.where = Path(place.read_text().strip())
+        after = f'pwd > {place}; echo "$PATH" >> {place}'
+        self._do(example, "bash", "-e", "-c", f"{example.parsed}\n{after}")
+        where, self.environ["PATH"] = place.read_text().splitlines()
+        self.where = Path(where)
+
+    def _show(self, example: Example) -> None:
+        for command, shown in commands_of(str(example.parsed)):
+            out, err = self._do(example, "bash", "-e", "-c", command)
+            place = f"{example.path}, line {example.line}: {command}\n"
+            assert same(shown, err + out) or same(shown, out + err), place + out + err
 
     def _apply(self, example: Example) -> None:
         self._do(example, "git", "apply", "-", stdin=str(example.parsed))
 
-    def _do(self, example: Example, *command: str, stdin: str = "") -> None:
+    def _do(self, example: Example, *command: str, stdin: str = "") -> tuple[str, str]:
         done = subprocess.run(
             command,
             cwd=self.where,
@@ -59,7 +73,8 @@ class Reader:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1800,
         )
         said = f"{example.path}, line {example.line}:\n{done.stdout[-6000:]}{done.stderr[-3000:]}"
         assert done.returncode == 0, said
+        return done.stdout, done.stderr

@@ -22,10 +22,14 @@ def test_the_reference_is_in_step_with_the_commands() -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="llmattn-vendors needs Python 3.11")
-def test_the_pages_on_plugins_are_in_step_with_the_code() -> None:
-    pages = runpy.run_path(str(DOCS / "make_plugin_pages.py"))["PAGES"]
-    assert len(pages) == 2
-    for file, page in pages.items():
+def test_the_pages_on_settings_and_names_are_in_step_with_the_code() -> None:
+    pages = [
+        page
+        for maker in ("make_settings.py", "make_api_pages.py")
+        for page in runpy.run_path(str(DOCS / maker))["PAGES"].items()
+    ]
+    assert len(pages) == 3
+    for file, page in pages:
         assert (DOCS / file).read_text(encoding="utf-8") == page(), "it has changed: make reference"
 
 

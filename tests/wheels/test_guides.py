@@ -10,9 +10,10 @@ import pytest
 from support_guides import Reader
 from support_wheels import ROOT, Environment
 
-pytestmark = [pytest.mark.wheels, pytest.mark.guides, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.wheels, pytest.mark.guides, pytest.mark.timeout(3600)]
 
 PAGES = (
+    "tutorial.md",
     "write-a-provider.md",
     "write-a-chat-provider.md",
     "write-a-cache.md",
@@ -22,7 +23,7 @@ PAGES = (
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of an environment with nothing in it: each page begins with pip."""
+    """The programs of an environment with nothing in it: each page begins with an installation."""
     folder = tmp_path_factory.mktemp("reader")
     venv.create(folder, with_pip=True)
     return folder / "bin"

@@ -103,7 +103,8 @@ def _show_start(run: Run) -> None:
     team = run.trainer.team
     split = f", split among {team.world} processes" if team.sharded else ""
     echo(
-        f"model   {config.attention} attention, {config.n_layer} layers, {config.n_head} heads, "
+        f"model   {config.attention} attention, {counted(config.n_layer, 'layer')}, "
+        f"{counted(config.n_head, 'head')}, "
         f"width {config.n_embd}: {run.trainer.model.parameter_count():,} parameters{split}"
     )
     for sentence in taken_words(run.taken):

@@ -215,7 +215,10 @@ def _nothing(source: ScoreSource, what: str, report: FillReport) -> LlmattnError
             "the text, which may cost money."
         )
     kind = BudgetExceeded if report.stopped else ProviderError
+    advice = (
+        "Give a higher limit (--max-cost, --max-requests)" if report.stopped else "See above why"
+    )
     return kind(
         f"The provider {source.name!r} gave no score for any {what} of this corpus, so "
-        "there is nothing to train with."
+        f"there is nothing to train with. {advice}, or name another --provider."
     )
