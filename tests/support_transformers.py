@@ -84,7 +84,10 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "GPTNeoForCausalLM",
         "GPTNeoConfig",
         {
-            **{"hidden_size": 16, "num_layers": 2, "num_heads": 2, "window_size": 4},
+            "hidden_size": 16,
+            "num_layers": 2,
+            "num_heads": 2,
+            "window_size": 4,
             "attention_types": [[["global", "local"], 1]],
         },
     ),
@@ -97,15 +100,20 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "JambaForCausalLM",
         "JambaConfig",
         {
-            **{**_SHARED, **_EXPERTS, "num_experts": 2, "mamba_d_state": 4},
-            **{"attn_layer_period": 2, "attn_layer_offset": 1, "use_mamba_kernels": False},
+            **_SHARED,
+            **_EXPERTS,
+            "num_experts": 2,
+            "mamba_d_state": 4,
+            "attn_layer_period": 2,
+            "attn_layer_offset": 1,
+            "use_mamba_kernels": False,
         },
     ),
     "bert": ("BertLMHeadModel", "BertConfig", _SHAPE),
     "bert-left-to-right": ("BertLMHeadModel", "BertConfig", {**_SHAPE, "is_decoder": True}),
     "bert-masked": ("BertForMaskedLM", "BertConfig", _SHAPE),
 }
-"""Class, configuration, and its settings; ``bert`` reads both ways, with a language model's name."""
+"""Class, configuration, settings; ``bert`` reads both ways and has a language model's name."""
 
 
 def save_model(
