@@ -26,11 +26,11 @@ import torch
 from llmattn.comparing.text import first_words
 from llmattn.model.config import ModelConfig
 from llmattn.scoring.options import ScoreChoice
+from llmattn.training.begin import begin
 from llmattn.training.config import RunOptions, TrainConfig
 from llmattn.training.evaluate import split_loss
 from llmattn.training.interrupt import StopWish
 from llmattn.training.loop import Report
-from llmattn.training.run import begin
 
 SIDES: dict[str, dict[str, Any]] = {
     "learned": {"attention": "learned"},

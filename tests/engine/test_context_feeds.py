@@ -15,7 +15,7 @@ from llmattn.errors import BudgetExceeded, ConfigError, PluginError
 from llmattn.feeds.channels import Scored, reading_of
 from llmattn.feeds.derived import average_pairs
 from llmattn.feeds.feed import Feeds, PackedFeed, ScoreFeed
-from llmattn.feeds.open import open_feeds
+from llmattn.feeds.open import ModelScores
 from llmattn.feeds.packed import PackedScores, open_packed, write_packed
 from llmattn.feeds.windows import window_rows
 from llmattn.rows import Row
@@ -33,9 +33,8 @@ def feeds_of(folder: Path, corpus: Corpus, *providers: Maps, context_words: int 
     """
     sources = [source_of(provider, folder) for provider in providers]
     try:
-        return open_feeds(
-            sources, corpus, ScoreChoice(context_words=context_words), block_size=BLOCK
-        )
+        choice = ScoreChoice(context_words=context_words)
+        return ModelScores.of(sources, choice).feeds(corpus, block_size=BLOCK)
     finally:
         for source in sources:
             source.close()
@@ -132,7 +131,7 @@ def test_another_reading_or_text_has_a_file_of_its_own(tmp_path: Path) -> None:
     feeds_of(tmp_path, corpus, Maps())
     feeds_of(tmp_path, corpus, Maps(), context_words=3)
     feeds_of(tmp_path, corpus, Maps("other"))
-    shorter = open_feeds([source_of(Maps(), tmp_path)], corpus, block_size=BLOCK - 1)
+    shorter = ModelScores.of([source_of(Maps(), tmp_path)]).feeds(corpus, block_size=BLOCK - 1)
     assert shorter.coverage == 1
     assert len(list((tmp_path / "packed").rglob("*.tri"))) == 4 * len(corpus.splits)
 
@@ -176,7 +175,7 @@ def test_a_provider_that_may_not_be_asked_and_has_scored_nothing_is_an_error(
 ) -> None:
     source = source_of(Maps(), tmp_path, max_requests=0)
     with source, pytest.raises(BudgetExceeded, match="no score for any window"):
-        open_feeds([source], text_corpus(tmp_path), block_size=BLOCK)
+        ModelScores.of([source]).feeds(text_corpus(tmp_path), block_size=BLOCK)
 
 
 def test_words_before_the_window_are_seen_and_the_window_alone_is_read(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from llmattn.data.corpus import Corpus, load_corpus
 from llmattn.data.written import WrittenText
 from llmattn.feeds.channels import reading_of
 from llmattn.feeds.growing import TextRows
-from llmattn.feeds.open import open_feeds
+from llmattn.feeds.open import ModelScores
 from llmattn.feeds.trained import reopen_feeds
 from llmattn.feeds.windows import window_rows
 from llmattn.providers.protocol import Limits, Reply
@@ -185,9 +185,8 @@ def test_a_sample_asks_the_rows_that_training_asks_and_those_of_windows_half_a_b
     corpus = piece_corpus(tmp_path)
     training, sampling = Maps(), Maps()
     with source_of(training, tmp_path / "one") as source:
-        open_feeds(
-            [source], corpus, ScoreChoice(context_words=context_words), block_size=block_size
-        )
+        choice = ScoreChoice(context_words=context_words)
+        ModelScores.of([source], choice).feeds(corpus, block_size=block_size)
     rows = text_rows(tmp_path / "two", sampling, corpus, context_words=context_words)
     config = small_config("external", block_size=block_size, vocab_size=len(corpus.tokenizer))
     decoder = Decoder(lively_model(config), rows)
@@ -235,7 +234,7 @@ def test_a_sample_reads_the_scores_that_training_reads(tmp_path: Path, stated: A
     corpus = piece_corpus(tmp_path)
     with source_of(Stating(), tmp_path) as source:
         reading = reading_of(source, context_words=5)
-        feeds = open_feeds([source], corpus, ScoreChoice(context_words=5), block_size=8)
+        feeds = ModelScores.of([source], ScoreChoice(context_words=5)).feeds(corpus, block_size=8)
         batch = collate(corpus.train, corpus.train.pieces(8), np.array([2]), pad_id=1)
         text = torch.from_numpy(corpus.train.ids[None, :24].astype(np.int64))
         found = TextRows(source, reading, corpus.tokenizer).rows(text, 8, 16)

@@ -27,9 +27,10 @@ from llmattn.sampling.options import SampleOptions
 from llmattn.sampling.sampler import Sampler
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.source import ScoreSource
+from llmattn.training.begin import begin
 from llmattn.training.checkpoint import Checkpoint
 from llmattn.training.config import RunOptions, TrainConfig
-from llmattn.training.run import begin, resume
+from llmattn.training.resume import resume
 from support_engine import VARIANTS, full_table, lively_model, small_config, small_corpus
 
 WORDS = WordTokenizer.train(["a b c d e f g h i j"])

@@ -24,7 +24,7 @@ PARTS = """
 import json, sys
 from pathlib import Path
 from torch.distributed.tensor import DTensor
-from llmattn.training import run as runs
+from llmattn.training.begin import begin
 from llmattn.model.config import ModelConfig
 from llmattn.training.config import RunOptions, TrainConfig
 from llmattn.training.distributed import join_team
@@ -36,7 +36,7 @@ def count(tensors):
 with join_team("cpu", sharded=True) as (team, _):
     shape = ModelConfig.from_options(attention="learned", n_embd=16, n_head=2, n_layer=2)
     settings = TrainConfig(steps=1, batch_size=4)
-    run = runs.begin(
+    run = begin(
         Path("corpus.txt"), settings, shape, options=RunOptions(out=Path("parts.pt")), team=team
     )
     run.trainer.run(on_report=lambda _: None, save=run.save, stop=StopWish())

@@ -38,10 +38,10 @@ def test_a_planted_fault_is_caught_with_advice(fault: Fault) -> None:
 
 
 @pytest.mark.long
-@faults
-def test_a_planted_fault_is_caught_by_the_same_check_again(fault: Fault) -> None:
-    """``python -m kit --runs 20`` does it twenty times, which takes most of an hour."""
-    assert len({meet(fault).check for _ in range(2)}) == 1
+def test_planted_faults_are_caught_by_the_same_check_again() -> None:
+    """``python -m kit --runs 20`` does it with all of them, which takes most of an hour."""
+    caught = {fault.name: {meet(fault).check for _ in range(2)} for fault in FAULTS[::8]}
+    assert {name: checks for name, checks in caught.items() if len(checks) > 1} == {}
 
 
 @pytest.mark.parametrize("sound", [Sound, Text, lambda: Set(Settings())])

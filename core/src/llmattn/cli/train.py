@@ -107,7 +107,7 @@ class _Runs:
         from llmattn.training import transfer
         from llmattn.training.checkpoint import check_writable
         from llmattn.training.imitation import path_of_imitated
-        from llmattn.training.run import is_of_this_launch
+        from llmattn.training.resume import is_of_this_launch
 
         out, again = own.out, Again(self.given, own.out)
         goes_on = own.resume or self.team.from_first(
@@ -139,11 +139,12 @@ class _Runs:
             notify(text)
 
     def _open(self, own: RunOptions) -> Run:
-        from llmattn.training import run as runs
+        from llmattn.training.begin import begin
+        from llmattn.training.resume import is_of_this_launch, resume
 
         given, team = self.given, self.team
-        if own.resume or team.from_first(lambda: runs.is_of_this_launch(own.out)):
-            run = runs.resume(
+        if own.resume or team.from_first(lambda: is_of_this_launch(own.out)):
+            run = resume(
                 own,
                 corpus_path=self.corpus if "corpus" in given.names() else None,
                 given=given.values(held_against_checkpoints()),
@@ -154,6 +155,4 @@ class _Runs:
                 refuse_unread_again(run.reads_texts, given)
             return run
         asked = attrs.asdict(self.imitate)  # a printed configuration names them, too
-        return runs.begin(
-            self.corpus, self.course, self.model, self.scores, own, team=team, asked=asked
-        )
+        return begin(self.corpus, self.course, self.model, self.scores, own, team=team, asked=asked)

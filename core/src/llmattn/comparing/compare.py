@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from attrs import define, frozen
 
 from llmattn.comparing.arms import Arm
-from llmattn.comparing.bench import Bench
 from llmattn.comparing.config import CompareConfig
 from llmattn.comparing.results import ArmResult
+from llmattn.comparing.runner import Runner
 from llmattn.comparing.store import FinishedRun, RunStore
 from llmattn.comparing.workers import Task, Workers
 from llmattn.errors import LlmattnError
@@ -58,7 +58,7 @@ class _Pace:
 
 
 def compare(
-    config: CompareConfig, bench: Bench, *, on_progress: Callable[[Progress], None]
+    config: CompareConfig, runner: Runner, *, on_progress: Callable[[Progress], None]
 ) -> tuple[ArmResult, ...]:
     """Make the runs that are not there yet, keep each at once, and put them together.
 
@@ -72,14 +72,14 @@ def compare(
         def make(tasks: Sequence[Task]) -> dict[Task, FinishedRun]:
             runs: dict[Task, FinishedRun] = {}
             for task in tasks:
-                found = store.find(bench.settings(task.arm, task.course, task.seed))
-                if found is not None and bench.is_whole(found):
+                found = store.find(runner.settings(task.arm, task.course, task.seed))
+                if found is not None and runner.is_whole(found):
                     runs[task] = found
                     pace.tell(task, found, kept=True)
             missing = [task for task in tasks if task not in runs]
             if missing and config.jobs > 1 and not workers:
                 workers.append(stack.enter_context(Workers(config)))
-            for task, run in workers[0].run(missing) if workers else _in_turn(bench, missing):
+            for task, run in workers[0].run(missing) if workers else _in_turn(runner, missing):
                 store.keep(run)
                 runs[task] = run
                 pace.tell(task, run, kept=False)
@@ -106,9 +106,9 @@ def compare(
     return tuple(results)
 
 
-def _in_turn(bench: Bench, tasks: Iterable[Task]) -> Iterator[tuple[Task, FinishedRun]]:
+def _in_turn(runner: Runner, tasks: Iterable[Task]) -> Iterator[tuple[Task, FinishedRun]]:
     for task in tasks:
-        yield task, bench.train(task.arm, task.course, task.seed)
+        yield task, runner.train(task.arm, task.course, task.seed)
 
 
 def _best(arm: Arm, tried: Mapping[Task, FinishedRun]) -> Task:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llmattn.comparing.bench import Bench
+from llmattn.comparing.arm_scores import Scores
 from llmattn.comparing.compare import Progress, compare
 from llmattn.comparing.config import CompareConfig
 from llmattn.comparing.report import check_report, write_report
 from llmattn.comparing.results import Results
-from llmattn.comparing.shelf import Scores
+from llmattn.comparing.runner import Runner
 from llmattn.drawing import can_draw, check_picture
 from llmattn.held import hold
 from llmattn.notices import notify
@@ -27,17 +27,17 @@ def carry_out(config: CompareConfig, *, command: str) -> Results:
 
 
 def _carry_out(config: CompareConfig, command: str) -> Results:
-    bench = Bench(config)
+    runner = Runner(config)
     _check_files(config)
-    notify(bench.summary())
+    notify(runner.summary())
     _tell_plan(config)
-    _tell_arms(config, bench, bench.prepare())
+    _tell_arms(config, runner, runner.prepare())
     told = _Told()
-    arms = compare(config, bench, on_progress=told.run)
+    arms = compare(config, runner, on_progress=told.run)
     told.kept()
-    size = bench.test_size()
-    about = bench.about(command)
-    results = Results(arms, config.against, about, bench.references(size), size)
+    size = runner.test_size()
+    about = runner.about(command)
+    results = Results(arms, config.against, about, runner.references(size), size)
     pictures = _draw(results, config)
     write_report(results, config.experiment.out, pictures)
     names = ", ".join(("result.json", "report.md", *pictures))
@@ -70,10 +70,10 @@ def _tell_plan(config: CompareConfig) -> None:
     )
 
 
-def _tell_arms(config: CompareConfig, bench: Bench, scores: Mapping[str, Scores]) -> None:
+def _tell_arms(config: CompareConfig, runner: Runner, scores: Mapping[str, Scores]) -> None:
     width = max(len(arm.name) for arm in config.arms)
     for arm in config.arms:
-        line = f"  {arm.name:<{width}}  {bench.parameters(arm):,} parameters"
+        line = f"  {arm.name:<{width}}  {runner.parameters(arm):,} parameters"
         if arm.name in scores:
             found = scores[arm.name]
             channels = len(found.channels)

@@ -158,12 +158,12 @@ def _serve(config: CompareConfig, connection: Connection, heard: int) -> None:
     outbox = _Outbox(connection)
     LOGGER.addHandler(_Forward(outbox))
     LOGGER.setLevel(heard)
-    from llmattn.comparing.bench import Bench
+    from llmattn.comparing.runner import Runner
 
     try:
-        bench = Bench(config, alone=False)
+        runner = Runner(config, alone=False)
         while (task := _next(connection)) is not None:
-            outbox.send(bench.train(task.arm, task.course, task.seed))
+            outbox.send(runner.train(task.arm, task.course, task.seed))
     except LlmattnError as error:
         outbox.send(str(error))
     except Exception as error:  # the parent tells it; a traceback here would be lost among others

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from attrs import frozen
 from llmattn.cache.bulk import load_pairs
 from llmattn.data.corpus import Corpus
 from llmattn.errors import BudgetExceeded, ConfigError, LlmattnError, ProviderError
-from llmattn.feeds.channels import Reading, channel_names, in_order, reading_of
+from llmattn.feeds.channels import Reading, Scored, channel_names, in_order, reading_of
 from llmattn.feeds.feed import Feeds, NoScores, PackedFeed, ScoreFeed, TableFeed, joined
 from llmattn.feeds.fill import fill_pairs
 from llmattn.feeds.packed_fill import pack_splits
@@ -23,45 +23,82 @@ from llmattn.feeds.pairs import corpus_pairs, select_pairs
 from llmattn.feeds.table import KnownPairs, ScoreTable, join_channels
 from llmattn.notices import notify
 from llmattn.rows import Scope
-from llmattn.scoring.opening import check_kinds
+from llmattn.scoring.opening import check_kinds, open_sources
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.report import FillReport
 from llmattn.scoring.source import NOT_ASKED, ScoreSource
 from llmattn.unfinished import scratch_folder
 
-__all__ = ["join_feeds", "open_feeds"]
+__all__ = ["ModelScores", "join_feeds", "open_scores"]
 
 
-def open_feeds(
-    sources: Sequence[ScoreSource],
-    corpus: Corpus,
-    choice: ScoreChoice = ScoreChoice(),
-    *,
-    block_size: int,
-    device: torch.device | str = "cpu",
-) -> Feeds:
-    """Ask for what the caches lack, and open the scores of all splits of ``corpus``.
+@frozen(eq=False)
+class ModelScores:
+    """The open sources of a model's scores, in the order of its channels, and how it reads each."""
 
-    Scores of pairs come from one table; of rare pairs ``choice`` may leave some out
-    (``select_pairs``). Scores in context come from files of packed triangles beside the cache,
-    read through ``choice.transform`` (``auto``: what the provider states); the provider sees
-    ``choice.context_words`` tokens before each window. Raises ProviderError for a source without
-    a single score, ConfigError, CacheError, and what ``ScoreSource.fill`` raises.
+    sources: tuple[ScoreSource, ...]
+    readings: tuple[Reading, ...]
+    choice: ScoreChoice
+
+    @classmethod
+    def of(cls, sources: Sequence[ScoreSource], choice: ScoreChoice = ScoreChoice()) -> ModelScores:
+        """Scores in context are read through ``choice.transform`` (``auto``: what the provider
+        states), and the provider sees ``choice.context_words`` tokens before each window. Raises
+        ConfigError or PluginError.
+        """
+        ordered = tuple(in_order(sources))
+        readings = tuple(
+            Reading()
+            if source.identity.scope is Scope.PAIR
+            else reading_of(source, transform=choice.transform, context_words=choice.context_words)
+            for source in ordered
+        )
+        return cls(ordered, readings, choice)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The names of the model's channels."""
+        return channel_names(self.sources)
+
+    @property
+    def scored(self) -> tuple[Scored, ...]:
+        """What a run remembers of the sources."""
+        return tuple(
+            Scored(source.identity, reading.transform, reading.context_words)
+            for source, reading in zip(self.sources, self.readings, strict=True)
+        )
+
+    def feeds(
+        self, corpus: Corpus, *, block_size: int, device: torch.device | str = "cpu"
+    ) -> Feeds:
+        """Ask for what the caches lack, and open the scores of all splits of ``corpus``.
+
+        Scores of pairs come from one table; of rare pairs ``choice`` may leave some out
+        (``select_pairs``). Scores in context come from files of packed triangles beside the cache.
+        Raises ProviderError for a source without a single score, ConfigError, CacheError, and what
+        ``ScoreSource.fill`` raises.
+        """
+        check_kinds(self.sources, self.choice)
+        names = self.channels
+        pairs = [s for s in self.sources if s.identity.scope is Scope.PAIR]
+        table: ScoreTable | None = None
+        known = 1.0
+        if pairs:
+            count = sum(len(source.identity.channels) for source in pairs)
+            table, known = _table(pairs, names[:count], corpus, self.choice, block_size, device)
+        in_context = [*zip(self.sources, self.readings, strict=True)][len(pairs) :]
+        return join_feeds(table, known, in_context, corpus, block_size=block_size, channels=names)
+
+
+@contextmanager
+def open_scores(choice: ScoreChoice, corpus: Corpus, block_size: int) -> Iterator[ModelScores]:
+    """The sources that ``choice`` names, for a model of ``corpus``; closed again in the end.
+
+    Raises what ``open_sources`` and :meth:`ModelScores.of` raise.
     """
-    ordered = in_order(sources)
-    names = channel_names(ordered)
-    pairs = [s for s in ordered if s.identity.scope is Scope.PAIR]
-    readings = [
-        (source, reading_of(source, transform=choice.transform, context_words=choice.context_words))
-        for source in ordered[len(pairs) :]
-    ]
-    check_kinds(sources, choice)
-    table: ScoreTable | None = None
-    known = 1.0
-    if pairs:
-        count = sum(len(source.identity.channels) for source in pairs)
-        table, known = _table(pairs, names[:count], corpus, choice, block_size, device)
-    return join_feeds(table, known, readings, corpus, block_size=block_size, channels=names)
+    with ExitStack() as stack:
+        sources = open_sources(choice, text=corpus.train_words(block_size))
+        yield ModelScores.of([stack.enter_context(source) for source in sources], choice)
 
 
 def join_feeds(
@@ -75,7 +112,7 @@ def join_feeds(
 ) -> Feeds:
     """The feeds of a table that covers the share ``coverage``, and of sources of PREFIX scope.
 
-    These are asked for what their caches lack, as :func:`open_feeds` does.
+    These are asked for what their caches lack, as :meth:`ModelScores.feeds` does.
     """
     parts: list[_Part] = []
     if table is not None:

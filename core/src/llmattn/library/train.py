@@ -19,13 +19,15 @@ from llmattn.library.stated import Stated, string_path
 from llmattn.model.config import ModelConfig
 from llmattn.reading.files import check_there
 from llmattn.scoring.options import ScoreChoice
+from llmattn.training.begin import begin
 from llmattn.training.checkpoint import Checkpoint, load_checkpoint
 from llmattn.training.config import ImitationOptions, RunOptions, TrainConfig
 from llmattn.training.interrupt import StopWish
 from llmattn.training.log import check_log
 from llmattn.training.loop import Report
 from llmattn.training.records import open_records
-from llmattn.training.run import Run, begin, resume
+from llmattn.training.resume import resume
+from llmattn.training.run import Run
 from llmattn.training.unread import (
     held_against_checkpoints,
     refuse_unread,

@@ -8,7 +8,7 @@ import numpy as np
 from attrs import frozen
 
 from llmattn.data.corpus import Split
-from llmattn.training.left_out import left_out_bits
+from llmattn.training.text_forms import left_out_bits
 
 __all__ = ["TextSize", "text_size"]
 
@@ -22,7 +22,7 @@ class TextSize:
 
     ``size``: the bytes (UTF-8) that they stand for. ``unknown``: how many are <unk>, for words of
     ``unknown_size`` bytes. ``left_out_bits``: what the tokenizer leaves out, such as case and
-    spaces (``llmattn.training.left_out``).
+    spaces (``llmattn.training.text_forms``).
     """
 
     tokens: int

@@ -10,12 +10,13 @@ from llmattn.errors import CheckpointError
 from llmattn.feeds.feed import Feeds, NoScores
 from llmattn.scoring.options import ScoreChoice
 from llmattn.scoring.vectors import VectorSource
+from llmattn.training.begin import matched
 from llmattn.training.checkpoint import load_checkpoint
 from llmattn.training.config import ImitationOptions, RunOptions
 from llmattn.training.distributed import ALONE, Team
 from llmattn.training.imitation import Imitation, attention_digest, path_of_imitated, student_of
 from llmattn.training.output import Output
-from llmattn.training.run import Run, matched, new_model, new_trainer
+from llmattn.training.run import Run, new_model, new_trainer
 from llmattn.training.word_vectors import WordStart, read_word_vectors
 
 __all__ = ["begin_student", "has_student"]

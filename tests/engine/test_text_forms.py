@@ -7,7 +7,7 @@ import random
 import pytest
 from llmattn.data.corpus import encode_lines
 from llmattn.data.text_tokenizer import train_tokenizer
-from llmattn.training.left_out import left_out_bits
+from llmattn.training.text_forms import left_out_bits
 
 LINES = ["The cat sees the dog, and I hear it.", "Dogs don't. Cats do!"] * 20
 

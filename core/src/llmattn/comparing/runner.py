@@ -16,11 +16,11 @@ from attrs import evolve
 from packaging.requirements import Requirement
 
 from llmattn import __version__
+from llmattn.comparing.arm_scores import OTHER_WINDOWS, ArmScores, ArmStarts, Scores
 from llmattn.comparing.arms import Arm
 from llmattn.comparing.config import SHARED, CompareConfig, Course
 from llmattn.comparing.references import Reference, n_gram
 from llmattn.comparing.score_sets import ScoreSet, score_sets
-from llmattn.comparing.shelf import OTHER_WINDOWS, Scores, ScoreShelf, StartShelf
 from llmattn.comparing.store import FinishedRun, settings_key
 from llmattn.comparing.text import first_words
 from llmattn.data.corpus import Split, load_corpus
@@ -43,13 +43,13 @@ from llmattn.training.word_vectors import WordStart
 from llmattn.untrusted import from_json
 from llmattn.writing import make_folder
 
-__all__ = ["Bench"]
+__all__ = ["Runner"]
 
 FORMAT = 2
 """Raised when runs made before must not stand beside new ones."""
 
 
-class Bench:
+class Runner:
     """Makes runs. ``alone``: False in a worker, which asks no provider and prints nothing."""
 
     def __init__(self, config: CompareConfig, *, alone: bool = True) -> None:
@@ -88,22 +88,22 @@ class Bench:
         }
         """The scores of models that are imitated, by their names."""
         self._models: dict[str, ModelConfig] = {}
-        self._shelf = ScoreShelf(config, self.corpus, self.device, asks=alone)
-        self._starts = StartShelf(config.scores, self.corpus, asks=alone)
+        self._arm_scores = ArmScores(config, self.corpus, self.device, asks=alone)
+        self._starts = ArmStarts(config.scores, self.corpus, asks=alone)
 
     def prepare(self) -> dict[str, Scores]:
         """Ask for what every arm needs, before the first run; what there is of it, by arm.
 
         Raises what scoring raises.
         """
-        self._shelf.check({**self._sets, **self._aims})
+        self._arm_scores.check({**self._sets, **self._aims})
         for arm in self.config.arms:
             self.model_config(arm)
         for arm in self.config.arms:
             self._start(arm)
             if arm.imitates and (aims := self._aims.get(arm.imitated.name)):
-                self._shelf.scores(aims)
-        return {name: self._shelf.scores(chosen) for name, chosen in self._sets.items()}
+                self._arm_scores.scores(aims)
+        return {name: self._arm_scores.scores(chosen) for name, chosen in self._sets.items()}
 
     def model_config(self, arm: Arm) -> ModelConfig:
         """The arm's model. Raises ConfigError if it cannot be as large as the others."""
@@ -114,7 +114,7 @@ class Bench:
     def _model_config(self, arm: Arm) -> ModelConfig:
         chosen = self._set(arm)
         size = len(self.corpus.tokenizer)
-        channels = self._shelf.channels(chosen) if chosen and not arm.imitates else ()
+        channels = self._arm_scores.channels(chosen) if chosen and not arm.imitates else ()
         config = self.config.model_of(arm).fitted(size, channels)
         if not self.config.experiment.match_params:
             return config
@@ -214,7 +214,7 @@ class Bench:
     ) -> Run:
         """A run that has not begun."""
         chosen = None if arm.imitates else self._set(arm)
-        feeds = self._shelf.feeds(chosen) if chosen else Feeds(*(NoScores(),) * 3)
+        feeds = self._arm_scores.feeds(chosen) if chosen else Feeds(*(NoScores(),) * 3)
         train, start = self.config.course_of(course, seed), self._start(arm)
         trainer = Trainer(
             new_model(self.model_config(arm), train, start, self.device),
@@ -227,7 +227,7 @@ class Bench:
         taken: dict[str, Any] = {"word_vectors": start.to_dict()} if start else {}
         if imitation:
             taken["imitated"] = imitation.to_dict()
-        scored = self._shelf.scores(chosen).scored if chosen else ()
+        scored = self._arm_scores.scores(chosen).scored if chosen else ()
         control = chosen.control if chosen else ""
         return Run(
             trainer, Output(out), str(self.path), feeds, scored, control=control, taken=taken
@@ -247,7 +247,7 @@ class Bench:
             )
         found = load_checkpoint(path, device=self.device)
         aims = self._set(arm)
-        feed = self._shelf.feeds(aims).train if aims else NoScores()
+        feed = self._arm_scores.feeds(aims).train if aims else NoScores()
         weight = self.config.imitation.imitate_weight
         return Imitation.of(
             found.model_config, found.weights, feed, weight, found.scored, self.device
@@ -267,7 +267,7 @@ class Bench:
     def references(self, size: TextSize) -> tuple[Reference, ...]:
         """What stands beside the arms: an n-gram model of the same tokens, and the teachers."""
         folder = self.config.experiment.out / "runs"
-        teachers = self._shelf.teachers(self._sets, size, folder)
+        teachers = self._arm_scores.teachers(self._sets, size, folder)
         return (n_gram(self.corpus, size), *teachers)
 
     def summary(self) -> str:
@@ -285,7 +285,7 @@ class Bench:
         """Text, settings, scores and versions, for the report."""
         scores = {}
         for name, chosen in self._sets.items():
-            found = self._shelf.scores(chosen)
+            found = self._arm_scores.scores(chosen)
             identities = [scored.identity for scored in found.scored]
             scores[name] = {
                 "identities": [{**i.to_dict(), "namespace": i.namespace} for i in identities],
@@ -315,7 +315,7 @@ class Bench:
 
     def _scores(self, arm: Arm) -> Scores | None:
         chosen = self._set(arm)
-        return self._shelf.scores(chosen) if chosen else None
+        return self._arm_scores.scores(chosen) if chosen else None
 
     def _scores_settings(self, arm: Arm) -> dict[str, Any] | None:
         scores = self._scores(arm)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -15,20 +15,20 @@ from llmattn.comparing.references import Reference, teacher
 from llmattn.comparing.score_sets import ScoreSet, vector_choice
 from llmattn.data.corpus import Corpus
 from llmattn.errors import ConfigError
-from llmattn.feeds.channels import Scored, channel_names, in_order, reading_of
+from llmattn.feeds.channels import Scored
 from llmattn.feeds.derived import check_control
 from llmattn.feeds.feed import Feeds
-from llmattn.feeds.open import open_feeds
+from llmattn.feeds.open import ModelScores, open_scores
 from llmattn.notices import silence
 from llmattn.providers.protocol import ChannelChooser, Forecaster
-from llmattn.scoring.opening import check_kinds, open_sources
+from llmattn.scoring.opening import check_kinds
 from llmattn.scoring.options import ScoreChoice, ScoringOptions
 from llmattn.scoring.source import ScoreSource
 from llmattn.scoring.vectors import VectorSource
 from llmattn.training.text_size import TextSize
 from llmattn.training.word_vectors import TokenVectors, WordStart, read_token_vectors
 
-__all__ = ["OTHER_WINDOWS", "ScoreShelf", "Scores", "StartShelf"]
+__all__ = ["OTHER_WINDOWS", "ArmScores", "ArmStarts", "Scores"]
 
 OTHER_WINDOWS = 1
 """The seed that says which window's scores a window gets in a /shuffled arm."""
@@ -51,7 +51,7 @@ class Scores:
     """As ``Feeds.checksum``."""
 
 
-class ScoreShelf:
+class ArmScores:
     """Gives each set of scores as feeds. ``asks``: False in a process that only reads."""
 
     def __init__(
@@ -94,11 +94,11 @@ class ScoreShelf:
         for chosen in dict.fromkeys(sets.values()):
             arm = next(arm for arm, its in sets.items() if its == chosen)
             with ExitStack() as stack:
-                own = self._sources(stack, chosen)
-                _check_decided(arm, own)
-                check_control(arm, chosen.control, own, self._corpus, self._block_size)
-                self._channels[chosen] = channel_names(own)
-                sources += own
+                own = stack.enter_context(self._opened(chosen))
+                _check_decided(arm, own.sources)
+                check_control(arm, chosen.control, own.sources, self._corpus, self._block_size)
+                self._channels[chosen] = own.channels
+                sources += own.sources
         check_kinds(sources, scores)
         paid = {s.identity.namespace: s.name for s in sources if not s.local}
         if limited and len(paid) > 1:
@@ -116,8 +116,8 @@ class ScoreShelf:
         """
         found: dict[str, Reference] = {}
         for chosen in dict.fromkeys(sets.values()):
-            with ExitStack() as stack:
-                for source in self._sources(stack, chosen):
+            with self._opened(chosen) as opened:
+                for source in opened.sources:
                     known = isinstance(source.provider, Forecaster) and (
                         source.provider.forecaster in found
                     )
@@ -129,39 +129,38 @@ class ScoreShelf:
         """A set is asked for once; a limit then holds for the whole comparison."""
         return self._asks and chosen not in self._scores
 
-    def _sources(self, stack: ExitStack, chosen: ScoreSet) -> list[ScoreSource]:
+    @contextmanager
+    def _opened(self, chosen: ScoreSet) -> Iterator[ModelScores]:
         choice = chosen.choice
         if not self._may_ask(chosen):
             choice = evolve(choice, scoring=ScoringOptions(ask=False, quiet=True))
-        opened = open_sources(choice, text=self._corpus.train_words(self._block_size))
-        return in_order([stack.enter_context(source) for source in opened])
+        with open_scores(choice, self._corpus, self._block_size) as opened:
+            yield opened
 
     def _open(self, chosen: ScoreSet) -> None:
         """Fill the cache with a set and read it; the oldest set makes room."""
         with ExitStack() as stack:
             if not self._may_ask(chosen):  # reading again is not worth a line
                 stack.enter_context(silence())
-            sources = self._sources(stack, chosen)
-            choice = chosen.choice
+            opened = stack.enter_context(self._opened(chosen))
+            choice = opened.choice
             # What the comparison says of scores of another kind is meant for other sets.
-            for scope in {"pair", "prefix"} - {s.identity.scope.value for s in sources}:
+            for scope in {"pair", "prefix"} - {s.identity.scope.value for s in opened.sources}:
                 choice = choice.without(scope, self._config.scores)
-            feeds = open_feeds(
-                sources, self._corpus, choice, block_size=self._block_size, device=self._device
-            )
-            scored = tuple(_scored(source, choice) for source in sources)
+            opened = evolve(opened, choice=choice)
+            feeds = opened.feeds(self._corpus, block_size=self._block_size, device=self._device)
             if chosen.shuffled:
                 feeds = feeds.shuffled(OTHER_WINDOWS)
             if chosen.averaged:
                 feeds = feeds.averaged(self._corpus, block_size=self._block_size)
-        self._scores[chosen] = Scores(scored, feeds.channels, feeds.coverage, feeds.checksum)
+        self._scores[chosen] = Scores(opened.scored, feeds.channels, feeds.coverage, feeds.checksum)
         while len(self._feeds) >= _KEPT and choice.cache != "memory":
             del self._feeds[next(iter(self._feeds))]
         self._feeds[chosen] = feeds
 
 
-class StartShelf:
-    """The word vectors that arms start from; asked for once. ``asks``: see :class:`ScoreShelf`."""
+class ArmStarts:
+    """The word vectors that arms start from; asked for once. ``asks``: see :class:`ArmScores`."""
 
     def __init__(self, scores: ScoreChoice, corpus: Corpus, *, asks: bool) -> None:
         self._scores = scores if asks else evolve(scores, scoring=ScoringOptions(ask=False))
@@ -198,8 +197,3 @@ def _check_decided(arm: str, sources: Sequence[ScoreSource]) -> None:
                 f"The arm {arm!r} leaves its channels to be chosen (auto), which training alone "
                 "does: find them with llmattn train --channels auto, and name them here."
             )
-
-
-def _scored(source: ScoreSource, choice: ScoreChoice) -> Scored:
-    reading = reading_of(source, transform=choice.transform, context_words=choice.context_words)
-    return Scored(source.identity, reading.transform, reading.context_words)
