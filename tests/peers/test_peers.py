@@ -19,6 +19,8 @@ def test_everything_works_with_a_peer_or_is_told(name: str, tmp_path: Path) -> N
         pytest.skip(cells[0])
     told = dict(zip(FEATURES, cells, strict=True))
     if name == "nginx, bodies of 1 kB":  # the text of a request alone is more
-        assert all("413" in cell or "too large" in cell for cell in cells), told
+        assert all("413" in cell for cell in cells), told
+    elif name == "transformers serve, tiny model":  # it holds nobody to a form
+        assert all(cell == "yes" or "usable scores" in cell for cell in cells), told
     else:
         assert set(cells) == {"yes"}, told
