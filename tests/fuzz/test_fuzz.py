@@ -1,4 +1,4 @@
-"""500 altered files of each kind end in success or in one of our errors, within 40 s of the processor and 1 GB."""
+"""500 altered files of each kind end in success or in an error of ours, in 40 s of CPU and 1 GB."""
 
 from __future__ import annotations
 
