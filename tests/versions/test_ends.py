@@ -69,7 +69,10 @@ def test_a_distribution_works_with_both_ends_of_what_it_declares(
         declared = [one for one in requirements(projects()[name]) if one.name != TORCH]
         pins += [f"{one.name}=={oldest(one)}" for one in declared]
     (tmp_path / "pins.txt").write_text("\n".join(pins))
-    extras = {"llmattn-core": "[keyring,pandas,parquet,plot,tensorboard]", "llmattn-transformers": "[gguf]"}
+    extras = {
+        "llmattn-core": "[keyring,pandas,parquet,plot,tensorboard]",
+        "llmattn-transformers": "[gguf]",
+    }
     others = [] if name == "llmattn-transformers" else [one for one in SERVERS if one != name]
     _run(
         *(python, *_PIP, "--upgrade", "--constraint", tmp_path / "pins.txt"),
