@@ -56,4 +56,6 @@ def pinned() -> dict[str, Version]:
 
 
 def _project(folder: Path) -> dict[str, Any]:
-    return tomlkit.parse((folder / "pyproject.toml").read_text()).unwrap()["project"]
+    whole = tomlkit.parse((folder / "pyproject.toml").read_text()).unwrap()
+    project: dict[str, Any] = whole["project"]
+    return project
