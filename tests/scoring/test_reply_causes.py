@@ -15,6 +15,7 @@ from attrs import frozen
 from llmattn.causes import Cause
 from llmattn.errors import BadReply, ProviderError
 from llmattn.providers.prompt import read_rows
+from llmattn.rows import prefix_rows
 from llmattn.scoring.options import ScoringOptions
 from llmattn.testing.api import Answer, scores_text
 from llmattn.testing.faults import FaultPlan
@@ -74,6 +75,16 @@ def test_a_server_that_never_answers_usably_costs_few_requests_and_the_cause_is_
     assert line.told in str(caught.value)
     assert line.example in sent(answers[0])
     assert server.log.received == line.requests <= 5
+
+
+def test_a_context_too_small_for_any_text_is_told_as_one_for_any_pair(tmp_path: Path) -> None:
+    script = CAUSES["a context that is too small"]
+    with (
+        ScoreServer(script=lambda number, body: script(body)) as server,
+        custom_source(server, tmp_path, scope="prefix") as source,
+        pytest.raises(ProviderError, match=r"\. Not even one pair fits"),
+    ):
+        source.fill(prefix_rows(["the", " cat", " ran"]))
 
 
 @pytest.mark.parametrize("name", ["words", "a refusal", "a web page", "a reply cut short"])

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from support_wheels import ROOT, Environment
-
-MEMBERS = [
-    "core",
-    *(str(path.parent.relative_to(ROOT)) for path in ROOT.glob("plugins/*/pyproject.toml")),
-]
+from support_wheels import Environment, build_wheels
 
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel of every distribution."""
-    folder = tmp_path_factory.mktemp("wheels")
-    for member in MEMBERS:
-        build = [sys.executable, "-m", "build", "--wheel", "--no-isolation"]
-        where = ["--outdir", str(folder), str(ROOT / member)]
-        subprocess.run([*build, *where], check=True, capture_output=True, timeout=120)
-    return folder
+    return build_wheels(tmp_path_factory.mktemp("wheels"))
 
 
 @pytest.fixture(scope="session")

@@ -257,7 +257,8 @@ class Fill:
         """Ask for less at once from now on."""
         rows = self._sender.sizes.shrink(request, error.fraction)
         if rows is None:
-            message = f"{error} Not even one pair fits: give the server a larger context, or name "
+            told = str(error).rstrip(".")
+            message = f"{told}. Not even one pair fits: give the server a larger context, or name "
             self.halt(None, ProviderRejected(message + "another model (--model)."))
         else:
             self._too_large.extend(rows)

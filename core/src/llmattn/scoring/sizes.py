@@ -59,11 +59,11 @@ class Sizes:
         requests, none if it is a text that cannot be cut, or None for a single pair.
         """
         pairs = pairs_of(request)
+        if pairs == 1:
+            return None
         if self._is_whole(request):
             self._longest = min(self._longest or pairs, pairs - 1)
             return []
-        if pairs == 1:
-            return None
         smaller = max(1, min(int(pairs * fraction), pairs - 1))
         self._largest = min(self._largest or smaller, smaller)
         return list(request)

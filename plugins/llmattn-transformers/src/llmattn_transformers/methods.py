@@ -19,6 +19,7 @@ from llmattn_transformers.pieces import PieceEncoder
 from llmattn_transformers.settings import TransformersSettings
 from llmattn_transformers.teacher import load_teacher
 from llmattn_transformers.texts import Text, texts_of
+from llmattn_transformers.trial import check_causal, check_going_on, check_leaving_out
 from llmattn_transformers.weights import Weights
 
 __all__ = ["Method", "make_method"]
@@ -67,7 +68,11 @@ def make_method(
     encoder = PieceEncoder(teacher.tokenizer, settings.start_token)
     if settings.method == "embedding":
         return Embeddings(teacher, encoder)
-    teacher.check_causal()
+    check_causal(teacher)
+    if set(settings.methods) - {"gradient"}:
+        check_going_on(teacher)
+    if "ablation" in settings.methods:
+        check_leaving_out(teacher)
     size = settings.batch_tokens
     made: dict[str, Callable[[], Maps]] = {
         "ablation": lambda: Ablation(teacher, encoder, size // 2),

@@ -28,6 +28,7 @@ from llmattn_transformers.methods import Method, make_method
 from llmattn_transformers.pieces import PieceEncoder
 from llmattn_transformers.settings import TransformersSettings
 from llmattn_transformers.teacher import load_teacher
+from llmattn_transformers.trial import check_causal
 from llmattn_transformers.weights import find_weights
 
 __all__ = ["TransformersProvider"]
@@ -65,6 +66,11 @@ class TransformersProvider:
             )
         if "attention" in settings.methods:
             weights = self._weights
+            if not weights.n_head:
+                raise ConfigError(
+                    f"transformers: {weights.name} has no attention to read. Choose another "
+                    "--method (gradient or embedding), or another model."
+                )
             self._maps = read_channels(settings.channels, weights.n_layer, weights.n_head)
         elif settings.channels != "layers":
             raise ConfigError(
@@ -172,7 +178,7 @@ class TransformersProvider:
             )
         with self._busy:
             teacher = load_teacher(self._weights, self._settings.device)
-            teacher.check_causal()
+            check_causal(teacher)
             encoder = PieceEncoder(teacher.tokenizer, self._settings.start_token)
             return forecast(teacher, encoder, text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from inspect import signature
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -21,11 +22,6 @@ __all__ = ["Gap", "Past", "Teacher", "load_teacher"]
 _loaded: WeakValueDictionary[tuple[Weights, str], Teacher] = WeakValueDictionary()
 _KEPT, _KEPT_TOKENS = 16, 8192
 """How many texts' keys and values are kept, so that one more word costs one short step."""
-
-_TRIED = 4
-"""Tokens that must not depend on as many after them."""
-_ROUNDING = 1e-3
-"""How much they may, as a share of the largest value: sums of a batch may be rounded apart."""
 
 
 @frozen(eq=False)
@@ -69,38 +65,33 @@ class Teacher:
         self.tokenizer, self.model = load_model(weights)
         self.model.to(device).eval().requires_grad_(False)
         config = self.model.config.get_text_config()
-        self.most = int(getattr(config, "max_position_embeddings", None) or 1 << 30)
+        most = int(getattr(config, "max_position_embeddings", None) or 0)
+        self.most = most if most > 0 else 1 << 30
         # Others make positions, or who sees whom, out of masks that have one row a text.
         rotary = any(name.endswith("rotary_emb") for name, _ in self.model.named_modules())
-        self.grows_together = rotary and not getattr(config, "sliding_window", None)
+        # GPT-Neo counts its windows by places, so that none is long enough to leave words out.
+        sliding = 1 if getattr(config, "window_size", None) else None
+        self.window: int | None = getattr(config, "sliding_window", None) or sliding
+        """How many tokens back some layers look at most; None: all look at all."""
+        self.grows_together = rotary and not self.window
         """Whether :meth:`go_on_together` reads as :meth:`go_on` does."""
         self._kept: list[Past] = []
 
     def check(self, encoded: Encoded) -> None:
-        """Raise ProviderRejected if a text is too long for the model."""
+        """Raise ProviderRejected if a text is too long for the model, or not of its tokens."""
         if len(encoded.ids) > self.most:
             raise ProviderRejected(
                 f"transformers: a text of {len(encoded.ends)} words is {len(encoded.ids)} "
                 f"tokens, and {self.weights.name} reads {self.most} at most: use shorter "
                 "windows."
             )
-
-    @torch.inference_mode()
-    def check_causal(self) -> None:
-        """Raise ProviderRejected if the model lets a later token into what it makes of an earlier
-        one, whatever its name says: two texts that end otherwise are read, side by side.
-        """
-        size = self.model.get_input_embeddings().num_embeddings
-        text = (size // 2 + torch.arange(2 * _TRIED)) % size
-        other = torch.cat([text[:_TRIED], text[_TRIED:].flip(0)])
-        ids = torch.stack([text, other]).to(self.device)
-        one, two = self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-        apart = (one[:_TRIED] - two[:_TRIED]).abs().max()
-        if not apart <= _ROUNDING * one.abs().max():
+        known = self.model.get_input_embeddings().num_embeddings
+        if max(encoded.ids) >= known:
             raise ProviderRejected(
-                f"transformers: {self.weights.name} reads what comes after a word as well; its "
-                "scores would give away the word to be foretold. Choose a causal language model, "
-                "or --method embedding."
+                f"transformers: the tokenizer of {self.weights.name} gives the token "
+                f"{max(encoded.ids)}, of which the model, with {known}, knows nothing; they do not "
+                "belong together. If it is the start token, name another: "
+                "-o transformers.start_token=..."
             )
 
     @contextmanager
@@ -202,8 +193,8 @@ class Teacher:
                 input_ids=ids.to(self.device),
                 attention_mask=mask.to(self.device),
                 position_ids=positions.clamp(max=self.most - 1).to(self.device),
-                past_key_values=read,
                 use_cache=True,
+                **{_keeps_in(self.model.base_model): read},
             )
         done = _layers(read, before + new)
         for row, (text, size) in enumerate(zip(texts, sizes, strict=True)):
@@ -218,9 +209,16 @@ class Teacher:
 
         What follows the gaps is read in one go: behind the text up to the last gap's beginning
         stands the rest after the first gap, then the rest after the second, and so on; none
-        sees another's rest, nor what stands before another's gap only.
+        sees another's rest, nor what stands before another's gap only. Raises ProviderRejected if
+        some layers look back less far than to the text's beginning, which masks of our own undo.
         """
         size = len(whole.ids)
+        if self.window and size > self.window:
+            raise ProviderRejected(
+                f"transformers: some layers of {self.weights.name} look back {self.window} tokens "
+                f"at most, so of a text of {size} no word can be left out: use shorter windows, or "
+                "another --method."
+            )
         before = max(gap.start for gap in gaps)
         total = sum(size - gap.end for gap in gaps)
         mask = torch.full((total, before + total), torch.finfo(torch.float32).min)
@@ -252,7 +250,7 @@ class Teacher:
         run = self.model if options else self.model.base_model
         output: Any = None
         with suppress(_Enough):
-            output = run(input_ids=new, past_key_values=read, use_cache=True, **options)
+            output = run(input_ids=new, use_cache=True, **{_keeps_in(run): read}, **options)
         return output, _layers(read, len(ids))
 
     def _cache(self, layers: Sequence[tuple[Tensor, Tensor]]) -> Any:
@@ -280,6 +278,11 @@ def load_teacher(weights: Weights, device: str) -> Teacher:
     if teacher is None:
         teacher = _loaded[key] = Teacher(weights, where)
     return teacher
+
+
+def _keeps_in(module: Any) -> str:
+    """The argument of ``module`` for keys and values: transformers 5.24 has renamed it."""
+    return "cache" if "cache" in signature(module.forward).parameters else "past_key_values"
 
 
 def _layers(read: Any, size: int) -> tuple[tuple[Tensor, Tensor], ...]:

@@ -36,8 +36,8 @@ class Weights:
     ``source`` is what the library loads from (``gguf`` names a file in that folder), ``name``
     what people call it, ``digest`` what tells it from every other: a SHA-256 of its files, or
     the commit of a Hugging Face id. ``causal``: whether it is a language model that by its name
-    reads from left to right; once loaded, ``Teacher.check_causal`` tries it. ``download``: whether
-    what is not on this machine may be fetched.
+    reads from left to right; once loaded, ``trial.check_causal`` tries it. ``download``: whether
+    what is not on this machine may be fetched. ``n_head`` is 0 where there is no attention.
     """
 
     source: str
@@ -126,7 +126,8 @@ def _described(
                 raise
             config = AutoConfig.from_pretrained(source, trust_remote_code=False, **asked)
         text = config.get_text_config()
-        n_layer, n_head = int(text.num_hidden_layers), int(text.num_attention_heads)
+        n_layer = int(text.num_hidden_layers)
+        n_head = int(getattr(text, "num_attention_heads", 0))
     except (OSError, ValueError, AttributeError, TypeError) as error:
         reason = first_line(error) if download or digest else "it is not on this machine"
         raise ConfigError(

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from llmattn.plugin import ProviderRejected
 from numpy.typing import NDArray
 
+from llmattn_transformers.first_line import first_line
 from llmattn_transformers.pieces import PieceEncoder
 from llmattn_transformers.teacher import Teacher
 
@@ -54,15 +56,25 @@ class WordVectors:
         return np.asarray(found.float().cpu())
 
     def _encoded(self, words: Sequence[str]) -> NDArray[np.float32]:
-        found: list[torch.Tensor] = []
-        for first in range(0, len(words), _BATCH):
-            given = self._teacher.tokenizer(
-                [word.strip() for word in words[first : first + _BATCH]],
-                padding=True,
-                truncation=True,
-                return_tensors="pt",
-            ).to(self._teacher.device)
-            states = self._teacher.model(**given).last_hidden_state
-            seen = given["attention_mask"][:, :, None]
-            found.append((states * seen).sum(1) / seen.sum(1))
+        tokenizer = self._teacher.tokenizer
+        if tokenizer.pad_token is None:  # any: nobody looks at it
+            tokenizer.pad_token_id = 0
+        try:
+            found = [
+                self._read(words[first : first + _BATCH]) for first in range(0, len(words), _BATCH)
+            ]
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise ProviderRejected(
+                f"transformers: {self._teacher.weights.name} gives no vectors of words "
+                f"({type(self._teacher.model).__name__}: {first_line(error)}). Choose a sentence "
+                "encoder or a causal language model."
+            ) from error
         return np.asarray(torch.cat(found).float().cpu())
+
+    def _read(self, words: Sequence[str]) -> torch.Tensor:
+        given = self._teacher.tokenizer(
+            [word.strip() for word in words], padding=True, truncation=True, return_tensors="pt"
+        ).to(self._teacher.device)
+        seen = given["attention_mask"][:, :, None]
+        states = self._teacher.model(**given).last_hidden_state
+        return (states * seen).sum(1) / seen.sum(1)
