@@ -30,6 +30,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "llmattn-cerebras": ("providers/test_chat_plugins.py", "trust/test_addresses.py"),
     "llmattn-custom": ("providers/test_chat_plugins.py", "scoring/test_quirks.py"),
     "llmattn-redis": ("cache/test_redis.py", "cache/test_every_cache.py"),
+    "llmattn-dask": ("executors",),
+    "llmattn-vendors": ("providers/test_vendors.py",),
     "llmattn-transformers": (
         "providers/test_transformers.py",
         "providers/test_transformers_models.py",
