@@ -31,6 +31,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "llmattn-custom": ("providers/test_chat_plugins.py", "scoring/test_quirks.py"),
     "llmattn-redis": ("cache/test_redis.py", "cache/test_every_cache.py"),
     "llmattn-dask": ("executors/test_executors.py", "executors/test_requests_elsewhere.py"),
+    "llmattn-vendors": ("providers/test_vendors.py",),
     "llmattn-transformers": (
         "providers/test_transformers.py",
         "providers/test_transformers_models.py",

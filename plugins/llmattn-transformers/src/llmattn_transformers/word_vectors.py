@@ -76,5 +76,5 @@ class WordVectors:
             [word.strip() for word in words], padding=True, truncation=True, return_tensors="pt"
         ).to(self._teacher.device)
         seen = given["attention_mask"][:, :, None]
-        states = self._teacher.model(**given).last_hidden_state
+        states: torch.Tensor = self._teacher.model(**given).last_hidden_state
         return (states * seen).sum(1) / seen.sum(1)
