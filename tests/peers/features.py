@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from peers.kinds import Peer
 from support_cli import Done, run_cli, start_process
@@ -111,7 +112,8 @@ def _started(peer: Peer, folder: Path) -> subprocess.Popen[str]:
     """A run of small requests, which has said whom it asks."""
     said = folder / "said.txt"
     with said.open("w") as err:
-        run = start_process(folder, *_command(peer, folder, *SMALL), stderr=err, **peer.environ)
+        environ: dict[str, Any] = {**peer.environ}
+        run = start_process(folder, *_command(peer, folder, *SMALL), stderr=err, **environ)
     while "asking http" not in said.read_text() and run.poll() is None:
         time.sleep(0.01)
     return run

@@ -5,7 +5,7 @@ says in one line why not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ def unigram(*, prefix: str = "always", normal: bool = False) -> Tokenizer:
     return made
 
 
-TOKENIZERS = {
+TOKENIZERS: dict[str, Callable[[], Tokenizer]] = {
     "bytes": byte_level,
     "unigram": unigram,
     "unigram that adds no space": lambda: unigram(prefix="never"),

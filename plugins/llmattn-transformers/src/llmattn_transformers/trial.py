@@ -86,7 +86,7 @@ def _without(teacher: Teacher, ids: Tensor, gap: Gap) -> Tensor:
 
 
 def _text(teacher: Teacher) -> Tensor:
-    size = teacher.model.get_input_embeddings().num_embeddings
+    size: int = teacher.model.get_input_embeddings().num_embeddings
     return (size // 2 + torch.arange(_TRIED)) % size
 
 

@@ -75,6 +75,6 @@ class WordVectors:
         given = self._teacher.tokenizer(
             [word.strip() for word in words], padding=True, truncation=True, return_tensors="pt"
         ).to(self._teacher.device)
-        seen = given["attention_mask"][:, :, None]
+        seen: torch.Tensor = given["attention_mask"][:, :, None]
         states: torch.Tensor = self._teacher.model(**given).last_hidden_state
         return (states * seen).sum(1) / seen.sum(1)
