@@ -37,7 +37,7 @@ def test_core_alone_works_offline_and_then_plugins_join_it(
     listed = environment.run("llmattn", "plugins", "--json", cwd=tmp_path)
     assert listed.returncode == 0, listed.stderr
     names = {row["name"] for row in json.loads(listed.stdout)}
-    assert names == {"cooccurrence", "random", "lmdb", "memory"}
+    assert names == {"cooccurrence", "random", "lmdb", "memory", "local"}
     absent = environment.run("python", "-c", "import openai", cwd=tmp_path)
     assert "ModuleNotFoundError" in absent.stderr
 
