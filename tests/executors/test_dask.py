@@ -110,6 +110,11 @@ def at_first_run(do: Callable[[], None]) -> Iterator[None]:
         logger.setLevel(level)
 
 
+def interrupt() -> None:
+    """What Ctrl-C does, also where a shell that started the tests has it ignored."""
+    raise KeyboardInterrupt
+
+
 def test_a_cluster_that_is_interrupted_and_loses_a_worker_has_the_local_result_to_the_bit(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,7 +131,7 @@ def test_a_cluster_that_is_interrupted_and_loses_a_worker_has_the_local_result_t
     victim, *_ = alive(cluster, 3)
     far = {**same, "options": {**same["options"], "dask.address": cluster.address}}
     far |= {"out": "there", "executor": "dask"}
-    with at_first_run(lambda: signal.raise_signal(signal.SIGINT)), pytest.raises(KeyboardInterrupt):
+    with at_first_run(interrupt), pytest.raises(KeyboardInterrupt):
         llmattn.compare(corpus, **far)
     kept = {path: path.stat().st_mtime_ns for path in Path("there").glob("runs/*.json")}
     assert len(kept) == 1

@@ -167,6 +167,6 @@ def _outcome(case: Case, status: int | None, said: Path) -> Outcome:
         return Outcome(case.name, "success", last)
     if 1 <= code <= 6 and last.startswith("error: "):
         return Outcome(case.name, "error", last)
-    if code == 6 and case.command[:2] == ("cache", "verify") and "problems" in results:
+    if code == 6 and case.command[:2] == ("cache", "verify") and "problem" in results:
         return Outcome(case.name, "error", results.splitlines()[0])
     return Outcome(case.name, f"exit {code}", last)
