@@ -16,7 +16,7 @@ export OMP_WAIT_POLICY := PASSIVE
 
 # What is passed to pytest; tests that are named run in one process, where they start sooner.
 ARGS ?=
-PARALLEL := $(if $(strip $(ARGS)),,--numprocesses 2 --dist loadfile)
+PARALLEL := $(if $(strip $(ARGS)),,--numprocesses 2 --dist loadfile --no-loadscope-reorder)
 # The long ones share nothing, and those of one file would all wait for one process.
 LONG := $(if $(strip $(ARGS)),,--numprocesses 2 --dist worksteal)
 
