@@ -36,4 +36,4 @@ def test_it_passes_strictly_and_a_slip_does_not(
     assert good.returncode == 0, good.stdout + good.stderr
     bad = author.run(checker, "slip.py", cwd=tmp_path)
     assert bad.returncode == 1, bad.stdout + bad.stderr
-    assert "int" in bad.stdout
+    assert '"str"' in bad.stdout
