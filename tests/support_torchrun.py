@@ -33,10 +33,10 @@ def torchrun(
         process = start_process(folder, *arguments, program=launcher, stdout=out, stderr=err)
     try:
         yield process
-        process.wait(timeout=120)
+        process.wait(timeout=600)
     finally:
         process.terminate()  # torchrun then ends its processes
-        process.wait(timeout=120)
+        process.wait(timeout=600)
 
 
 def wait_for(path: Path, text: str) -> None:

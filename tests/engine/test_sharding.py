@@ -160,6 +160,7 @@ def test_run_that_has_lost_all_other_processes_goes_on_whole(trained: Path, tmp_
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)  # a compiler beside another's work
 def test_compiled_split_model_of_bfloat16_has_the_losses_of_a_plain_one(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     command = (*QUICK, "--stream", "--block-size", "16", "--precision", "bfloat16")
