@@ -67,9 +67,16 @@ class Identity:
 
     @property
     def parts(self) -> dict[str, Any]:
-        """The same with the details among the rest, for who compares two of them."""
+        """The same with the details among the rest, of which one wins over a part of its name."""
         parts = self.to_dict()
-        return {**parts, **parts.pop("details")}
+        details = parts.pop("details")
+        return {**parts, **details}
+
+    def differing(self, other: Identity) -> dict[str, tuple[Any, Any]]:
+        """The parts that ``other`` has otherwise, or not at all: what each is here, and there."""
+        own, its = self.parts, other.parts
+        pairs = {name: (own.get(name), its.get(name)) for name in {**own, **its}}
+        return {name: (one, two) for name, (one, two) in pairs.items() if one != two}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Identity:

@@ -24,8 +24,6 @@ __all__ = ["UserSetup"]
 
 _LONGEST = 200
 """Characters of a value that a message shows."""
-_WHOLE = ("provider", "revision", "scope", "channels")
-"""Parts of an identity beside its details."""
 
 
 @frozen
@@ -40,19 +38,18 @@ class UserSetup:
         """In words, what differs between a file's identity and that of the user's set-up, where
         the user's value comes from, and what to add for the file's.
         """
-        a, b = _parts(then), _parts(now)
-        changed = sorted(name for name in {*a, *b} if a.get(name) != b.get(name))
+        changed = dict(sorted(then.differing(now).items()))
         told = "; ".join(
-            f"{name} was {_shown(a.get(name))}, is {_shown(b.get(name))}{self._origin(name)}"
-            for name in changed
+            f"{name} was {_shown(was)}, is {_shown(found)}{self._origin(name)}"
+            for name, (was, found) in changed.items()
         )
-        return f"{told}. {self._remedy(then, changed)}"
+        return f"{told}. {self._remedy(then, [*changed])}"
 
     def remedy(self, then: Identity) -> str:
         """What to add for the settings that a file names, where the user's cannot be used; empty
         if it names none that the user has otherwise.
         """
-        said, details = self._stated(), _parts(then)
+        said, details = self._stated(), then.parts
         changed = [
             name
             for name, field in self._fields().items()
@@ -80,7 +77,7 @@ class UserSetup:
 
     def _words(self, then: Identity, changed: list[str]) -> str:
         """Options that make the settings ``changed`` what a file says."""
-        wanted = _parts(then)
+        wanted = then.parts
         fields, words = self._fields(), []
         if "criteria" in fields and "channels" in changed and {*then.channels} <= {*BUILT_IN}:
             wanted["criteria"], changed = ",".join(then.channels), [*changed, "criteria"]
@@ -108,12 +105,6 @@ class UserSetup:
             options=self.options,
             environ=self.environ,
         )
-
-
-def _parts(identity: Identity) -> dict[str, Any]:
-    """An identity as one mapping; a detail wins over a part of the same name."""
-    whole = identity.to_dict()
-    return {**{name: whole[name] for name in _WHOLE}, **whole["details"]}
 
 
 def _plain(value: object) -> str:

@@ -172,9 +172,7 @@ def _holds_secret(text: str) -> bool:
 
 def _difference(meant: Identity, own: Identity) -> str:
     """What an identity has otherwise, in words."""
-    here, there = meant.parts, own.parts
     return "; ".join(
-        f"{name} is {here.get(name)!r} here, and {there.get(name)!r} there"
-        for name in sorted(here.keys() | there.keys())
-        if here.get(name) != there.get(name)
+        f"{name} is {here!r} here, and {there!r} there"
+        for name, (here, there) in sorted(meant.differing(own).items())
     )

@@ -76,9 +76,8 @@ def _same(one: Identity, other: Identity, done: str) -> None:
 
 def difference(one: Identity, other: Identity) -> str:
     """In which parts two identities differ, and how."""
-    a, b = one.parts, other.parts
-    names = [name for name in {**a, **b} if a.get(name) != b.get(name)]
-    return "; ".join(f"{n} is {shown(a.get(n))}, then {shown(b.get(n))}" for n in names)
+    changed = one.differing(other).items()
+    return "; ".join(f"{name} is {shown(a)}, then {shown(b)}" for name, (a, b) in changed)
 
 
 def variations(subject: Subject) -> list[tuple[str, Any, Made]]:
