@@ -30,6 +30,7 @@ __all__ = [
     "is_on",
     "origin_of",
     "resolve",
+    "resolve_told",
     "secret_settings",
     "setting",
     "settings_help",
@@ -170,6 +171,22 @@ def _blame(fields: Mapping[str, Any], values: Mapping[str, Any], said: Mapping[s
         except Exception:  # a validator may need the instance, which there is not
             return f" (from {one.origin})"
     return ""
+
+
+def resolve_told(
+    cls: type[T],
+    *,
+    owner: str,
+    options: Mapping[str, str],
+    environ: Mapping[str, str],
+    sends: bool = True,
+) -> tuple[T, tuple[tuple[str, str], ...]]:
+    """What :func:`resolve` gives, with the addresses in it that the user is to be told: those that
+    are not the defaults of the class, each with where it comes from.
+    """
+    settings = resolve(cls, owner=owner, options=options, environ=environ, sends=sends)
+    said = stated(cls, owner=owner, options=options, environ=environ)
+    return settings, tuple(addresses(settings, said))
 
 
 def addresses(settings: object, said: Mapping[str, Stated]) -> list[tuple[str, str]]:

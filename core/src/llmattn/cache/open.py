@@ -15,7 +15,7 @@ from llmattn.errors import CacheError
 from llmattn.notices import notify_once
 from llmattn.plugins import Plugins, load_plugins
 from llmattn.registry import Registered
-from llmattn.settings import addresses, environment, resolve, stated
+from llmattn.settings import environment, resolve, resolve_told
 
 __all__ = ["cache_folder", "compact_cache", "locate_cache", "open_cache", "verify_cache"]
 
@@ -39,9 +39,9 @@ def open_cache(
     """
     registered = (plugins or load_plugins()).cache(name)
     given, environ = _given(registered, cache_dir, options), environment()
-    settings: Any = resolve(registered.settings, owner=name, options=given, environ=environ)
-    said = stated(registered.settings, owner=name, options=given, environ=environ)
-    for address, origin in addresses(settings, said):
+    kind: type[Any] = registered.settings
+    settings, told = resolve_told(kind, owner=name, options=given, environ=environ)
+    for address, origin in told:
         notify_once(f"reading and keeping scores at {address}, from {origin}")
     if not create:
         factory = registered.load()

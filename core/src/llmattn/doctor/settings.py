@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
+from typing import Any
 from urllib.parse import urlsplit
 
 from llmattn.doctor.finding import Finding
@@ -14,7 +15,7 @@ from llmattn.own_files import doubt_about
 from llmattn.plugins import Plugins
 from llmattn.registry import Registered
 from llmattn.scoring.find_provider import choose_provider
-from llmattn.settings import addresses, resolve, secret_settings, settings_help, stated
+from llmattn.settings import resolve_told, secret_settings, settings_help, stated
 from llmattn.settings_file import project_file, settings_files, user_file
 from llmattn.stored_keys import key_names, keys_file
 
@@ -105,8 +106,8 @@ def examine_provider(
     else:
         why = choose_provider(plugins, environ).why
     try:
-        settings: object = resolve(chosen.settings, owner=name, options={}, environ=environ)
-        said = stated(chosen.settings, owner=name, options={}, environ=environ)
+        kind: type[Any] = chosen.settings
+        settings, found = resolve_told(kind, owner=name, options={}, environ=environ)
         local = chosen.local
     except LlmattnError as error:
         remedy = (
@@ -120,7 +121,6 @@ def examine_provider(
     if local:
         yield Finding("address", "ok", f"{name} works on this machine")
         return
-    found = addresses(settings, said)
     own = getattr(settings, "base_url", "")
     for address, origin in found or ([(own, "the default")] if own else []):
         parts = urlsplit(address)

@@ -11,7 +11,7 @@ from attrs import define
 from llmattn.executors.protocol import Executor
 from llmattn.notices import notify_once
 from llmattn.plugins import load_plugins
-from llmattn.settings import addresses, environment, resolve, stated
+from llmattn.settings import environment, resolve_told
 
 __all__ = ["opened_executor"]
 
@@ -35,9 +35,9 @@ def opened_executor(name: str, options: Mapping[str, str]) -> Iterator[Executor]
     key = name, frozenset(options.items())
     if key not in _open:
         registered, environ = load_plugins().executor(name), environment()
-        settings: Any = resolve(registered.settings, owner=name, options=options, environ=environ)
-        said = stated(registered.settings, owner=name, options=options, environ=environ)
-        for address, origin in addresses(settings, said):
+        kind: type[Any] = registered.settings
+        settings, told = resolve_told(kind, owner=name, options=options, environ=environ)
+        for address, origin in told:
             notify_once(f"carrying work out at {address}, from {origin}")
         _open[key] = _Shared(cast(Executor, registered.build(settings)))
     shared = _open[key]

@@ -12,7 +12,7 @@ from llmattn.notices import warn
 from llmattn.plugins import Plugins
 from llmattn.providers.protocol import AttentionProvider
 from llmattn.registry import Registered
-from llmattn.settings import addresses, origin_of, resolve, stated
+from llmattn.settings import origin_of, resolve, resolve_told
 
 __all__ = [
     "OFFLINE",
@@ -144,9 +144,7 @@ def settings_for(
     """
     options = with_model(registered, options, model)
     kind: type[object] = registered.settings
-    settings = resolve(kind, owner=registered.name, options=options, environ=environ, sends=sends)
-    said = stated(kind, owner=registered.name, options=options, environ=environ)
-    return settings, tuple(addresses(settings, said))
+    return resolve_told(kind, owner=registered.name, options=options, environ=environ, sends=sends)
 
 
 def with_model(
