@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +108,7 @@ class ArmScores:
         sources: list[ScoreSource] = []
         for chosen in dict.fromkeys(sets.values()):
             arm = next(arm for arm, its in sets.items() if its == chosen)
-            with ExitStack() as stack:
-                own = stack.enter_context(self._opened(chosen))
+            with self._opened(chosen) as own:
                 _check_decided(arm, own.sources)
                 check_control(arm, chosen.control, own.sources, self._corpus, self._block_size)
                 self._channels[chosen] = own.channels
@@ -144,13 +143,11 @@ class ArmScores:
         """A set is asked for once; a limit then holds for the whole comparison."""
         return self._asks and chosen not in self._scores
 
-    @contextmanager
-    def _opened(self, chosen: ScoreSet) -> Iterator[ModelScores]:
+    def _opened(self, chosen: ScoreSet) -> AbstractContextManager[ModelScores]:
         choice = chosen.choice
         if not self._may_ask(chosen):
             choice = evolve(choice, scoring=ScoringOptions(ask=False, quiet=True))
-        with open_scores(choice, self._corpus, self._block_size) as opened:
-            yield opened
+        return open_scores(choice, self._corpus, self._block_size)
 
     def _open(self, chosen: ScoreSet) -> None:
         """Fill the cache with a set and read it; the oldest set makes room."""

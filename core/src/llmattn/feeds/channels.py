@@ -50,6 +50,10 @@ class Scored:
         """``transform`` as names: one for all channels, or one for each."""
         return tuple(self.transform.split(","))
 
+    def reading(self, source: ScoreSource) -> Reading:
+        """How the model reads ``source``, opened again. Raises ConfigError or PluginError."""
+        return reading_of(source, transform=self.transforms, context_words=self.context_words)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, which :meth:`from_dict` reads back."""
         return {**attrs.asdict(self, recurse=False), "identity": self.identity.to_dict()}

@@ -16,7 +16,7 @@ from torch import Tensor
 from llmattn.data.text_tokenizer import TextTokenizer
 from llmattn.data.written import WrittenText
 from llmattn.errors import ConfigError, LlmattnError, UnknownPlugin
-from llmattn.feeds.channels import Reading, Scored, reading_of
+from llmattn.feeds.channels import Reading, Scored
 from llmattn.feeds.feed import window_words
 from llmattn.feeds.table import ScoreTable
 from llmattn.feeds.trained import ScoredModel, is_local, reopen_source, with_owners
@@ -265,9 +265,7 @@ def open_text_rows(checkpoint: ScoredModel, choice: ScoreChoice, *, ask: bool) -
             if not (ask or local):
                 own = attrs.evolve(own, scoring=attrs.evolve(own.scoring, ask=False))
             source = _open(scored, own)
-            reading = reading_of(
-                source, transform=scored.transforms, context_words=scored.context_words
-            )
+            reading = scored.reading(source)
             opened.append(TextRows(source, reading, checkpoint.tokenizer, ask=ask or local))
     except BaseException:
         for rows in opened:

@@ -15,7 +15,7 @@ from llmattn.data.corpus import Corpus
 from llmattn.data.text_tokenizer import TextTokenizer
 from llmattn.errors import ConfigError, LlmattnError
 from llmattn.feeds.agreement import UserSetup
-from llmattn.feeds.channels import Scored, reading_of
+from llmattn.feeds.channels import Scored
 from llmattn.feeds.feed import Feeds
 from llmattn.feeds.open import join_feeds
 from llmattn.feeds.table import ScoreTable
@@ -112,10 +112,7 @@ def reopen_feeds(
                 may_ask = ask or is_local(scored) or scored.identity.provider in choice.providers
                 own = choice if may_ask else attrs.evolve(choice, scoring=silent)
                 source = stack.enter_context(reopen_source(scored, own))
-                reading = reading_of(
-                    source, transform=scored.transforms, context_words=scored.context_words
-                )
-                readings.append((source, reading))
+                readings.append((source, scored.reading(source)))
         return join_feeds(
             checkpoint.table,
             checkpoint.coverage,
