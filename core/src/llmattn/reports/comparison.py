@@ -73,13 +73,10 @@ def comparison_page(
 
 def _with_marks(results: Results) -> list[list[str]]:
     """The table; an arm that was best at its last step says so."""
-    late = {f"{each.name}": "undertrained" for each in results.arms if each.undertrained}
+    late = {each.name for each in results.arms if each.undertrained}
     heads, *rows = result_table(results)
-    return [heads, *([_marked(row[0], late), *row[1:]] for row in rows)]
-
-
-def _marked(name: str, late: dict[str, str]) -> str:
-    return f"{name} ({late[name]})" if name in late else name
+    named = ((f"{name} (undertrained)" if name in late else name, *row) for name, *row in rows)
+    return [heads, *map(list, named)]
 
 
 def _gains(results: Results) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 
@@ -27,8 +28,10 @@ __all__ = ["corpus_of", "cost", "data", "run_page", "sample_table"]
 
 NO_TEXT = "The text is not at hand: name it with --corpus, or a sentence with --text."
 
-_ROWS = 60
-"""Of a table of evaluations or samples."""
+_EVALUATIONS, _SAMPLES = 60, 12
+"""Rows of their tables, at most."""
+
+T = TypeVar("T")
 
 
 def run_page(
@@ -169,7 +172,7 @@ def _curves(reports: Sequence[Report]) -> str:
         ),
     ]
     rows = [["step", "training", "validation", "learning rate", "tokens", "seconds", "best so far"]]
-    for each in _thinned(reports):
+    for each in _thinned(reports, _EVALUATIONS):
         train = "–" if each.train_loss is None else f"{each.train_loss:.4f}"
         rows.append(
             [
@@ -186,9 +189,9 @@ def _curves(reports: Sequence[Report]) -> str:
     return chart + folded("As a table", table(rows, "Evaluations"))
 
 
-def _thinned(items: Sequence[Report]) -> list[Report]:
+def _thinned(items: Sequence[T], most: int) -> list[T]:
     """At most so many as a table has room for, the first and the last among them."""
-    apart = max(1, math.ceil((len(items) - 1) / (_ROWS - 1)))
+    apart = max(1, math.ceil((len(items) - 1) / (most - 1)))
     return [*items[:-1:apart], *items[-1:]]
 
 
@@ -201,10 +204,8 @@ def _samples(checkpoint: Checkpoint) -> str:
 
 def sample_table(samples: Sequence[tuple[int, str]]) -> str:
     """What a model wrote, by step."""
-    apart = max(1, math.ceil((len(samples) - 1) / 11))
-    shown = [*samples[:-1:apart], *samples[-1:]]
     rows = [["step", "from the start of a line on"]]
-    rows += [[f"{step:,}", text] for step, text in shown]
+    rows += [[f"{step:,}", text] for step, text in _thinned(samples, _SAMPLES)]
     return table(rows, "Lines that the model wrote, one at an evaluation", text_columns=2)
 
 
