@@ -29,6 +29,13 @@ def _model(examples: str) -> str:
     return name
 
 
+def _region(default: str, env: str, help: str) -> str:
+    name: str = setting(
+        default, env=env, harmless=True, help=help, validator=validators.matches_re("[a-z0-9-]+")
+    )
+    return name
+
+
 @frozen(kw_only=True)
 class VendorSettings(ChatSettings):
     """What can be set for a model of any vendor."""
@@ -93,13 +100,7 @@ class VertexSettings(VendorSettings):
         harmless=True,
         help="the project that is billed, for an access token; empty: api_key is an API key",
     )
-    location: str = setting(
-        "global",
-        env="VERTEX_LOCATION",
-        harmless=True,
-        help="the region of a project's requests",
-        validator=validators.matches_re("[a-z0-9-]+"),
-    )
+    location: str = _region("global", "VERTEX_LOCATION", "the region of a project's requests")
     base_url: str = _address(_VERTEX, "GOOGLE_VERTEX_BASE_URL")
     model: str = _model("gemini-2.5-flash")
 
@@ -134,13 +135,7 @@ class BedrockSettings(VendorSettings):
     api_key: Secret = setting(
         env="AWS_BEARER_TOKEN_BEDROCK", harmless=True, help="an API key of Amazon Bedrock"
     )
-    region: str = setting(
-        "us-east-1",
-        env="AWS_REGION",
-        harmless=True,
-        help="the region that is asked",
-        validator=validators.matches_re("[a-z0-9-]+"),
-    )
+    region: str = _region("us-east-1", "AWS_REGION", "the region that is asked")
     base_url: str = _address(_BEDROCK, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME")
     model: str = _model("us.anthropic.claude-haiku-4-5-20251001-v1:0")
 
