@@ -5,8 +5,10 @@ reach them; conftest.py puts it in place before any test module is imported.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 OUTER: Mapping[str, str] = dict(os.environ)
 """The environment that pytest was started in: for what must know the machine it runs on."""
@@ -27,6 +29,18 @@ def built_up(home: Path, outer: Mapping[str, str] = OUTER) -> dict[str, str]:
     """The whole environment of a test whose user lives in ``home``."""
     kept = {name: outer[name] for name in _KEPT if name in outer}
     return {**kept, **_OWN, "HOME": str(home)}
+
+
+@contextmanager
+def own_environment(prefix: str) -> Iterator[Path]:
+    """A new folder, for a program of the tests' own that puts the environment in place itself."""
+    with TemporaryDirectory(prefix=prefix) as name:
+        folder = Path(name)
+        environ = built_up(folder / "home")
+        os.environ.clear()
+        os.environ.update(environ)
+        shield(folder)
+        yield folder
 
 
 def shield(folder: Path) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from support_environment import built_up, shield
+from support_environment import own_environment
 
 
 def main() -> int:
@@ -17,12 +14,7 @@ def main() -> int:
     parser.add_argument("only", nargs="*", help="modules of tests/faults; none: all")
     parser.add_argument("--tries", type=int, default=10, help="of each kind, about")
     given = parser.parse_args()
-    with TemporaryDirectory(prefix="llmattn-faults-") as name:
-        folder = Path(name)
-        environ = built_up(folder / "home")
-        os.environ.clear()
-        os.environ.update(environ)
-        shield(folder)
+    with own_environment("llmattn-faults-") as folder:
         from faults.table import HEAD, outcomes  # after the environment is the tests' own
 
         lost = 0

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from support_environment import built_up, shield
+from support_environment import own_environment
 
 
 def main() -> int:
@@ -16,12 +13,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m peers", description=__doc__)
     parser.add_argument("--only", default="", help="peers whose name holds this")
     given = parser.parse_args()
-    with TemporaryDirectory(prefix="llmattn-peers-") as name:
-        folder = Path(name)
-        environ = built_up(folder / "home")
-        os.environ.clear()
-        os.environ.update(environ)
-        shield(folder)
+    with own_environment("llmattn-peers-") as folder:
         from peers.features import FEATURES  # after the environment is the tests' own
         from peers.kinds import PEERS
         from peers.table import line, row
